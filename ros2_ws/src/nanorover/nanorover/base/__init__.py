@@ -1,0 +1,1 @@
+"""The drive base: its serial protocol and its odometry."""

@@ -1,0 +1,34 @@
+"""The command line ``nanorover``: each command is one module beside this one."""
+
+import sys
+from importlib import import_module
+
+import typer
+from rich.console import Console
+
+from nanorover.errors import InputError
+
+# Progress and errors go here, so that stdout carries only results.
+console = Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    name="nanorover",
+    help="Maps, sees and drives: the tools of the Nanorover robot stack.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+# Each module has a function `register(app)` that adds its command or command group.
+COMMANDS = ("slam",)
+
+
+def main() -> None:
+    """Run the command line; an InputError becomes a sentence and exit code 2."""
+    for name in COMMANDS:
+        import_module(f"nanorover.cli.{name}").register(app)
+    try:
+        app()
+    except InputError as error:
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,37 @@
+"""One revolution of a planar lidar, and one reading of the wheels."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.se2 import Pose
+
+
+@dataclass(frozen=True, eq=False)
+class LaserScan:
+    """A planar scan in its own sensor frame, counter-clockwise, as ``sensor_msgs/LaserScan`` has it.
+
+    ``ranges_m`` is ``(N,)`` float32; no return is +inf, too near is −inf (REP-117). ``stamp_ns`` is the
+    time of ray 0; ray i was measured at ``stamp_ns + i * time_increment_s`` (which may be negative).
+    ``T_base_laser`` is where the sensor sits on the robot.
+    """
+
+    stamp_ns: int
+    ranges_m: NDArray[np.float32]
+    angle_min_rad: float
+    angle_increment_rad: float
+    range_min_m: float
+    range_max_m: float
+    time_increment_s: float = 0.0
+    scan_time_s: float = 0.0
+    T_base_laser: Pose = field(default_factory=lambda: np.zeros(3))
+    frame_id: str = "laser"
+
+
+@dataclass(frozen=True, eq=False)
+class Odometry:
+    """Where the wheels say the base is: ``T_odom_base`` at ``stamp_ns``."""
+
+    stamp_ns: int
+    T_odom_base: Pose

@@ -1,0 +1,80 @@
+"""Poses in the plane.
+
+A pose or transform is a ``(3,)`` float64 array ``[x, y, yaw]`` in metres and radians. ``T_a_b`` takes
+points of frame b into frame a, so ``compose(T_a_b, T_b_c)`` is ``T_a_c``. The kernels are compiled, so
+that the hot loops of other modules can call them too.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Pose = NDArray[np.float64]
+
+
+@njit(cache=True)
+def wrap_angle(angle_rad: float) -> float:
+    """The same angle in [−π, π)."""
+    return (angle_rad + math.pi) % (2.0 * math.pi) - math.pi
+
+
+@njit(cache=True)
+def compose(T_a_b: Pose, T_b_c: Pose) -> Pose:
+    """T_a_c: first the motion ``T_a_b``, then ``T_b_c`` seen from there."""
+    c, s = math.cos(T_a_b[2]), math.sin(T_a_b[2])
+    return np.array(
+        [
+            T_a_b[0] + c * T_b_c[0] - s * T_b_c[1],
+            T_a_b[1] + s * T_b_c[0] + c * T_b_c[1],
+            wrap_angle(T_a_b[2] + T_b_c[2]),
+        ]
+    )
+
+
+@njit(cache=True)
+def inverse(T_a_b: Pose) -> Pose:
+    """T_b_a."""
+    c, s = math.cos(T_a_b[2]), math.sin(T_a_b[2])
+    return np.array([-c * T_a_b[0] - s * T_a_b[1], s * T_a_b[0] - c * T_a_b[1], wrap_angle(-T_a_b[2])])
+
+
+@njit(cache=True)
+def between(T_a_b: Pose, T_a_c: Pose) -> Pose:
+    """T_b_c: where c stands as seen from b."""
+    return compose(inverse(T_a_b), T_a_c)
+
+
+@njit(cache=True)
+def interpolate(T_a_b: Pose, T_a_c: Pose, fraction: float) -> Pose:
+    """The pose ``fraction`` of the way from b to c: straight in position, shortest way in yaw."""
+    return np.array(
+        [
+            T_a_b[0] + fraction * (T_a_c[0] - T_a_b[0]),
+            T_a_b[1] + fraction * (T_a_c[1] - T_a_b[1]),
+            wrap_angle(T_a_b[2] + fraction * wrap_angle(T_a_c[2] - T_a_b[2])),
+        ]
+    )
+
+
+@njit(cache=True)
+def transform_points(T_a_b: Pose, points_b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points ``(N, 2)`` of frame b in frame a."""
+    c, s = math.cos(T_a_b[2]), math.sin(T_a_b[2])
+    points_a = np.empty_like(points_b)
+    for i in range(len(points_b)):
+        x, y = points_b[i, 0], points_b[i, 1]
+        points_a[i, 0] = T_a_b[0] + c * x - s * y
+        points_a[i, 1] = T_a_b[1] + s * x + c * y
+    return points_a
+
+
+def yaw_of_quaternion(x: float, y: float, z: float, w: float) -> float:
+    """The yaw of a quaternion, in radians."""
+    return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+
+
+def quaternion_of_yaw(yaw_rad: float) -> tuple[float, float, float, float]:
+    """``(x, y, z, w)`` of a rotation about the vertical."""
+    return 0.0, 0.0, math.sin(yaw_rad / 2.0), math.cos(yaw_rad / 2.0)

@@ -1,0 +1,1 @@
+"""Occupancy grids, distance fields and map files."""

@@ -1,0 +1,132 @@
+"""Parameters: declared once with meaning, unit and range; valued only in YAML.
+
+A component declares a frozen dataclass whose fields are made by ``param``; its values stand in
+``nanorover/params/<component>.yaml``, in the form that ROS 2 reads as a ``params_file``. The command
+line and the nodes load the same file, so no default hides in code.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+
+from nanorover.errors import InputError
+
+FOLDER = Path(__file__).parent / "params"
+
+# Parameters that ROS 2 itself declares on every node.
+ROS_OWN = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is said of one parameter besides its type."""
+
+    description: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] = ()
+
+    def allowed(self) -> str:
+        """The allowed values in words, for messages and the reference."""
+        if self.choices:
+            return "one of " + ", ".join(str(c) for c in self.choices)
+        low = "" if self.minimum is None else f"at least {self.minimum:g}"
+        high = "" if self.maximum is None else f"at most {self.maximum:g}"
+        bounds = " and ".join(b for b in (low, high) if b)
+        return f"{bounds} {self.unit}".strip() if bounds else "any value"
+
+
+def param(
+    description: str,
+    unit: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[Any, ...] = (),
+) -> Any:
+    """A dataclass field without a default: its value must come from YAML."""
+    return dataclasses.field(metadata={"declared": Declared(description, unit, minimum, maximum, choices)})
+
+
+def declared(cls: type) -> dict[str, tuple[type, Declared]]:
+    """Name → (type, declaration) of every parameter of a parameter class."""
+    hints = get_type_hints(cls)
+    return {f.name: (hints[f.name], f.metadata["declared"]) for f in fields(cls)}
+
+
+def from_mapping(cls: type[T], values: dict[str, Any], source: str) -> T:
+    """Build ``cls`` from plain values, checking names, types and ranges.
+
+    Raises InputError that names ``source``, the parameter, its value and what is allowed.
+    """
+    known = declared(cls)
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(sorted(known))
+            raise InputError(f"{source}: unknown parameter '{name}'", meant)
+    missing = [name for name in known if name not in values]
+    if missing:
+        raise InputError(f"{source}: parameter '{missing[0]}' is missing", known[missing[0]][1].description)
+    return cls(**{name: _checked(name, kind, d, values[name], source) for name, (kind, d) in known.items()})
+
+
+def _checked(name: str, kind: type, declaration: Declared, value: Any, source: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    plain = getattr(kind, "__origin__", kind)
+    if plain is tuple and isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
+        raise InputError(
+            f"{source}: parameter '{name}' is {value!r}, a {type(value).__name__}",
+            f"it must be a {plain.__name__}: {declaration.description}",
+        )
+    low, high = declaration.minimum, declaration.maximum
+    for item in value if plain is tuple else (value,):
+        numeric = isinstance(item, (int, float)) and not isinstance(item, bool)
+        outside = numeric and not (
+            (low is None or item >= low) and (high is None or item <= high) and item == item
+        )
+        if outside or (declaration.choices and item not in declaration.choices):
+            raise InputError(f"{source}: parameter '{name}' is {value!r}", f"allowed is {declaration.allowed()}")
+    return value
+
+
+def read_yaml(path: Path, node: str) -> dict[str, Any]:
+    """The parameters of ``node`` in a ROS 2 parameter file; ``/**`` applies to every node."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read parameter file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} holds no parameters", "expected 'node: {ros__parameters: {...}}'")
+    values: dict[str, Any] = {}
+    for key in ("/**", node):
+        section = document.get(key) or {}
+        values.update(section.get("ros__parameters") or {})
+    return {name: value for name, value in values.items() if name not in ROS_OWN}
+
+
+def load(cls: type[T], component: str, params_file: Path | None = None, **overrides: Any) -> T:
+    """The parameters of a component: the shipped YAML, then ``params_file``, then ``overrides``.
+
+    Raises InputError for an unreadable file, an unknown name, a wrong type or a value out of range.
+    """
+    shipped = FOLDER / f"{component}.yaml"
+    values = read_yaml(shipped, component)
+    source = str(shipped)
+    if params_file is not None:
+        values.update(read_yaml(params_file, component))
+        source = str(params_file)
+    values.update(overrides)
+    return from_mapping(cls, values, source)

@@ -1,0 +1,1 @@
+"""Recordings: reading, writing, and running the library over them in lock-step."""

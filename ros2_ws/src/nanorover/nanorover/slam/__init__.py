@@ -1,0 +1,1 @@
+"""Simultaneous localization and mapping: matching, submaps, loop closure, pose graph."""

@@ -1,0 +1,88 @@
+"""What exists on the robot, declared once: topics and nodes.
+
+Launch files, the supervisor, the recorder, the doctor, the tests and the documentation read these
+tables; nothing else repeats them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Qos:
+    """A quality-of-service profile by its parts, so that this file needs no ROS."""
+
+    depth: int
+    reliable: bool = True
+    transient_local: bool = False
+
+
+# REP-2003: drivers publish reliable, so that every subscriber matches; consumers take best effort.
+DRIVER = Qos(depth=5)
+SENSOR = Qos(depth=5, reliable=False)
+LATCHED = Qos(depth=1, transient_local=True)
+TF = Qos(depth=100)
+TF_STATIC = Qos(depth=100, transient_local=True)
+STATE = Qos(depth=10)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic: its message type, how it is offered and consumed, and whether the recorder keeps it."""
+
+    name: str
+    type: str
+    publish: Qos
+    subscribe: Qos
+    rate_hz: float
+    recorded: bool
+    meaning: str
+
+
+# fmt: off
+TOPICS = {
+    topic.name: topic
+    for topic in (
+        Topic("scan", "sensor_msgs/msg/LaserScan", DRIVER, SENSOR, 10, True, "one lidar revolution"),
+        Topic("odom", "nav_msgs/msg/Odometry", STATE, STATE, 20, True, "where the wheels say the base is"),
+        Topic("/tf", "tf2_msgs/msg/TFMessage", TF, TF, 30, True, "moving frames"),
+        Topic("/tf_static", "tf2_msgs/msg/TFMessage", TF_STATIC, TF_STATIC, 0, True, "mountings"),
+        Topic("map", "nav_msgs/msg/OccupancyGrid", LATCHED, LATCHED, 0.5, False, "the map so far"),
+        Topic("pose", "geometry_msgs/msg/PoseWithCovarianceStamped", STATE, STATE, 10, False,
+              "where SLAM says the base is, one per scan"),
+        Topic("path", "nav_msgs/msg/Path", LATCHED, LATCHED, 0.5, False, "the way driven, corrected"),
+        Topic("initialpose", "geometry_msgs/msg/PoseWithCovarianceStamped", STATE, STATE, 0, True,
+              "a person says where the robot is"),
+        Topic("cmd_vel", "geometry_msgs/msg/Twist", STATE, STATE, 20, True, "wanted velocity of the base"),
+        Topic("camera/image_raw", "sensor_msgs/msg/Image", DRIVER, SENSOR, 10, False, "the camera's picture"),
+        Topic("camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage", DRIVER, SENSOR, 10, True,
+              "the same as JPEG"),
+        Topic("camera/camera_info", "sensor_msgs/msg/CameraInfo", DRIVER, SENSOR, 10, True, "its calibration"),
+        Topic("detections", "vision_msgs/msg/Detection2DArray", STATE, STATE, 10, True, "objects in the picture"),
+        Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STATE, STATE, 1, True, "health of every node"),
+        Topic("/clock", "rosgraph_msgs/msg/Clock", DRIVER, SENSOR, 100, False, "replayed or simulated time"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One process of the robot: ``python -m <module>``, installed as ``<executable>`` of its package."""
+
+    name: str
+    executable: str
+    module: str
+    publishes: tuple[str, ...]
+    subscribes: tuple[str, ...]
+    meaning: str
+    package: str = "nanorover_nodes"
+
+
+NODES = {
+    node.name: node
+    for node in (
+        Node("slam", "slam", "nanorover_nodes.slam",
+             publishes=("map", "pose", "path", "/tf", "/diagnostics"),
+             subscribes=("scan", "odom", "/tf", "/tf_static", "initialpose"),
+             meaning="maps and localizes"),
+    )
+}
