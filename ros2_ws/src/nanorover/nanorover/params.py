@@ -7,6 +7,7 @@ line and the nodes load the same file, so no default hides in code.
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -92,8 +93,8 @@ def _checked(name: str, kind: type, declaration: Declared, value: Any, source: s
     low, high = declaration.minimum, declaration.maximum
     for item in value if plain is tuple else (value,):
         numeric = isinstance(item, (int, float)) and not isinstance(item, bool)
-        outside = numeric and not (
-            (low is None or item >= low) and (high is None or item <= high) and item == item
+        outside = numeric and (
+            not math.isfinite(item) or (low is not None and item < low) or (high is not None and item > high)
         )
         if outside or (declaration.choices and item not in declaration.choices):
             raise InputError(f"{source}: parameter '{name}' is {value!r}", f"allowed is {declaration.allowed()}")

@@ -58,7 +58,7 @@ TOPICS = {
               "the same as JPEG"),
         Topic("camera/camera_info", "sensor_msgs/msg/CameraInfo", DRIVER, SENSOR, 10, True, "its calibration"),
         Topic("detections", "vision_msgs/msg/Detection2DArray", STATE, STATE, 10, True, "objects in the picture"),
-        Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STATE, STATE, 1, True, "health of every node"),
+        Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STATE, STATE, 1, True, "every node's health"),
         Topic("/clock", "rosgraph_msgs/msg/Clock", DRIVER, SENSOR, 100, False, "replayed or simulated time"),
     )
 }
