@@ -1,0 +1,292 @@
+"""What every node of the robot has in common: a lifecycle, checked parameters, declared topics, diagnostics.
+
+A node subclasses ``Component``, names its parameter classes, and writes ``configure``, ``activate``,
+``deactivate`` and ``diagnose``. Everything repeated stands here.
+"""
+
+import dataclasses
+import signal
+import traceback
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from nanorover import params
+from nanorover.errors import InputError
+from nanorover.tables import TOPICS, Qos
+from nanorover_nodes.convert import message_class
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    """A node's word on itself: level, one sentence, and the figures behind it."""
+
+    level: bytes
+    message: str
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def qos_profile(qos: Qos) -> QoSProfile:
+    """A declared quality of service in rclpy's terms."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=qos.depth,
+        reliability=ReliabilityPolicy.RELIABLE if qos.reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if qos.transient_local else DurabilityPolicy.VOLATILE,
+    )
+
+
+class Component(LifecycleNode):
+    """A lifecycle node with the manners of this robot.
+
+    ``PARAMS`` maps the name of a shipped parameter file to the dataclass that declares its parameters;
+    after configuration ``self.params[name]`` holds the checked values.
+    """
+
+    PARAMS: dict[str, type] = {}
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, automatically_declare_parameters_from_overrides=True)
+        self.params: dict[str, Any] = {}
+        self.active = False
+        self._callback_faults = 0
+        self._last_fault = ""
+        self._offered: list[Any] = []
+        self._heard: list[Any] = []
+        self._services_served: list[Any] = []
+        self._declare_parameters()
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", qos_profile(TOPICS["/diagnostics"].publish)
+        )
+        # The steady clock: a stopped /clock must not silence the diagnostics.
+        self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady_clock)
+
+    # -- what a node writes ---------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Make everything that takes time or can fail; raise InputError with the reason."""
+
+    def activate(self) -> None:
+        """Begin to work."""
+
+    def deactivate(self) -> None:
+        """Stop working; what was configured stays."""
+
+    def cleanup(self) -> None:
+        """Release what ``configure`` made."""
+
+    def diagnose(self) -> Health:
+        """Say how the node is; called once a second while it is active."""
+        return Health(OK, "running")
+
+    # -- what a node uses -----------------------------------------------------------------------------
+
+    def offer(self, topic: str) -> Any:
+        """A publisher of a declared topic."""
+        declared = TOPICS[topic]
+        publisher = self.create_publisher(
+            message_class(declared.type), declared.name, qos_profile(declared.publish)
+        )
+        self._offered.append(publisher)
+        return publisher
+
+    def listen(self, topic: str, callback: Callable[[Any], None]) -> None:
+        """Subscribe to a declared topic; an unexpected exception is said and counted, never fatal."""
+        declared = TOPICS[topic]
+        subscription = self.create_subscription(
+            message_class(declared.type),
+            declared.name,
+            self.guarded(callback, f"message on {topic}"),
+            qos_profile(declared.subscribe),
+        )
+        self._heard.append(subscription)
+
+    def guarded(self, callback: Callable[[Any], None], what: str) -> Callable[[Any], None]:
+        """The callback, so that a fault in one call costs one call and stands in the diagnostics."""
+
+        def call(message: Any) -> None:
+            try:
+                callback(message)
+            except Exception as error:
+                self._callback_faults += 1
+                self._last_fault = f"{what}: {type(error).__name__}: {error}"
+                self.get_logger().error(f"{self._last_fault}\n{traceback.format_exc()}", throttle_duration_sec=5.0)
+
+        return call
+
+    def serve(self, service_type: type, name: str, answer: Callable[[Any], str]) -> None:
+        """Offer a service whose response has ``success`` and ``message``.
+
+        ``answer`` takes the request and returns the sentence of success; an InputError becomes the
+        sentence of failure.
+        """
+
+        def call(request: Any, response: Any) -> Any:
+            try:
+                response.message, response.success = answer(request), True
+            except InputError as error:
+                response.message, response.success = str(error), False
+                self.get_logger().warning(f"{name}: {error}")
+            return response
+
+        self._services_served.append(self.create_service(service_type, name, call))
+
+    # -- lifecycle ------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._read_parameters()
+            self.configure()
+        except InputError as error:
+            self.get_logger().error(str(error))
+            self._last_fault = str(error)
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self._last_fault = ""
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self.activate()
+        except InputError as error:
+            self.get_logger().error(str(error))
+            self._last_fault = str(error)
+            return TransitionCallbackReturn.FAILURE
+        self.active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        self.deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.cleanup()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self.active:
+            self.active = False
+            self.deactivate()
+        self.cleanup()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _release(self) -> None:
+        for subscription in self._heard:
+            self.destroy_subscription(subscription)
+        for publisher in self._offered:
+            self.destroy_publisher(publisher)
+        for service in self._services_served:
+            self.destroy_service(service)
+        self._heard, self._offered, self._services_served = [], [], []
+
+    # -- parameters -----------------------------------------------------------------------------------
+
+    def _declare_parameters(self) -> None:
+        for component, cls in self.PARAMS.items():
+            shipped = params.read_yaml(params.FOLDER / f"{component}.yaml", component)
+            for name, (kind, declaration) in params.declared(cls).items():
+                descriptor = _descriptor(name, kind, declaration)
+                if self.has_parameter(name):
+                    self.set_descriptor(name, descriptor)
+                else:
+                    self.declare_parameter(name, shipped[name], descriptor)
+
+    def _read_parameters(self) -> None:
+        known = {name for cls in self.PARAMS.values() for name in params.declared(cls)}
+        given = {name: p.value for name, p in self.get_parameters_by_prefix("").items()}
+        strangers = {n: v for n, v in given.items() if n not in known and n.split(".")[0] not in params.ROS_OWN}
+        for component, cls in self.PARAMS.items():
+            names = params.declared(cls)
+            values = {name: given[name] for name in names}
+            # A stranger is reported against the first class, whose names the message then suggests.
+            values |= strangers
+            strangers = {}
+            values = {n: list(v) if isinstance(v, array) else v for n, v in values.items()}
+            self.params[component] = params.from_mapping(cls, values, f"node {self.get_name()}")
+
+    # -- diagnostics ----------------------------------------------------------------------------------
+
+    def _publish_diagnostics(self) -> None:
+        if self.active:
+            health = self.diagnose()
+        elif self._last_fault:
+            health = Health(ERROR, self._last_fault.replace("\n", " "))
+        else:
+            health = Health(STALE, "not active")
+        values = dict(health.values)
+        if self._callback_faults:
+            values |= {"callback_faults": self._callback_faults, "last_fault": self._last_fault}
+            if health.level == OK:
+                health = Health(WARN, f"a callback failed: {self._last_fault}")
+        status = DiagnosticStatus(
+            level=health.level,
+            name=self.get_fully_qualified_name(),
+            message=health.message,
+            hardware_id="nanorover",
+            values=[
+                KeyValue(key=k, value=f"{v:.6g}" if isinstance(v, float) else str(v)) for k, v in values.items()
+            ],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def _descriptor(name: str, kind: type, declaration: params.Declared) -> ParameterDescriptor:
+    """What `ros2 param describe` shows; the bounds are checked by ROS on every later change too."""
+    unit = f" [{declaration.unit}]" if declaration.unit else ""
+    descriptor = ParameterDescriptor(
+        name=name,
+        description=declaration.description + unit,
+        additional_constraints=declaration.allowed(),
+    )
+    low, high = declaration.minimum, declaration.maximum
+    if low is not None and high is not None:
+        if kind is float:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        elif kind is int:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+    return descriptor
+
+
+def run(make: Callable[[], Component]) -> None:
+    """Spin one node in this process until SIGINT or SIGTERM; leaves it shut down in order.
+
+    The single-threaded executor is meant: rclpy's multi-threaded one loses ticks of fast timers.
+    """
+    rclpy.init()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    node = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node.active:
+            node.active = False
+            node.deactivate()
+        node.cleanup()
+        node.destroy_node()
+        rclpy.try_shutdown()

@@ -1,0 +1,35 @@
+"""The transform tree fed from /tf and /tf_static."""
+
+from geometry_msgs.msg import TransformStamped
+from tf2_msgs.msg import TFMessage
+
+from nanorover.geometry.frames import FrameTree, planar_pose
+from nanorover.geometry.se2 import Pose
+from nanorover_nodes.component import Component
+from nanorover_nodes.convert import transform_of_msg
+
+
+class FrameListener:
+    """Knows where every frame was last said to be."""
+
+    def __init__(self, node: Component) -> None:
+        self.tree = FrameTree()
+        self._logger = node.get_logger()
+        node.listen("/tf_static", self._on_transforms)
+        node.listen("/tf", self._on_transforms)
+
+    def planar(self, target: str, source: str) -> tuple[Pose, bool] | None:
+        """``T_target_source`` from above and whether it hangs upside down; None while unknown."""
+        T_target_source = self.tree.lookup(target, source)
+        return None if T_target_source is None else planar_pose(T_target_source)
+
+    def _on_transforms(self, message: TFMessage) -> None:
+        for transform in message.transforms:
+            self._set(transform)
+
+    def _set(self, transform: TransformStamped) -> None:
+        parent, child = transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/")
+        try:
+            self.tree.set(parent, child, transform_of_msg(transform))
+        except ValueError as error:
+            self._logger.error(f"tf {parent} → {child} ignored: {error}", throttle_duration_sec=5.0)
