@@ -18,6 +18,8 @@ from nanorover.errors import InputError
 
 FOLDER = Path(__file__).parent / "params"
 
+EXPECTED_FORM = "expected is 'node: {ros__parameters: {name: value}}'"
+
 # Parameters that ROS 2 itself declares on every node.
 ROS_OWN = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
@@ -110,11 +112,14 @@ def read_yaml(path: Path, node: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):
-        raise InputError(f"{path} holds no parameters", "expected 'node: {ros__parameters: {...}}'")
+        raise InputError(f"{path} holds no parameters", EXPECTED_FORM)
     values: dict[str, Any] = {}
     for key in ("/**", node):
         section = document.get(key) or {}
-        values.update(section.get("ros__parameters") or {})
+        given = section.get("ros__parameters") or {} if isinstance(section, dict) else section
+        if not isinstance(given, dict):
+            raise InputError(f"{path}: '{key}' holds no parameters", EXPECTED_FORM)
+        values.update(given)
     return {name: value for name, value in values.items() if name not in ROS_OWN}
 
 

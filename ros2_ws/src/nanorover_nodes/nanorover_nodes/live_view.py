@@ -1,0 +1,89 @@
+"""A live view of the running graph in the browser, drawn by rerun (an extra dependency)."""
+
+import time
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+from nav_msgs.msg import Path as PathMsg
+from rclpy.node import Node
+from rich.console import Console
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import LaserScan as LaserScanMsg
+
+from nanorover.errors import InputError
+from nanorover.geometry.se2 import transform_points
+from nanorover.tables import TOPICS
+from nanorover_nodes.component import qos_profile
+from nanorover_nodes.convert import message_class, pose_of
+
+GREY_OF_UNKNOWN = 205
+
+
+class LiveView:
+    """Subscribes to what there is to see and hands it to rerun's web viewer."""
+
+    def __init__(self, node: Node, console: Console) -> None:
+        try:
+            import rerun
+        except ImportError as error:
+            raise InputError(
+                "the live view needs the package rerun-sdk", "./scripts/demo --view installs it"
+            ) from error
+        self._rerun = rerun
+        self._pose = np.zeros(3)
+        rerun.init("nanorover")
+        rerun.serve_web_viewer(connect_to=rerun.serve_grpc(), open_browser=True)
+        console.print("live view: http://localhost:9090 (open it by hand where no browser opens)")
+        for topic, callback in (
+            ("pose", self._on_pose),
+            ("scan", self._on_scan),
+            ("map", self._on_map),
+            ("path", self._on_path),
+            ("camera/image_raw/compressed", self._on_picture),
+        ):
+            declared = TOPICS[topic]
+            node.create_subscription(
+                message_class(declared.type), declared.name, callback, qos_profile(declared.subscribe)
+            )
+
+    def wait(self, console: Console) -> None:
+        """Keep serving until the person has seen enough."""
+        console.print("the view stays open; Ctrl-C ends it")
+        try:
+            while True:
+                time.sleep(1.0)
+        except KeyboardInterrupt:
+            console.print("view closed")
+
+    def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        self._pose = pose_of(message.pose.pose)
+        x, y, yaw = self._pose
+        arrow = self._rerun.Arrows2D(
+            origins=[[x, -y]], vectors=[[0.5 * np.cos(yaw), -0.5 * np.sin(yaw)]], colors=[[220, 60, 40]]
+        )
+        self._rerun.log("map/robot", arrow)
+
+    def _on_scan(self, message: LaserScanMsg) -> None:
+        ranges_m = np.asarray(message.ranges)
+        bearings_rad = message.angle_min + message.angle_increment * np.arange(len(ranges_m))
+        hit = np.isfinite(ranges_m) & (ranges_m > message.range_min) & (ranges_m < message.range_max)
+        points = ranges_m[hit, None] * np.column_stack((np.cos(bearings_rad[hit]), np.sin(bearings_rad[hit])))
+        seen = transform_points(self._pose, points.astype(np.float64)) * (1.0, -1.0)  # rerun's y points down
+        self._rerun.log("map/scan", self._rerun.Points2D(seen, radii=0.02, colors=[[40, 120, 220]]))
+
+    def _on_map(self, message: OccupancyGridMsg) -> None:
+        cells = np.asarray(message.data, dtype=np.int8).reshape(message.info.height, message.info.width)
+        picture = np.where(cells < 0, GREY_OF_UNKNOWN, 255 - cells * 255 // 100).astype(np.uint8)[::-1]
+        origin, resolution_m = message.info.origin.position, message.info.resolution
+        top_m = -(origin.y + resolution_m * message.info.height)
+        self._rerun.log("map/grid", self._rerun.Image(picture, draw_order=-10.0))
+        placing = self._rerun.Transform3D(translation=[origin.x, top_m, 0.0], scale=resolution_m)
+        self._rerun.log("map/grid", placing)
+
+    def _on_path(self, message: PathMsg) -> None:
+        line = [[p.pose.position.x, -p.pose.position.y] for p in message.poses]
+        self._rerun.log("map/path", self._rerun.LineStrips2D([line], colors=[[240, 150, 30]]))
+
+    def _on_picture(self, message: CompressedImage) -> None:
+        self._rerun.log("camera", self._rerun.EncodedImage(contents=bytes(message.data), media_type="image/jpeg"))
