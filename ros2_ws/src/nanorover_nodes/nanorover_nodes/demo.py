@@ -44,9 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
     try:
-        demonstrate(
-            arguments.recording or SHIPPED[0], arguments.out, arguments.speed, arguments.view, console
-        )
+        demonstrate(arguments.recording or SHIPPED[0], arguments.out, arguments.speed, arguments.view, console)
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(2)

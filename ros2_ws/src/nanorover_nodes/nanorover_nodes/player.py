@@ -1,6 +1,7 @@
 """Plays a recording into a running graph: as fast as it is digested, or against the clock."""
 
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -79,8 +80,8 @@ class Player:
             self._publishers["odom"].publish(odometry_msg(record, ODOM, BASE))
             transform = transform_msg(record.stamp_ns, ODOM, BASE, record.T_odom_base)
             self._publishers["/tf"].publish(TFMessage(transforms=[transform]))
-        elif isinstance(record, Picture):
-            message = CompressedImage(format="jpeg", data=record.jpeg)
+        elif isinstance(record, Picture) and record.compressed:
+            message = CompressedImage(format=record.encoding, data=array("B", record.data))
             message.header.stamp, message.header.frame_id = time_of(record.stamp_ns), record.frame_id
             self._publishers["camera/image_raw/compressed"].publish(message)
 

@@ -1,0 +1,114 @@
+"""A graph of real node processes for a test: own domain, own logs, stopped at the end."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed: ./scripts/test installs it")
+
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+
+from nanorover.processes import Processes  # noqa: E402
+from nanorover.tables import NODES, TOPICS  # noqa: E402
+from nanorover_nodes import lifecycle  # noqa: E402
+from nanorover_nodes.component import qos_profile  # noqa: E402
+from nanorover_nodes.convert import message_class  # noqa: E402
+
+DOMAINS = range(1, 100)  # the domain ids whose ports are free on every system
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain that no other test on this machine uses now."""
+    for number in DOMAINS:
+        lock = open(Path(tempfile.gettempdir()) / f"nanorover-domain-{number}.lock", "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        monkeypatch.setenv("ROS_PYTHON_CHECK_FIELDS", "1")
+        yield number
+        lock.close()
+        return
+    pytest.fail("all ROS domains are taken on this machine")
+
+
+class Graph:
+    """Starts nodes of the table and talks to them."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self.node = Node("test")
+
+    def start(self, name: str, *ros_arguments: str) -> None:
+        """Start a node of the table as a process; it stays unconfigured."""
+        self.processes.start(name, ["-m", NODES[name].module, "--ros-args", *ros_arguments])
+
+    def bring_up(self, name: str) -> None:
+        """Configure and activate a started node."""
+        lifecycle.bring_up(self.node, name)
+
+    def change_state(self, name: str, transition: str) -> bool:
+        """Ask for one transition (``configure``, ``activate``, …); whether the node agreed."""
+        number = getattr(Transition, f"TRANSITION_{transition.upper()}")
+        request = ChangeState.Request(transition=Transition(id=number))
+        return lifecycle.call(self.node, ChangeState, f"{name}/change_state", request, 20.0).success
+
+    def call(self, service_type: type, name: str, request: Any) -> Any:
+        """Call a service."""
+        return lifecycle.call(self.node, service_type, name, request, 20.0)
+
+    def collect(self, topic: str) -> list[Any]:
+        """A list that grows with every message of a declared topic."""
+        declared, received = TOPICS[topic], []
+        self.node.create_subscription(
+            message_class(declared.type), declared.name, received.append, qos_profile(declared.subscribe)
+        )
+        return received
+
+    def offer(self, topic: str) -> Any:
+        """A publisher of a declared topic."""
+        declared = TOPICS[topic]
+        return self.node.create_publisher(
+            message_class(declared.type), declared.name, qos_profile(declared.publish)
+        )
+
+    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> None:
+        """Spin until ``condition`` holds; fails the test with ``what`` and the nodes' logs otherwise."""
+
+        def holds() -> bool:
+            self.processes.check()
+            return bool(condition())
+
+        if not lifecycle.wait_until(self.node, holds, timeout_s):
+            logs = "\n".join(f"--- {p.name}\n{p.read_text()[-2000:]}" for p in self.processes.log_folder.iterdir())
+            pytest.fail(f"not within {timeout_s:g} s: {what}\n{logs}")
+
+    def health_of(self, name: str, diagnostics: list[Any]) -> Any | None:
+        """The latest status of a node among collected /diagnostics messages."""
+        of_node = [s for m in diagnostics for s in m.status if s.name == f"/{name}"]
+        return of_node[-1] if of_node else None
+
+
+@pytest.fixture
+def graph(domain: int, tmp_path: Path) -> Iterator[Graph]:
+    """A running ROS context in an own domain; every process started through it is stopped at the end."""
+    rclpy.init()
+    try:
+        with Processes(tmp_path / "log") as processes:
+            yield Graph(processes)
+    finally:
+        rclpy.shutdown()
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="nanorover-ros-log-"))
