@@ -1,0 +1,97 @@
+"""A recording of any format as one stream of typed records, with what was wrong in it counted."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from nanorover.base.kinematics import Track
+from nanorover.errors import InputError
+from nanorover.replay.records import Problems, Record, Summary
+
+BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+CARMEN_SUFFIXES = (".clf", ".log", ".carmen")
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """How to make odometry from two topics of wheel velocities (``std_msgs/Float64``).
+
+    ``left_m_per_unit`` is the path of the wheel per unit of velocity and second: the radius where the topic
+    is in rad/s; negative where the wheel is mounted the other way round.
+    """
+
+    left_topic: str
+    right_topic: str
+    left_m_per_unit: float
+    right_m_per_unit: float
+    track: Track
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a person may choose about the reading of a bag.
+
+    ``topics`` maps a role (``scan``, ``odom``, ``image`` …) to a topic. ``clock`` says which time counts: the
+    stamp in the header, or the time of arrival where the headers of a bag come from different clocks.
+    """
+
+    topics: Mapping[str, str]
+    wheels: Wheels | None = None
+    clock: Literal["header", "received"] = "header"
+
+
+class Log(Protocol):
+    """A recording. Iterating yields its records in the order of their arrival, afresh each time.
+
+    ``problems`` and ``summary`` tell of the latest iteration.
+    """
+
+    path: Path
+    problems: Problems
+    summary: Summary
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+
+def open_log(
+    path: Path | str,
+    *,
+    topics: Mapping[str, str] | None = None,
+    wheels: Wheels | None = None,
+    clock: Literal["header", "received"] = "header",
+) -> Log:
+    """The recording at ``path``: rosbag2 (folder, mcap, sqlite3), ROS 1 bag or CARMEN log (also .gz, .bz2).
+
+    ``topics`` maps a role of ``topics.ROLES`` to a topic where the choice by type is not the wanted one.
+    Raises InputError when it is missing, empty, of no known format or lacks a topic that was named; while
+    iterating, when the clocks of its topics do not agree. What is damaged inside is counted and skipped.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist", "give a bag folder, an .mcap, .db3 or .bag file, or a CARMEN log"
+        )
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty", "the recording ended before anything was written")
+    suffixes = [suffix for suffix in path.suffixes if suffix not in (".gz", ".bz2")]
+    if path.is_file() and suffixes and suffixes[-1] in CARMEN_SUFFIXES:
+        from nanorover.replay.carmen import CarmenLog
+
+        return CarmenLog(path)
+    if path.is_file() and path.suffix not in BAG_SUFFIXES:
+        known = ", ".join(BAG_SUFFIXES + CARMEN_SUFFIXES)
+        raise InputError(
+            f"{path} is no recording that can be read", f"known are bag folders and {known} (.gz, .bz2)"
+        )
+    from nanorover.replay.bag_log import BagLog
+
+    return BagLog(path, Reading(topics or {}, wheels, clock))
+
+
+def need(log: Log, *record_types: type) -> None:
+    """After reading: raise InputError when the recording held none of these records."""
+    for record_type in record_types:
+        if log.summary.counts[record_type.__name__] == 0:
+            reasons = "; ".join(log.problems.lines()) or "it has no topic of that type"
+            raise InputError(f"{log.path} holds no usable {record_type.__name__}", reasons)

@@ -1,0 +1,235 @@
+"""Bags on disk as a stream of raw messages: rosbag2 (mcap, sqlite3) and ROS 1.
+
+``rosbags`` and ``mcap`` do the formats; what stands here is which files make up a bag, and that damage is
+counted with its place instead of ending the reading.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import apsw
+import yaml
+import zstandard
+from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.rosbag1 import Reader as Ros1Reader
+from rosbags.rosbag1 import ReaderError as Ros1Error
+from rosbags.rosbag2 import Reader as Ros2Reader
+from rosbags.rosbag2 import ReaderError as Ros2Error
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from nanorover.errors import InputError
+from nanorover.replay.mcap_file import McapFile
+from nanorover.replay.records import Problems
+
+STORAGE_SUFFIXES = (".mcap", ".db3")
+UNREADABLE = (Ros1Error, Ros2Error, apsw.Error, OSError, ValueError, KeyError, AssertionError)
+UNDECODABLE = (SerdeError, TypesysError, ValueError, KeyError, IndexError, AssertionError, MemoryError)
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """One message as stored; ``received_ns`` is when the recorder got it."""
+
+    topic: str
+    type: str
+    received_ns: int
+    data: bytes
+    place: str
+
+
+class Storage(Protocol):
+    """One file of a bag."""
+
+    topics: dict[str, str]
+    counts: dict[str, int]
+
+    def messages(self) -> Iterator[RawMessage]:
+        """The messages in the order of their arrival."""
+        ...
+
+    def decode(self, message: RawMessage) -> Any:
+        """The message with its fields, or one of ``UNDECODABLE`` raised."""
+        ...
+
+
+class _Types:
+    """Message definitions: those stored in the bag where it has them, else those of ROS 2 Jazzy."""
+
+    def __init__(self) -> None:
+        self._default = get_typestore(Stores.ROS2_JAZZY)
+        self._embedded: dict[str, Typestore] = {}
+
+    def add(self, msgtype: str, text: str, idl: bool) -> None:
+        store = get_typestore(Stores.EMPTY)
+        store.register(get_types_from_idl(text) if idl else get_types_from_msg(text, msgtype))
+        self._embedded[msgtype] = store
+
+    def store(self, msgtype: str) -> Typestore:
+        return self._embedded.get(msgtype, self._default)
+
+
+class _McapStorage:
+    def __init__(self, path: Path, problems: Problems, unpack: bool) -> None:
+        self._file = McapFile(path, problems)
+        self._unpack = unpack
+        self._types = _Types()
+        self.topics: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+        for channel in self._file.channels.values():
+            schema = self._file.schemas.get(channel.schema_id)
+            if schema is None or channel.message_encoding != "cdr":
+                problems.add("topic that is not a ROS 2 message skipped", f"{path}, {channel.topic}")
+                continue
+            self._names[channel.id] = (channel.topic, schema.name)
+            self.topics[channel.topic] = schema.name
+            count = self._file.counts.get(channel.id, 0)
+            self.counts[channel.topic] = self.counts.get(channel.topic, 0) + count
+            try:
+                self._types.add(schema.name, schema.data.decode(), "idl" in schema.encoding)
+            except UNDECODABLE as error:
+                problems.add("message definition not understood", f"{path}, {schema.name}: {error}")
+
+    def messages(self) -> Iterator[RawMessage]:
+        for channel_id, log_ns, data in self._file.messages():
+            if channel_id in self._names:
+                topic, msgtype = self._names[channel_id]
+                raw = zstandard.decompress(data) if self._unpack else data
+                yield RawMessage(topic, msgtype, log_ns, raw, f"{self._file.path}, {topic} at {log_ns} ns")
+
+    def decode(self, message: RawMessage) -> Any:
+        return self._types.store(message.type).deserialize_cdr(message.data, message.type)
+
+
+class _RosbagsStorage:
+    """What rosbags reads by itself: a sqlite3 file of rosbag2, or a ROS 1 bag."""
+
+    def __init__(self, path: Path, problems: Problems, unpack: bool, stack: ExitStack) -> None:
+        self._path = path
+        self._problems = problems
+        self._unpack = unpack
+        self._ros1 = path.suffix == ".bag"
+        try:
+            reader: Any = Ros1Reader(path) if self._ros1 else Ros2Reader(path)
+            self._reader = stack.enter_context(reader)
+        except UNREADABLE as error:
+            hint = (
+                "try `rosbag reindex`"
+                if self._ros1
+                else "the database is damaged; `sqlite3 FILE .recover` may help"
+            )
+            raise InputError(f"cannot read {path}: {error}", hint) from error
+        self._types = _Types()
+        self.topics = {connection.topic: connection.msgtype for connection in self._reader.connections}
+        self.counts: dict[str, int] = {}
+        for connection in self._reader.connections:
+            self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
+            if connection.msgdef.format != MessageDefinitionFormat.NONE:
+                try:
+                    idl = connection.msgdef.format == MessageDefinitionFormat.IDL
+                    self._types.add(connection.msgtype, connection.msgdef.data, idl)
+                except UNDECODABLE as error:
+                    problems.add("message definition not understood", f"{path}, {connection.msgtype}: {error}")
+
+    def messages(self) -> Iterator[RawMessage]:
+        try:
+            for connection, received_ns, data in self._reader.messages():
+                raw = zstandard.decompress(data) if self._unpack else bytes(data)
+                place = f"{self._path}, {connection.topic} at {received_ns} ns"
+                yield RawMessage(connection.topic, connection.msgtype, received_ns, raw, place)
+        except UNREADABLE as error:
+            self._problems.add("recording damaged; read up to there", f"{self._path}: {error}")
+
+    def decode(self, message: RawMessage) -> Any:
+        store = self._types.store(message.type)
+        if self._ros1:
+            return store.deserialize_ros1(message.data, message.type)
+        return store.deserialize_cdr(message.data, message.type)
+
+
+def open_storages(path: Path, problems: Problems, stack: ExitStack) -> list[Storage]:
+    """The files of the bag at ``path`` (a file or a rosbag2 folder), in the order of recording.
+
+    Raises InputError when there is nothing to read; files that are missing or damaged beside others that
+    are readable are counted in ``problems``.
+    """
+    if not path.is_dir():
+        return [_open(path, problems, False, stack)]
+    files, unpack = _files_of(path, problems)
+    storages: list[Storage] = []
+    errors: list[InputError] = []
+    for file in files:
+        try:
+            storages.append(_open(_unpacked(file, stack), problems, unpack, stack))
+        except InputError as error:
+            errors.append(error)
+            problems.add("file of the bag skipped", str(error))
+    if errors and not storages:
+        raise errors[0]
+    return storages
+
+
+def _open(path: Path, problems: Problems, unpack: bool, stack: ExitStack) -> Storage:
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty", "the recording ended before anything was written")
+    if path.suffix == ".mcap":
+        return _McapStorage(path, problems, unpack)
+    return _RosbagsStorage(path, problems, unpack, stack)
+
+
+def _files_of(folder: Path, problems: Problems) -> tuple[list[Path], bool]:
+    """The storage files of a rosbag2 folder, and whether its messages are packed one by one."""
+    metadata = folder / "metadata.yaml"
+    try:
+        document = yaml.safe_load(metadata.read_text()) if metadata.exists() else None
+        information = document["rosbag2_bagfile_information"] if document else {}
+        named = [folder / Path(name).name for name in information.get("relative_file_paths", [])]
+        unpack = str(information.get("compression_mode", "")).lower() == "message"
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        problems.add("metadata.yaml is damaged; the files speak for themselves", f"{metadata}: {error}")
+        named, unpack = [], False
+    if not metadata.exists():
+        problems.add("metadata.yaml is missing; the files speak for themselves", str(folder))
+    present = [file for file in folder.iterdir() if _is_storage(file)]
+    for file in named:
+        if file not in present:
+            problems.add("file of the bag is missing", str(file))
+    files = [file for file in named if file in present]
+    files += sorted((file for file in present if file not in named), key=_natural)
+    if not files:
+        raise InputError(
+            f"{folder} is not a bag", "a bag is a folder with .mcap or .db3 files, or a ROS 1 .bag file"
+        )
+    return files, unpack
+
+
+def _is_storage(file: Path) -> bool:
+    return file.suffix in STORAGE_SUFFIXES or (
+        file.suffix == ".zstd" and Path(file.stem).suffix in STORAGE_SUFFIXES
+    )
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Sort key in which bag_10 comes after bag_9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+
+
+def _unpacked(file: Path, stack: ExitStack) -> Path:
+    """The file itself, or its unpacked copy in a folder that goes with ``stack``."""
+    if file.suffix != ".zstd":
+        return file
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nanorover-")))
+    try:
+        with file.open("rb") as packed, (folder / file.stem).open("wb") as plain:
+            shutil.copyfileobj(zstandard.ZstdDecompressor().stream_reader(packed), plain)
+    except zstandard.ZstdError as error:
+        raise InputError(f"cannot unpack {file}: {error}") from error
+    return folder / file.stem
