@@ -28,17 +28,15 @@ DOMAINS = range(1, 100)  # the domain ids whose ports are free on every system
 def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain that no other test on this machine uses now."""
     for number in DOMAINS:
-        lock = open(Path(tempfile.gettempdir()) / f"nanorover-domain-{number}.lock", "w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
-        monkeypatch.setenv("ROS_PYTHON_CHECK_FIELDS", "1")
-        yield number
-        lock.close()
-        return
+        with (Path(tempfile.gettempdir()) / f"nanorover-domain-{number}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+            monkeypatch.setenv("ROS_PYTHON_CHECK_FIELDS", "1")
+            yield number
+            return
     pytest.fail("all ROS domains are taken on this machine")
 
 
