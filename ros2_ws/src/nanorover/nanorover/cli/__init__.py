@@ -1,5 +1,9 @@
-"""The command line ``nanorover``: each command is one module beside this one."""
+"""The command line ``nanorover``.
 
+Each command or command group is one module beside this one, with a function ``register(app)`` that adds it.
+"""
+
+import pkgutil
 import sys
 from importlib import import_module
 
@@ -19,14 +23,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
-# Each module has a function `register(app)` that adds its command or command group.
-COMMANDS = ("slam",)
 
 
 def main() -> None:
     """Run the command line; an InputError becomes a sentence and exit code 2."""
-    for name in COMMANDS:
-        import_module(f"nanorover.cli.{name}").register(app)
+    for module in pkgutil.iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}").register(app)
     try:
         app()
     except InputError as error:
