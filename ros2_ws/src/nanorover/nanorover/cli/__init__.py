@@ -17,12 +17,15 @@ console = Console(stderr=True, highlight=False)
 
 app = typer.Typer(
     name="nanorover",
-    help="Maps, sees and drives: the tools of the Nanorover robot stack.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
+
+@app.callback()
+def nanorover() -> None:
+    """Maps, sees and drives: the tools of the Nanorover robot stack."""
 
 
 def main() -> None:
