@@ -1,0 +1,56 @@
+"""One question, one answer over the serial port."""
+
+import time
+
+import serial
+
+from nanorover.base.protocol import LONGEST_LINE_BYTES, ProtocolError
+
+
+class LinkError(Exception):
+    """The port is gone or the controller is silent."""
+
+
+class PortLost(LinkError):
+    """The port cannot be opened or has vanished: waiting for an answer is vain."""
+
+
+class SerialLink:
+    """An open port to the controller. Raises PortLost where it cannot be opened."""
+
+    def __init__(self, port: str, baud: int, answer_timeout_s: float) -> None:
+        self.answer_timeout_s = answer_timeout_s
+        try:
+            self._serial = serial.Serial(port, baud, exclusive=True)
+            self._serial.timeout = self._serial.write_timeout = answer_timeout_s
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise PortLost(f"cannot open {port}: {error}") from error
+
+    def ask(self, command: bytes) -> str:
+        """Send a command and return the line that answers it.
+
+        What was still in the line from an earlier question is thrown away first. Raises LinkError when
+        nothing comes in time, PortLost when the port fails, ProtocolError for an answer that is no text.
+        """
+        deadline = time.monotonic() + self.answer_timeout_s
+        answer = b""
+        try:
+            self._serial.reset_input_buffer()
+            self._serial.write(command)
+            while not answer.endswith(b"\n"):
+                received = self._serial.read_until(b"\n", LONGEST_LINE_BYTES)
+                answer += received
+                if len(answer) > LONGEST_LINE_BYTES:
+                    raise ProtocolError(f"an answer without end: {answer[:20]!r}…")
+                if not received or (time.monotonic() > deadline and not answer.endswith(b"\n")):
+                    raise LinkError(f"no answer to {command!r} within {self.answer_timeout_s:g} s")
+        except (serial.SerialException, OSError, TypeError) as error:  # TypeError: closed under our hands
+            raise PortLost(f"the port failed: {error}") from error
+        try:
+            return answer.decode("ascii").strip()
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"an answer that is no text: {answer!r}") from error
+
+    def close(self) -> None:
+        """Close the port."""
+        self._serial.close()
