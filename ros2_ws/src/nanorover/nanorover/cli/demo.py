@@ -1,5 +1,6 @@
 """``nanorover demo``: a recording played into the real nodes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def demo(
     if view:
         arguments.append("--view")
     finished = subprocess.run(
-        [sys.executable, "-m", "nanorover_nodes.demo", *arguments], env=ros_environment(), check=False
+        [sys.executable, "-m", "nanorover_nodes.demo", *arguments],
+        env={**os.environ, **ros_environment()},
+        check=False,
     )
     raise typer.Exit(finished.returncode)
