@@ -1,16 +1,16 @@
-"""Writing files so that an interrupted run never leaves half of one."""
+"""Writing files so that an interrupted run never leaves half of one (runs on the detector's old Python too)."""
 
 import os
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator, Union
 
 from nanorover.errors import InputError
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Union[Path, str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed over ``path``, else removed.
 
     The temporary name keeps the suffix, because image writers choose their format by it.
@@ -33,4 +33,5 @@ def replacing(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()

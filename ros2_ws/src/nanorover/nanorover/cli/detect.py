@@ -1,0 +1,92 @@
+"""``nanorover detect``: objects in pictures, folders, videos and bags."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nanorover.cli import console
+from nanorover.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(detect)
+
+
+def detect(  # noqa: PLR0917 (typer names its options by parameters)
+    sources: Annotated[list[Path], typer.Argument(help="pictures, folders, videos, bags")],
+    model: Annotated[
+        str | None, typer.Option(help="shipped model by name, or an .onnx or .yaml file; `rover` if not given")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="the ONNX file, if it is not beside the YAML")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for pictures with boxes")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list of detections")] = False,
+    engine: Annotated[str | None, typer.Option(help="auto, tensorrt or onnxruntime")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, fp16 or int8")] = None,
+    score: Annotated[float | None, typer.Option(help="least score")] = None,
+    classes: Annotated[str | None, typer.Option(help="wanted labels, separated by commas")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(help="torch checkpoint of a model of this project: draw what each box rests on")
+    ] = None,
+    params_file: Annotated[Path | None, typer.Option(help="YAML with further detector parameters")] = None,
+) -> None:
+    """Find objects in pictures, folders, videos and bags: pictures with boxes, or JSON."""
+    from nanorover.params import load
+    from nanorover.perception.params import DetectorParams, make_detector
+    from nanorover.perception.pictures import pictures
+
+    if explain is not None:
+        from nanorover.cli.model import torch_models
+
+        torch_models("explain").explain(explain, sources, out or Path("out/explain"), score, console)
+        return
+    given = {
+        "model": model,
+        "weights": None if weights is None else str(weights),
+        "engine": engine,
+        "precision": precision,
+        "score_threshold": score,
+        "classes": classes,
+    }
+    settings = load(DetectorParams, "detector", params_file, **{k: v for k, v in given.items() if v is not None})
+    detector = make_detector(settings, say=console.print)
+    console.print(f"{detector.description.name}: {detector.engine.title}; {detector.engine.notice}")
+    found: list[dict[str, Any]] = []
+    refused = 0
+    with detector.engine:
+        for source in sources:
+            for picture in pictures(source):
+                if picture.image_bgr is None:
+                    refused += 1
+                    console.print(f"[bold red]refused:[/] {picture.refused}", soft_wrap=True)
+                    continue
+                found += _one(detector, picture, out, not as_json)
+    if as_json:
+        print(json.dumps(found))
+    if refused:
+        raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
+
+
+def _one(detector: Any, picture: Any, out: Path | None, say: bool) -> list[dict[str, Any]]:
+    """Detect in one picture, write it with its boxes, and return one entry per detection."""
+    import cv2
+
+    from nanorover.files import replacing
+    from nanorover.perception.draw import draw
+
+    labels = detector.description.labels
+    detections = detector(picture.image_bgr)
+    ms = round(sum(detections.ms.values()), 3)
+    if out is not None:
+        drawn = draw(picture.image_bgr, detections, labels)
+        with replacing(out / f"{picture.stem}.jpg") as temporary:
+            cv2.imwrite(str(temporary), drawn)
+    entries = [{"image": picture.source, **entry, "ms": ms} for entry in detections.as_dicts(labels)]
+    if say:
+        print(f"{picture.source}: {len(entries)} found in {ms:.1f} ms")
+        for entry in entries:
+            box = ", ".join(f"{v:.0f}" for v in entry["box_xyxy"])
+            print(f"  {entry['label']:<16} {entry['score']:.2f}  [{box}]")
+    return entries

@@ -1,0 +1,45 @@
+"""ONNX Runtime on the CPU."""
+
+from pathlib import Path
+from typing import List
+
+import numpy as np
+
+from nanorover.errors import InputError
+from nanorover.perception.engines import Engine
+
+ERRORS_ONLY = 3
+
+
+class OnnxRuntimeEngine(Engine):
+    """A network on the CPU; one thread unless told otherwise, because the robot has other work to do."""
+
+    def __init__(self, onnx: Path, precision: str, threads: int = 1) -> None:
+        """Load ``onnx``; InputError when onnxruntime is absent or the file cannot be loaded."""
+        try:
+            import onnxruntime
+        except ImportError:
+            raise InputError("ONNX Runtime is not installed", "pip install onnxruntime")
+        if not onnx.is_file():
+            raise InputError("there is no model file %s" % onnx, "where does it lie? --weights says it")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS_ONLY
+        # Threads that spin while they wait would take the cores from SLAM.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self.session = onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the library has a dozen exception types without a common base
+            raise InputError(
+                "%s cannot be loaded as an ONNX model: %s" % (onnx, str(error).strip().splitlines()[0][:300]),
+                "the file may be cut off or made for a newer ONNX Runtime; export or download it again",
+            )
+        self.input = self.session.get_inputs()[0]
+        self.title = "ONNX Runtime %s, CPU, %d thread%s" % (onnxruntime.__version__, threads, "s"[: threads != 1])
+        self.precision = precision
+        self.input_shape = tuple(self.input.shape)
+
+    def run(self, tensor: np.ndarray) -> List[np.ndarray]:
+        outputs: List[np.ndarray] = self.session.run(None, {self.input.name: tensor})
+        return outputs

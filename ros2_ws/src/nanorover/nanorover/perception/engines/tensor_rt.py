@@ -1,0 +1,186 @@
+"""TensorRT 8.2 to 11 on NVIDIA GPUs, through one wrapper.
+
+The Python API changed three times; each difference is asked of the object itself (``hasattr``), so that
+one code serves the Jetson Nano's 8.2 and the newest release.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, List, Tuple
+
+import numpy as np
+
+from nanorover.errors import InputError
+from nanorover.perception.engines import Engine
+from nanorover.perception.engines.cache import EngineCache, Say
+from nanorover.perception.engines.cuda import Device, open_device
+from nanorover.perception.engines.engine_file import EngineKey
+
+MIB = 1 << 20
+
+
+class TensorRtEngine(Engine):
+    """A deserialised engine with its buffers; belongs to the thread that made it."""
+
+    def __init__(self, plan: bytes, device: Device, precision: str) -> None:
+        """Deserialise ``plan``; InputError when TensorRT refuses it."""
+        trt = import_tensorrt()
+        self.device = device
+        self.runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        if self.engine is None:
+            raise InputError(
+                "TensorRT %s refuses the engine" % trt.__version__,
+                "it may come from another version or GPU: delete it from the engine cache",
+            )
+        self.context = self.engine.create_execution_context()
+        if self.context is None:
+            raise InputError("TensorRT has no memory for the engine", "close other programs that use the GPU")
+        self.title = "TensorRT %s on %s" % (trt.__version__, device.name)
+        self.precision = precision
+        self.by_name = hasattr(self.engine, "num_io_tensors")
+        self.host: List[np.ndarray] = []
+        self.addresses: List[int] = []
+        self.inputs: List[int] = []
+        for index, (name, shape, dtype, is_input) in enumerate(describe_io(trt, self.engine)):
+            host = device.pinned(shape, dtype)
+            self.host.append(host)
+            self.addresses.append(device.allocate(max(1, host.nbytes)))
+            if is_input:
+                self.inputs.append(index)
+            if self.by_name:
+                self.context.set_tensor_address(name, self.addresses[index])
+        self.outputs = [i for i in range(len(self.host)) if i not in self.inputs]
+        self.input_shape = self.host[self.inputs[0]].shape
+
+    def run(self, tensor: np.ndarray) -> List[np.ndarray]:
+        device = self.device
+        device.check_thread()
+        entry = self.inputs[0]
+        np.copyto(self.host[entry], tensor)
+        device.copy_in(self.addresses[entry], self.host[entry])
+        if self.by_name:
+            started = self.context.execute_async_v3(device.stream)
+        else:
+            started = self.context.execute_async_v2(self.addresses, device.stream)
+        if not started:
+            raise InputError("TensorRT could not start the network", "is the GPU out of memory?")
+        for index in self.outputs:
+            device.copy_out(self.host[index], self.addresses[index])
+        device.synchronize()
+        return [self.host[index].astype(np.float32, copy=False) for index in self.outputs]
+
+    def close(self) -> None:
+        # In this order: TensorRT's objects refer to each other and to the device.
+        self.context = self.engine = self.runtime = None
+        self.device.close()
+
+
+def describe_io(trt: Any, engine: Any) -> List[Tuple[str, Tuple[int, ...], Any, bool]]:
+    """(name, shape, numpy type, is it an input) of every tensor of an engine, in its own order."""
+    if hasattr(engine, "num_io_tensors"):
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        return [
+            (
+                name,
+                tuple(engine.get_tensor_shape(name)),
+                trt.nptype(engine.get_tensor_dtype(name)),
+                engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+            )
+            for name in names
+        ]
+    return [
+        (
+            engine.get_binding_name(i),
+            tuple(engine.get_binding_shape(i)),
+            trt.nptype(engine.get_binding_dtype(i)),
+            engine.binding_is_input(i),
+        )
+        for i in range(engine.num_bindings)
+    ]
+
+
+def import_tensorrt() -> Any:
+    """The module; InputError when it is absent or has no library behind it."""
+    try:
+        import tensorrt
+    except (ImportError, OSError, RuntimeError) as error:
+        raise InputError(
+            "TensorRT cannot be imported: %s" % error, "it is part of JetPack; use --engine onnxruntime elsewhere"
+        )
+    if not hasattr(tensorrt, "Builder"):
+        raise InputError("the installed tensorrt package is an empty shell", "install the one of JetPack")
+    return tensorrt
+
+
+def build_plan(onnx: Path, precision: str, workspace_bytes: int) -> bytes:
+    """Parse an ONNX file and build a plan; needs no GPU but the one it is built for.
+
+    ``precision`` "fp16" sets the flag where it exists (gone in TensorRT 11, which wants an FP16 file),
+    "int8" expects a QDQ file. Raises InputError with the parser's own words.
+    """
+    trt = import_tensorrt()
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    flags = 0
+    if hasattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH"):
+        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, logger)
+    try:
+        parsed = parser.parse(onnx.read_bytes())
+    except OSError as error:
+        raise InputError("cannot read %s: %s" % (onnx, error.strerror))
+    if not parsed:
+        reasons = "; ".join(str(parser.get_error(i).desc()) for i in range(parser.num_errors))
+        raise InputError("TensorRT %s cannot parse %s: %s" % (trt.__version__, onnx, reasons or "no reason given"))
+    config = builder.create_builder_config()
+    if hasattr(config, "set_memory_pool_limit"):
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
+    else:
+        config.max_workspace_size = workspace_bytes
+    for flag in builder_flags(trt, precision):
+        config.set_flag(flag)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise InputError(
+            "TensorRT %s could not build an engine from %s" % (trt.__version__, onnx),
+            "memory may be short (add swap, lower engine_workspace_mib), or the GPU lacks this precision",
+        )
+    return bytes(plan)
+
+
+def builder_flags(trt: Any, precision: str) -> List[Any]:
+    """The flags that ask for a precision; strongly typed releases have none and take it from the file."""
+    wanted = {"fp32": (), "fp16": ("FP16",), "int8": ("FP16", "INT8")}[precision]
+    return [getattr(trt.BuilderFlag, name) for name in wanted if hasattr(trt.BuilderFlag, name)]
+
+
+def open_engine(
+    onnx: Path,
+    device: Device,
+    *,
+    onnx_sha256: str,
+    precision: str,
+    shape: str,
+    cache: EngineCache,
+    workspace_mib: int,
+    say: Say,
+) -> TensorRtEngine:
+    """The cached engine of a model for this GPU, built first if need be."""
+    trt = import_tensorrt()
+    key = EngineKey(onnx_sha256, trt.__version__, device.compute_capability, precision, shape)
+    plan = cache.load(onnx.stem, key)
+    if plan is None:
+        workspace = workspace_mib * MIB
+        plan = cache.build(onnx.stem, key, lambda: build_plan(onnx, precision, workspace), workspace, say)
+    begin = time.monotonic()
+    engine = TensorRtEngine(plan, device, precision)
+    say("%s: %s engine loaded in %.1f s" % (engine.title, precision, time.monotonic() - begin))
+    return engine
+
+
+def open_gpu() -> Device:
+    """The GPU, once TensorRT is known to be there; InputError with the reason otherwise."""
+    import_tensorrt()
+    return open_device()
