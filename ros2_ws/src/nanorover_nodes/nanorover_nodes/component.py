@@ -108,11 +108,14 @@ class Component(LifecycleNode):
         self._offered.append(publisher)
         return publisher
 
-    def listen(self, topic: str, callback: Callable[[Any], None]) -> None:
-        """Subscribe to a declared topic; an unexpected exception is said and counted, never fatal."""
+    def listen(self, topic: str, callback: Callable[[Any], None], type_name: str | None = None) -> None:
+        """Subscribe to a declared topic; an unexpected exception is said and counted, never fatal.
+
+        ``type_name`` is for the one topic whose type a parameter chooses.
+        """
         declared = TOPICS[topic]
         subscription = self.create_subscription(
-            message_class(declared.type),
+            message_class(type_name or declared.type),
             declared.name,
             self.guarded(callback, f"message on {topic}"),
             qos_profile(declared.subscribe),

@@ -30,7 +30,7 @@ class BaseState:
 
     ``sent`` is the velocity that the accepted motor command means, after limits and rounding; ``measured``
     is what the encoders say. ``held_because`` is empty while commands are obeyed. ``covariance`` is ``(3, 3)``
-    of x, y, yaw. ``stamp_ns`` is when the encoders were read.
+    of x, y, yaw. ``stamp_ns`` is when the encoders were read; ``battery_v`` is set in the cycles that read it.
     """
 
     stamp_ns: int
@@ -159,7 +159,7 @@ class BaseDriver:
         measured = self._measure(ticks, elapsed_s)
         permitted, held_because = self.gate.permit(now_s, elapsed_s)
         sent = self._send(self.gate.wheel_units(permitted))
-        self._read_battery(now_s)
+        battery_v = self._read_battery(now_s)
         self._failures, self.fault = 0, ""
         return BaseState(
             stamp_ns,
@@ -168,7 +168,7 @@ class BaseDriver:
             measured,
             sent,
             held_because,
-            self.battery_v,
+            battery_v,
         )
 
     def _measure(self, ticks: tuple[int, int], elapsed_s: float) -> Velocity:
@@ -180,10 +180,12 @@ class BaseDriver:
         left_m, right_m = self.odometry.add(ticks)
         return Velocity(*self.params.track.body_speeds(left_m / elapsed_s, right_m / elapsed_s))
 
-    def _read_battery(self, now_s: float) -> None:
+    def _read_battery(self, now_s: float) -> float | None:
+        """A new reading, or None until the next is due."""
         params = self.params
         if params.battery_pin < 0 or now_s < self._next_battery_s:
-            return
+            return None
         self._next_battery_s = now_s + params.battery_period_s
         reading = p.parse_number(self._ask(p.command(p.ANALOG_READ, params.battery_pin)))
         self.battery_v = reading / p.ANALOG_FULL_SCALE * params.battery_full_scale_v
+        return self.battery_v

@@ -1,10 +1,14 @@
 """One question, one answer over the serial port."""
 
+import termios
 import time
 
 import serial
 
 from nanorover.base.protocol import LONGEST_LINE_BYTES, ProtocolError
+
+# What a port that vanishes raises, by the call that notices it; TypeError when it was closed under our hands.
+VANISHED = (serial.SerialException, termios.error, OSError, TypeError)
 
 
 class LinkError(Exception):
@@ -23,7 +27,7 @@ class SerialLink:
         try:
             self._serial = serial.Serial(port, baud, exclusive=True)
             self._serial.timeout = self._serial.write_timeout = answer_timeout_s
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (*VANISHED, ValueError) as error:
             raise PortLost(f"cannot open {port}: {error}") from error
 
     def ask(self, command: bytes) -> str:
@@ -44,7 +48,7 @@ class SerialLink:
                     raise ProtocolError(f"an answer without end: {answer[:20]!r}…")
                 if not received or (time.monotonic() > deadline and not answer.endswith(b"\n")):
                     raise LinkError(f"no answer to {command!r} within {self.answer_timeout_s:g} s")
-        except (serial.SerialException, OSError, TypeError) as error:  # TypeError: closed under our hands
+        except VANISHED as error:
             raise PortLost(f"the port failed: {error}") from error
         try:
             return answer.decode("ascii").strip()

@@ -1,0 +1,196 @@
+"""The base driver on a real pseudo terminal: driving, and everything that can go wrong on the way."""
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nanorover import params
+from nanorover.base.driver import BaseDriver, BaseState
+from nanorover.base.emulator import RunningController
+from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.params import BaseParams
+
+PARAMS = dataclasses.replace(
+    params.load(BaseParams, "base"),
+    answer_timeout_s=0.1,  # the machine of the tests may be busy
+    boot_timeout_s=0.3,
+    reconnect_period_s=0.05,
+)
+
+
+def controller(**spec: object) -> RunningController:
+    made = ControllerSpec(**{"ticks_per_revolution": PARAMS.ticks_per_revolution, "auto_stop_s": 0.5, **spec})
+    return RunningController(Firmware(made, time.monotonic()))
+
+
+def driver_on(path: str | Path) -> BaseDriver:
+    return BaseDriver(dataclasses.replace(PARAMS, port=str(path)))
+
+
+def cycle_until(
+    driver: BaseDriver, condition: Callable[[BaseState | None], object], timeout_s: float = 10.0
+) -> BaseState | None:
+    """Cycle at the driver's rate until the condition on its state holds."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        state = driver.cycle()
+        if condition(state):
+            return state
+        time.sleep(1.0 / PARAMS.rate_hz)
+    pytest.fail(f"the condition did not come true; fault: {driver.fault}, counts: {dict(driver.counts)}")
+
+
+def drive_until(driver: BaseDriver, linear: float, angular: float, condition) -> BaseState:
+    def commanded(state: BaseState | None) -> object:
+        driver.want(linear, angular)
+        return state is not None and condition(state)
+
+    return cycle_until(driver, commanded)
+
+
+def test_odometry_is_what_the_wheels_did():
+    with controller() as running:
+        driver = driver_on(running.port.path)
+        drive_until(driver, 0.3, 0.8, lambda s: s.T_odom_base[2] > 1.0)
+        still = cycle_until(driver, lambda s: s is not None and s.measured.linear_m_s == 0.0)
+        wheels, radius = running.wheels, PARAMS.wheel_radius_m
+        turned = radius * (wheels.right_rad - wheels.left_rad) / PARAMS.wheel_separation_m
+        assert still.T_odom_base[2] == pytest.approx(turned, abs=2 * PARAMS.m_per_tick / PARAMS.wheel_separation_m)
+        assert np.linalg.eigvalsh(still.covariance).max() > 0.0
+        driver.close()
+
+
+def test_what_is_reported_as_sent_is_what_the_controller_was_told():
+    with controller() as running:
+        driver = driver_on(running.port.path)
+        state = drive_until(driver, 9.9, 0.0, lambda s: s.sent.linear_m_s > 0.497)
+        firmware = running.port.firmware
+        told = (firmware._left.target, firmware._right.target)
+        assert state.sent == driver.gate.velocity_of(told)
+        assert state.sent.linear_m_s == pytest.approx(PARAMS.max_linear_m_s, abs=PARAMS.m_s_per_unit)
+        driver.close()
+
+
+def test_it_stops_250_ms_after_the_last_command():
+    clock_s = [100.0]
+    with controller(auto_stop_s=60.0) as running:
+        driver = BaseDriver(dataclasses.replace(PARAMS, port=running.port.path), clock=lambda: clock_s[0])
+
+        def cycle(seconds: float) -> BaseState | None:
+            clock_s[0] += seconds
+            return driver.cycle()
+
+        while cycle(0.03) is None:
+            pass
+        driver.want(0.3, 0.0)
+        assert cycle(0.24).held_because == ""
+        held = cycle(0.02)
+        assert held.held_because == "no fresh command"
+        assert (held.sent.linear_m_s, held.sent.angular_rad_s) == (0.0, 0.0)
+        assert running.port.firmware._moving is False
+        driver.close()
+
+
+def test_emergency_stop_is_told_at_once_and_holds():
+    with controller() as running:
+        driver = driver_on(running.port.path)
+        drive_until(driver, 0.3, 0.0, lambda s: s.measured.linear_m_s > 0.2)
+        driver.stop(True)
+        assert running.port.firmware._moving is False  # before any further cycle
+        state = drive_until(driver, 0.3, 0.0, lambda s: s.measured.linear_m_s == 0.0)
+        assert state.held_because == "emergency stop" and state.sent.linear_m_s == 0.0
+        driver.stop(False)
+        drive_until(driver, 0.3, 0.0, lambda s: s.measured.linear_m_s > 0.2)
+        driver.close()
+
+
+def test_a_driver_that_dies_leaves_a_robot_that_stops():
+    with controller(auto_stop_s=0.2) as running:
+        driver = driver_on(running.port.path)
+        drive_until(driver, 0.3, 0.0, lambda s: s.measured.linear_m_s > 0.2)
+        driver._link.close()  # as after a kill: no farewell
+        deadline = time.monotonic() + 5.0
+        while running.port.firmware.auto_stops == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert running.port.firmware.auto_stops == 1
+
+
+def test_unplugged_and_plugged_in_again(tmp_path):
+    port = tmp_path / "base"
+    driver = driver_on(port)
+    assert driver.cycle() is None and "cannot open" in driver.fault
+    with controller() as first:
+        port.symlink_to(first.port.path)
+        before = drive_until(driver, 0.3, 0.0, lambda s: s.T_odom_base[0] > 0.2)
+    port.unlink()
+    cycle_until(driver, lambda state: state is None and not driver.connected)
+    with controller(first_tick=-500_000) as second:  # a fresh controller counts from somewhere else
+        port.symlink_to(second.port.path)
+        after = cycle_until(driver, lambda state: state is not None)
+        assert after.T_odom_base == pytest.approx(before.T_odom_base, abs=0.05), "the pose must not jump"
+        assert after.sent.linear_m_s == 0.0, "an old command must not move it"
+        assert driver.counts["connections"] == 2
+        drive_until(driver, 0.3, 0.0, lambda s: s.T_odom_base[0] > before.T_odom_base[0] + 0.1)
+        driver.close()
+
+
+def test_a_controller_that_restarts_underway_does_not_move_the_pose():
+    with controller() as running:
+        driver = driver_on(running.port.path)
+        before = drive_until(driver, 0.3, 0.0, lambda s: s.T_odom_base[0] > 0.3)
+        running.port.firmware._left.zero_encoder()
+        running.port.firmware._right.zero_encoder()
+        after = cycle_until(driver, lambda s: s is not None and s.measured.linear_m_s == 0.0)
+        assert driver.counts["encoder jumps"] == 1
+        assert abs(after.T_odom_base[0] - before.T_odom_base[0]) < 0.1
+        driver.close()
+
+
+@pytest.mark.parametrize("noise", [b"\xff\xfe\x00garbage\r\n", b"Invalid Command\r\n", b"12", b"OK\r\n" * 50])
+def test_noise_in_the_line_costs_cycles_but_never_a_wrong_pose(noise):
+    with controller() as running:
+        driver = driver_on(running.port.path)
+        cycle_until(driver, lambda state: state is not None)
+        plain = running.port.firmware.receive
+        left = [3]
+
+        def noisy(data: bytes, now_s: float) -> bytes:
+            answers = plain(data, now_s)
+            if left[0] and answers:
+                left[0] -= 1
+                return noise + answers
+            return answers
+
+        running.port.firmware.receive = noisy  # type: ignore[method-assign]
+        state = cycle_until(driver, lambda s: s is not None and not left[0])
+        assert math.hypot(*state.T_odom_base[:2]) < 0.01
+        driver.close()
+
+
+def test_a_silent_controller_is_named():
+    master, slave = os.openpty()
+    try:
+        driver = driver_on(os.ttyname(slave))
+        deadline = time.monotonic() + 5.0
+        while "no answer" not in driver.fault and time.monotonic() < deadline:
+            assert driver.cycle() is None
+        assert "no answer to b'b\\r'" in driver.fault
+        driver.close()
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_the_battery_is_read():
+    with controller() as running:
+        running.port.firmware.battery_v = 11.1
+        driver = driver_on(running.port.path)
+        state = cycle_until(driver, lambda s: s is not None and s.battery_v is not None)
+        assert state.battery_v == pytest.approx(11.1, abs=PARAMS.battery_full_scale_v / 1023)
+        driver.close()
