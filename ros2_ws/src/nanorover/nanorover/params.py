@@ -93,7 +93,8 @@ def _checked(name: str, kind: type, declaration: Declared, value: Any, source: s
             f"it must be a {plain.__name__}: {declaration.description}",
         )
     low, high = declaration.minimum, declaration.maximum
-    for item in value if plain is tuple else (value,):
+    items: tuple[Any, ...] = value if plain is tuple else (value,)
+    for item in items:
         numeric = isinstance(item, (int, float)) and not isinstance(item, bool)
         outside = numeric and (
             not math.isfinite(item) or (low is not None and item < low) or (high is not None and item > high)
