@@ -4,7 +4,8 @@ Launch files, the supervisor, the recorder, the doctor, the tests and the docume
 tables; nothing else repeats them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ TOPICS = {
         Topic("path", "nav_msgs/msg/Path", LATCHED, LATCHED, 0.5, False, "the way driven, corrected"),
         Topic("initialpose", "geometry_msgs/msg/PoseWithCovarianceStamped", STATE, STATE, 0, True,
               "a person says where the robot is"),
+        Topic("robot_description", "std_msgs/msg/String", LATCHED, LATCHED, 0, False, "the robot's URDF"),
+        Topic("cmd_vel_teleop", "geometry_msgs/msg/Twist", STATE, STATE, 10, True, "velocity a person asks for"),
+        Topic("goal_pose", "geometry_msgs/msg/PoseStamped", STATE, STATE, 0, True, "where a person wants it"),
+        Topic("plan", "nav_msgs/msg/Path", STATE, STATE, 1, True, "the way to the goal"),
         Topic("cmd_vel", "geometry_msgs/msg/Twist", STATE, STATE, 20, True, "wanted velocity of the base"),
         Topic("cmd_vel_sent", "geometry_msgs/msg/TwistStamped", STATE, STATE, 30, True,
               "the velocity that the wheels were really told"),
@@ -66,16 +71,44 @@ TOPICS = {
               "the lidar's bytes as they came, where asked for"),
         Topic("truth/pose", "geometry_msgs/msg/PoseStamped", STATE, STATE, 20, True,
               "where a simulated base really is"),
-        Topic("truth/map", "nav_msgs/msg/OccupancyGrid", LATCHED, LATCHED, 0, True, "the simulated world from above"),
+        Topic("truth/map", "nav_msgs/msg/OccupancyGrid", LATCHED, LATCHED, 0, True, "the simulated world"),
         Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STATE, STATE, 1, True, "every node's health"),
         Topic("/clock", "rosgraph_msgs/msg/Clock", DRIVER, SENSOR, 100, False, "replayed or simulated time"),
     )
 }
 
 
+# The parts of the robot in the order in which they start. A mode is a choice of parts; launch files and
+# `nanorover up` start modes.
+GROUPS = {
+    "frames": "where the sensors are mounted",
+    "drivers": "lidar, wheels and camera",
+    "simulator": "the simulated world in place of the drivers' hardware",
+    "slam": "map and pose",
+    "perception": "objects in the picture",
+    "navigation": "plans, drives and stops",
+    "view": "the page in the browser",
+}
+
+MODES = {
+    "robot": ("frames", "drivers", "slam", "perception", "navigation"),
+    "sim": ("simulator", "frames", "drivers", "slam", "perception", "navigation"),
+    "slam": ("slam",),
+    "localization": ("slam",),
+    "navigation": ("navigation",),
+    "replay": ("slam", "perception"),
+    "view": ("view",),
+}
+
+
 @dataclass(frozen=True)
 class Node:
-    """One process of the robot: ``python -m <module>``, installed as ``<executable>`` of its package."""
+    """One process of the robot: ``python -m <module>``, installed as ``<executable>`` of its package.
+
+    ``group`` is one of GROUPS. ``arguments`` maps a launch argument to the parameter of the node that it sets.
+    A node with ``lifecycle`` is configured and activated from outside and says on /diagnostics once a second
+    that it lives.
+    """
 
     name: str
     executable: str
@@ -83,19 +116,36 @@ class Node:
     publishes: tuple[str, ...]
     subscribes: tuple[str, ...]
     meaning: str
+    group: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    lifecycle: bool = True
     package: str = "nanorover_nodes"
 
 
+# In the order in which they start.
 NODES = {
     node.name: node
     for node in (
-        Node("slam", "slam", "nanorover_nodes.slam",
-             publishes=("map", "pose", "path", "/tf", "/diagnostics"),
-             subscribes=("scan", "odom", "/tf", "/tf_static", "initialpose"),
-             meaning="maps and localizes"),
+        Node("static_frames", "static_frames", "nanorover_nodes.static_frames",
+             publishes=("/tf_static", "robot_description", "/diagnostics"),
+             subscribes=(),
+             meaning="says where the sensors are mounted",
+             group="frames"),
         Node("base", "base", "nanorover_nodes.base",
              publishes=("odom", "/tf", "cmd_vel_sent", "battery", "/diagnostics"),
              subscribes=("cmd_vel", "e_stop"),
-             meaning="drives the wheels and says how far they turned"),
+             meaning="drives the wheels and says how far they turned",
+             group="drivers", arguments={"base_port": "port"}),
+        Node("slam", "slam", "nanorover_nodes.slam",
+             publishes=("map", "pose", "path", "/tf", "/diagnostics"),
+             subscribes=("scan", "odom", "/tf", "/tf_static", "initialpose"),
+             meaning="maps and localizes",
+             group="slam"),
+        Node("web", "web", "nanorover_nodes.web",
+             publishes=("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop", "/diagnostics"),
+             subscribes=("map", "scan", "pose", "path", "plan", "/tf", "/tf_static", "detections", "battery",
+                         "camera/image_raw/compressed", "/diagnostics"),
+             meaning="serves the page in the browser",
+             group="view"),
     )
 }
