@@ -93,7 +93,7 @@ def _checked(name: str, kind: type, declaration: Declared, value: Any, source: s
             f"it must be a {plain.__name__}: {declaration.description}",
         )
     low, high = declaration.minimum, declaration.maximum
-    items: tuple[Any, ...] = value if plain is tuple else (value,)
+    items: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
     for item in items:
         numeric = isinstance(item, (int, float)) and not isinstance(item, bool)
         outside = numeric and (
