@@ -1,0 +1,1 @@
+"""From detections and scans to tracked, predicted objects in the map."""
