@@ -8,120 +8,46 @@ import argparse
 import configparser
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 
+from environment import Environment, SetupError, digest, link
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "ros2_ws" / "src"
 REQUIREMENTS = ROOT / "scripts" / "requirements"
 OWN_PACKAGES = tuple(SOURCES / name for name in ("nanorover", "nanorover_nodes", "nanorover_bringup"))
 ROS_ENVIRONMENT = SOURCES / "nanorover" / "nanorover" / "ros_environment.py"
-PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 # The message wheels were built on another machine and name its headers in the files they export to CMake.
 FOREIGN_PYTHON_HEADERS = re.compile(r"/opt/python/[^/;\"]+/include/python3\.\d+")
 FOREIGN_NUMPY_HEADERS = re.compile(r"/opt/python/[^;\"]+/site-packages/numpy/_core/include")
-
-# What another environment may have left behind; without a ROS of its own this one needs none of them.
-FOREIGN_VARIABLES = (
-    "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH",
-    "_ROS_WHEELS_BOOTSTRAP_COMPLETE",
-)  # fmt: skip
+PACKAGE_NAME = re.compile(r"^[\w.-]+")
 
 
-class SetupError(Exception):
-    """Set-up cannot go on; the text says why and what to do."""
-
-
-class Environment:
-    """The Python environment in ``folder``: what runs in it, where its files lie, what is missing from it."""
-
-    def __init__(self, folder: Path, ros: Path | None) -> None:
-        self.folder = folder
-        self.ros = ros
-        self.python = folder / "bin" / "python"
-        self.notes = folder / "nanorover"  # state, logs and lists of installed files
-
-    def answer(self, question: str) -> str:
-        """What its Python prints; empty if it does not run."""
-        with contextlib.suppress(OSError):
-            asked = [self.python, "-I", "-S", "-c", question]
-            return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-        return ""
-
-    def version(self) -> tuple[int, ...]:
-        """Major and minor version of its Python; empty if it does not run."""
-        return tuple(int(part) for part in self.answer("import sys; print(*sys.version_info[:2])").split())
-
-    def site_packages(self) -> Path:
-        major, minor = self.version()
-        return self.folder / "lib" / f"python{major}.{minor}" / "site-packages"
-
-    def usable(self, wanted: tuple[int, ...] | None) -> bool:
-        """True if it runs an accepted (the wanted) version, has pip, and was made in this very folder."""
-        version = self.version()
-        if version not in PYTHONS or (wanted and version != wanted):
-            return False
-        pip = self.folder / "bin" / "pip"
-        if not pip.exists() or str(self.folder).encode() not in pip.read_bytes():
-            return False  # half made, or moved: its scripts name the folder in which it was made
-        return any(self.site_packages().glob("pip-*.dist-info/RECORD"))
-
-    def run(self, *arguments: str | Path, cwd: Path | None = None) -> None:
-        """Run a program, its output in a log; SetupError with the end of the log if it fails."""
-        log = self.notes / "log.txt"
-        foreign = () if self.ros else FOREIGN_VARIABLES
-        kept = {name: value for name, value in os.environ.items() if name not in foreign}
-        with log.open("ab") as sink:
-            code = subprocess.run(
-                arguments, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=kept, cwd=cwd, check=False
-            ).returncode
-        if code:
-            end = "\n    ".join(log.read_text(errors="replace").splitlines()[-12:])
-            raise SetupError(
-                f"{' '.join(str(a) for a in arguments[:4])} ... failed (exit code {code}):\n    {end}\n"
-                f"  → the whole log: {log}\n  → then ./scripts/setup goes on where it stopped; "
-                f"to start anew: rm -rf '{self.folder}' && ./scripts/setup"
-            )
-
-
-def installed_by_pip(site_packages: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Each distribution's folder with those of its files that are missing; the folder itself if half written."""
-    for folder in site_packages.glob("*.dist-info"):
-        record = folder / "RECORD"
-        if not (record.exists() and (folder / "INSTALLER").exists()):
-            yield folder, [folder]
-            continue
-        names = (line.rsplit(",", 2)[0].strip('"') for line in record.read_text(encoding="utf-8").splitlines())
-        yield (
-            folder,
-            [site_packages / n for n in names if not n.endswith(".pyc") and not (site_packages / n).exists()],
-        )
-
-
-def digest(*paths: Path, extra: str = "") -> str:
-    """A key of the contents of files and folders."""
-    key = hashlib.sha256(extra.encode())
-    for path in paths:
-        for file in sorted(p for p in [path, *path.rglob("*")] if p.is_file()):
-            key.update(str(file.relative_to(path.parent)).encode() + b"\0" + file.read_bytes())
-    return key.hexdigest()[:16]
+@contextlib.contextmanager
+def timed(title: str) -> Iterator[None]:
+    """Say what is being done and how long it took."""
+    print(f"• {title} ...", file=sys.stderr, flush=True)
+    start = time.monotonic()
+    yield
+    print(f"  {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 class SetUp:
     """The steps, in order."""
 
-    def __init__(self, groups: list[str], python: str | None, ros: Path | None) -> None:
-        self.environment = Environment(ROOT / ".venv", ros)
+    def __init__(
+        self, groups: list[str], python: str | None = None, ros: Path | None = None, venv: Path = ROOT / ".venv"
+    ) -> None:
+        self.environment = Environment(venv, ros)
         self.python = python
         self.ros = ros
         self.groups = groups
@@ -144,12 +70,10 @@ class SetUp:
             return
         self.state.pop(name, None)
         self.save_state()
-        print(f"• {name} ...", file=sys.stderr, flush=True)
-        start = time.monotonic()
-        work()
+        with timed(name):
+            work()
         self.state[name] = key
         self.save_state()
-        print(f"  {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
     def save_state(self) -> None:
         file = self.environment.notes / "state.json"
@@ -159,40 +83,42 @@ class SetUp:
         temporary.replace(file)
 
     def make_environment(self) -> None:
-        base = self.python or sys._base_executable  # type: ignore[attr-defined]
-        wanted = sys.version_info[:2] if self.python else None  # the script started this file with that Python
-        if self.environment.usable(wanted):
+        """Take what is there if it is usable, else make it anew."""
+        environment = self.environment
+        wanted = sys.version_info[:2] if self.python else None  # the named Python is the one that runs this
+        if environment.usable(wanted):
             with contextlib.suppress(OSError, ValueError):
-                self.state = json.loads((self.environment.notes / "state.json").read_text())
+                self.state = json.loads((environment.notes / "state.json").read_text())
             return
-        print(f"• .venv for Python {sys.version_info[0]}.{sys.version_info[1]} ...", file=sys.stderr, flush=True)
-        shutil.rmtree(self.environment.folder, ignore_errors=True)
-        self.environment.notes.mkdir(parents=True)
-        system = ["--system-site-packages"] if self.ros else []
-        self.environment.run(base, "-I", "-m", "venv", *system, self.environment.folder)
-        if not self.environment.usable(wanted):
+        base = sys._base_executable  # type: ignore[attr-defined]  # sys.executable may lie in what is removed now
+        with timed(f"{environment.folder.name} for Python {sys.version_info[0]}.{sys.version_info[1]}"):
+            shutil.rmtree(environment.folder, ignore_errors=True)
+            environment.notes.mkdir(parents=True)
+            system = ["--system-site-packages"] if self.ros else []
+            environment.run(base, "-I", "-m", "venv", *system, environment.folder)
+        if not environment.usable(wanted):
             raise SetupError(
                 f"{base} made no usable environment\n  → ./scripts/setup --python /path/to/python3.11"
             )
 
     def install_requirements(self) -> None:
-        site_packages = self.environment.site_packages()
-        broken = [folder for folder, missing in installed_by_pip(site_packages) if missing]
-        wanted = ["robot", *([] if self.ros else ["ros"]), *self.groups]
+        """Install the wanted lock files where they have changed, or where an installed package is not whole."""
+        wanted = {"robot", *self.groups} | (set() if self.ros else {"ros"})
         # What an earlier call has installed stays up to date too.
-        known = [g for g in self.lock_files() if g in wanted or f"requirements {g}" in self.state]
-        stale = [g for g in known if self.state.get(f"requirements {g}") != self.lock_key(g)]
-        if not stale and not broken:
+        groups = [g for g in self.lock_files() if g in wanted or f"requirements {g}" in self.state]
+        keys = {f"requirements {g}": self.lock_key(g) for g in groups}
+        broken = list(self.environment.broken())
+        if not broken and all(self.state.get(name) == key for name, key in keys.items()):
             return
-        for folder in broken:  # without this folder pip takes the package as not installed, and installs it
-            shutil.rmtree(folder)
-        for left_over in site_packages.glob("~*"):  # of an interrupted pip
-            shutil.rmtree(left_over, ignore_errors=True)
-        for group in known:
-            self.state.pop(f"requirements {group}", None)
-        self.step(f"requirements: {' '.join(known)}", "", False, lambda: self.pip_install_groups(known))
-        self.state.pop(f"requirements: {' '.join(known)}")
-        self.state.update({f"requirements {g}": self.lock_key(g) for g in known})
+        for name in keys:
+            self.state.pop(name, None)
+        self.save_state()
+        for dist_info in broken:
+            print(f"• {dist_info.stem} is not whole", file=sys.stderr)
+            self.environment.forget(dist_info)
+        with timed(f"requirements: {' '.join(groups)}"):
+            self.pip_install(groups)
+        self.state |= keys
         self.save_state()
 
     def lock_files(self) -> list[str]:
@@ -202,7 +128,7 @@ class SetUp:
         overrides = [REQUIREMENTS / "on_ros.txt"] if self.ros else []
         return digest(REQUIREMENTS / f"{group}.txt", *overrides)
 
-    def pip_install_groups(self, groups: list[str]) -> None:
+    def pip_install(self, groups: list[str]) -> None:
         """Install the pins of ``groups``; every other lock file constrains what comes along."""
         options: list[str | Path] = []
         for group in self.lock_files():
@@ -213,17 +139,12 @@ class SetUp:
         self.pip("install", *options)
 
     def with_overrides(self, file: Path) -> Path:
-        """A copy of a lock file without the packages that must fit the installed ROS, which are added instead."""
-        name = re.compile(r"^[\w.-]+")
-        overrides = (REQUIREMENTS / "on_ros.txt").read_text().splitlines()
-        overridden = {match.group() for line in overrides if (match := name.match(line))}
-        kept = [
-            line
-            for line in file.read_text().splitlines()
-            if not ((match := name.match(line)) and match.group() in overridden)
-        ]
+        """A copy of a lock file in which the packages that must fit the installed ROS have their own pins."""
+        overrides = {name: line for line, name in named_lines((REQUIREMENTS / "on_ros.txt").read_text())}
+        # A package may stand there twice, with markers; its override stands once.
+        lines = dict.fromkeys(overrides.get(name, line) for line, name in named_lines(file.read_text()))
         copy = self.environment.notes / file.name
-        copy.write_text("\n".join([*kept, *(overrides if file.stem == "robot" else [])]) + "\n")
+        copy.write_text("\n".join(lines) + "\n")
         return copy
 
     def pip(self, *arguments: str | Path) -> None:
@@ -232,6 +153,7 @@ class SetUp:
         )
 
     def repair_cmake_paths(self) -> None:
+        """Let the message wheels' CMake files name the headers of this machine."""
         files = self.environment.folder.glob("share/*/cmake/export_*__rosidl_generator_pyExport.cmake")
         foreign = {file: text for file in files if "/opt/python/" in (text := file.read_text())}
         if foreign:
@@ -254,93 +176,94 @@ class SetUp:
 
     def build_interfaces(self, package: Path) -> None:
         """Generate, compile and install one package of message definitions with plain CMake."""
-        venv = self.environment.folder
+        venv, python = self.environment.folder, self.environment.python
         build = self.environment.notes / "build" / package.name
         listing = self.environment.notes / f"{package.name}.files"
 
         def work() -> None:
             listing.unlink(missing_ok=True)
             shutil.rmtree(build, ignore_errors=True)
-            python = f"-DPython3_EXECUTABLE={self.environment.python}"
-            prefixes = [f"-DCMAKE_PREFIX_PATH={venv}", f"-DCMAKE_INSTALL_PREFIX={venv}"]
-            self.environment.run(
-                "cmake", "-S", package, "-B", build, "-G", "Ninja", *prefixes, python, "-DBUILD_TESTING=OFF"
-            )
+            places = [f"-DCMAKE_PREFIX_PATH={venv}", f"-DCMAKE_INSTALL_PREFIX={venv}"]
+            options = [*places, f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
+            self.environment.run("cmake", "-S", package, "-B", build, "-G", "Ninja", *options)
             self.environment.run("cmake", "--build", build, "--target", "install")
             shutil.copy(build / "install_manifest.txt", listing)
             shutil.rmtree(build)
 
-        whole = listing.exists() and all(
-            Path(f).exists() for f in listing.read_text().splitlines() if not f.endswith(".pyc")
-        )
-        ros = str(self.ros) if self.ros else self.lock_key("ros")
-        self.step(f"messages {package.name}", digest(package, extra=ros), whole, work)
+        installed = listing.read_text().splitlines() if listing.exists() else []
+        whole = bool(installed) and all(Path(f).exists() for f in installed if not f.endswith(".pyc"))
+        built_with = str(self.ros) if self.ros else self.lock_key("ros")
+        self.step(f"messages {package.name}", digest(package, extra=built_with), whole, work)
 
     def install_own_packages(self) -> None:
-        packages = [package for package in OWN_PACKAGES if package.exists()]
-        files = [package / name for package in packages for name in ("setup.py", "setup.cfg", "package.xml")]
-        editable = [option for package in packages for option in ("--editable", package)]
+        """Install the packages of this repository so that a change of their sources counts at once."""
+        files = [package / name for package in OWN_PACKAGES for name in ("setup.py", "setup.cfg", "package.xml")]
+        editable = [option for package in OWN_PACKAGES for option in ("--editable", package)]
+        site_packages = self.environment.site_packages()
         self.step(
             "own packages",
             digest(*files),
-            True,
+            all(any(site_packages.glob(f"{package.name}-*.dist-info")) for package in OWN_PACKAGES),
             lambda: self.pip("install", "--no-deps", "--no-build-isolation", *editable),
         )
 
     def link_own_packages(self) -> None:
-        """What `pip` leaves out and ROS looks for: the package's mark, its share folder, its executables."""
+        """What pip leaves out and ROS looks for: the package's mark, its share folder, its executables."""
         venv = self.environment.folder
-        for package in (p for p in OWN_PACKAGES if p.exists()):
+        for package in OWN_PACKAGES:
             name = package.name
-            link(
-                venv / "share" / "ament_index" / "resource_index" / "packages" / name, package / "resource" / name
-            )
+            index = venv / "share" / "ament_index" / "resource_index" / "packages"
+            link(index / name, package / "resource" / name)
             link(venv / "share" / name, package)
-            for entry_points in self.environment.site_packages().glob(f"{name}-*.dist-info/entry_points.txt"):
-                scripts = configparser.ConfigParser()
-                scripts.read(entry_points)
-                for script in scripts["console_scripts"]:
+            entry_points = configparser.ConfigParser()
+            entry_points.read(self.environment.site_packages().glob(f"{name}-*.dist-info/entry_points.txt"))
+            if entry_points.has_section("console_scripts"):
+                for script in entry_points["console_scripts"]:
                     link(venv / "lib" / name / script, venv / "bin" / script)
 
     def write_environment_file(self) -> None:
-        file = self.environment.folder / "nanorover.env.sh"
-        prefix = self.environment.folder
-        python = quote(str(self.environment.python))
-        text = (
-            "# Source this in bash: the commands of this environment, and ROS 2 as its nodes need it.\n"
-            + (f"source {self.ros}/setup.bash\n" if self.ros else "")
-            + f'eval "$({python} -I -S {quote(str(ROS_ENVIRONMENT))} {quote(str(prefix))})"\n'
-            + f'export PATH={quote(str(prefix / "bin"))}:"$PATH"\n'
-        )
+        """Write what people and scripts source."""
+        venv = self.environment.folder
+        python, prefix, program = (quote(str(p)) for p in (self.environment.python, venv, ROS_ENVIRONMENT))
+        lines = [
+            "# Source this in bash: the commands of this environment, and ROS 2 as its nodes need it.",
+            *([f"source {self.ros}/setup.bash"] if self.ros else []),
+            f'eval "$({python} -I -S {program} {prefix})"',
+            f'export PATH={prefix}/bin:"$PATH"',
+        ]
+        text = "\n".join(lines) + "\n"
+        file = venv / "nanorover.env.sh"
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
 
 
-def link(at: Path, to: Path) -> None:
-    """Let ``at`` be a symbolic link to ``to``, whatever was there."""
-    if at.is_symlink() and at.readlink() == to:
-        return
-    if at.is_dir() and not at.is_symlink():
-        shutil.rmtree(at)
-    at.unlink(missing_ok=True)
-    at.parent.mkdir(parents=True, exist_ok=True)
-    at.symlink_to(to)
+def named_lines(lock: str) -> Iterator[tuple[str, str]]:
+    """The pins of a lock file: each line with the name of the package."""
+    for line in lock.splitlines():
+        if match := PACKAGE_NAME.match(line):
+            yield line, re.sub("[-_.]+", "-", match.group()).lower()
 
 
 def main() -> int:
-    groups = sorted(file.stem for file in REQUIREMENTS.glob("*.txt"))
+    """Set up; 0 if everything is there now."""
+    groups = sorted(file.stem for file in REQUIREMENTS.glob("*.txt") if file.stem != "on_ros")
     parser = argparse.ArgumentParser(prog="./scripts/setup", description="Make or mend .venv.")
-    parser.add_argument("groups", nargs="*", choices=[*groups, []], help="further requirements to install")
-    parser.add_argument("--python", help="make .venv anew with this Python")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"install these too: {', '.join(groups)}")
+    parser.add_argument("--python", help="make .venv with this Python")
     parser.add_argument("--ros", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if unknown := set(arguments.groups) - set(groups):
+        parser.error(f"unknown group {', '.join(sorted(unknown))}; there are: {', '.join(groups)}")
     try:
         with Path(__file__).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started at once set up one after the other
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two commands started at once one waits for the other
             SetUp(arguments.groups, arguments.python, arguments.ros).all()
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("set-up: interrupted; ./scripts/setup goes on where it stopped", file=sys.stderr)
+        return 130
     return 0
 
 
