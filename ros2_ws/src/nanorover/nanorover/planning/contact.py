@@ -1,0 +1,132 @@
+"""When does the moving footprint touch something? Exact for points on straight, curved and turning motion.
+
+A robot at constant velocity drives an arc about its centre of rotation, so in its own frame every point of the
+world runs on a circle about that centre; contact is where the circle first meets an edge of the rectangle.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+STRAIGHT_RAD_S = 1e-4  # slower turning than this is driven as a straight line
+TURN_RAD = 2.0 * math.pi
+
+
+@njit(cache=True)
+def contact_time(x: float, y: float, v: float, w: float, rectangle: Array) -> float:
+    """Seconds until a point (base frame) at rest lies within the rectangle; 0 inside, inf if never.
+
+    ``rectangle`` is ``[front, rear, half width]``, all positive; ``v`` in m/s, ``w`` in rad/s.
+    """
+    front, rear, half = rectangle[0], rectangle[1], rectangle[2]
+    if -rear <= x <= front and abs(y) <= half:
+        return 0.0
+    if abs(w) < STRAIGHT_RAD_S:
+        if abs(y) > half:
+            return math.inf
+        if v > 0.0 and x > front:
+            return (x - front) / v
+        if v < 0.0 and x < -rear:
+            return (x + rear) / v
+        return math.inf
+    centre_y = v / w
+    dy = y - centre_y
+    radius_squared = x * x + dy * dy
+    start = math.atan2(dy, x)
+    least = math.inf
+    for edge in range(4):
+        across = (front, -rear, half - centre_y, -half - centre_y)[edge]
+        rest = radius_squared - across * across
+        if rest < 0.0:
+            continue
+        along = math.sqrt(rest)
+        for sign in (-1.0, 1.0):
+            if edge < 2:
+                px, py = across, sign * along
+                on_edge = abs(py + centre_y) <= half
+            else:
+                px, py = sign * along, across
+                on_edge = -rear <= px <= front
+            if on_edge:
+                turned = (start - math.atan2(py, px)) * (1.0 if w > 0.0 else -1.0)
+                least = min(least, (turned % TURN_RAD) / abs(w))
+    return least
+
+
+@njit(cache=True)
+def receding(x: float, y: float, v: float, w: float, rectangle: Array) -> bool:
+    """Whether the motion takes the rectangle away from a point at rest, or at least no nearer."""
+    front, rear, half = rectangle[0], rectangle[1], rectangle[2]
+    out_x = x - front if x > front else (x + rear if x < -rear else 0.0)
+    out_y = y - half if y > half else (y + half if y < -half else 0.0)
+    if out_x == 0.0 and out_y == 0.0:  # inside: away is towards the nearest edge
+        depths = (front - x, x + rear, half - y, y + half)
+        nearest = 0
+        for i in range(1, 4):
+            if depths[i] < depths[nearest]:
+                nearest = i
+        out_x, out_y = ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))[nearest]
+    return out_x * (w * y - v) - out_y * w * x >= 0.0
+
+
+@njit(cache=True)
+def points_contact_time(points: Array, v: float, w: float, outline: Array, reserved: Array, rank: int) -> float:
+    """Seconds until the ``rank``-th point (1 is the first) comes into the reserved rectangle.
+
+    ``points`` is ``(N, 2)`` in the base frame. A point that is already in the reserved rectangle counts at once
+    if the motion brings it nearer; otherwise only contact with the bare ``outline`` counts, so that the robot
+    can always leave.
+    """
+    soonest = np.full(rank, math.inf)
+    for i in range(len(points)):
+        x, y = points[i, 0], points[i, 1]
+        t = contact_time(x, y, v, w, reserved)
+        if t == 0.0 and receding(x, y, v, w, outline):
+            t = contact_time(x, y, v, w, outline)
+            if t == 0.0:
+                continue
+        for k in range(rank):
+            if t < soonest[k]:
+                soonest[k], t = t, soonest[k]
+    return soonest[rank - 1]
+
+
+@njit(cache=True)
+def rectangle_distance(x: float, y: float, rectangle: Array) -> float:
+    """Distance of a point from the rectangle; 0 inside."""
+    out_x = max(x - rectangle[0], -rectangle[1] - x, 0.0)
+    out_y = max(abs(y) - rectangle[2], 0.0)
+    return math.hypot(out_x, out_y)
+
+
+@njit(cache=True)
+def arc_pose(v: float, w: float, t: float) -> tuple[float, float, float]:
+    """Pose ``(x, y, yaw)`` after driving at constant velocity for ``t`` seconds, from where the robot is."""
+    half = w * t / 2.0
+    chord = v * t * (math.sin(half) / half if abs(half) > 1e-6 else 1.0)
+    return chord * math.cos(half), chord * math.sin(half), w * t
+
+
+@njit(cache=True)
+def people_contact_time(
+    people: Array, age_s: float, v: float, w: float, outline: Array, clearance_m: float, horizon_s: float
+) -> float:
+    """Seconds until a walking person comes within ``clearance_m`` of the driving robot; inf beyond the horizon.
+
+    ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago.
+    """
+    step_s = 0.05
+    for i in range(int(horizon_s / step_s) + 1):
+        t = i * step_s
+        x, y, yaw = arc_pose(v, w, t)
+        c, s = math.cos(yaw), math.sin(yaw)
+        for person in people:
+            dx, dy = person[0] + person[2] * (age_s + t) - x, person[1] + person[3] * (age_s + t) - y
+            gap = rectangle_distance(c * dx + s * dy, c * dy - s * dx, outline) - person[4]
+            if gap < clearance_m:
+                return t
+    return math.inf

@@ -1,0 +1,206 @@
+"""The last word before the wheels: how much of a wanted velocity is safe now, and why no more.
+
+One formula makes the stopping zone: at the share ``s`` of the wanted velocity, contact is ``T / s`` away and the
+robot needs ``reaction + s * brake`` to stand, so ``s * reaction + s² * brake / 2 ≤ T``. The zone thus follows the
+arc really driven and shrinks with speed. Every time is the monotonic clock's, given by the caller.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.base.gate import STILL, Velocity
+from nanorover.geometry.scan import LaserScan
+from nanorover.planning.contact import people_contact_time, points_contact_time
+from nanorover.planning.safety_params import SafetyParams
+from nanorover.planning.scan_points import scan_points
+from nanorover.robot import RobotParams
+
+TELEOP, AUTONOMY, NOBODY = "teleop", "autonomy", ""
+NO_PEOPLE = np.zeros((0, 5))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The permitted velocity, whose command it is, and why it is less than wanted (empty if it is not)."""
+
+    velocity: Velocity
+    source: str
+    reason: str
+    share: float = 0.0
+
+
+@dataclass
+class Aged:
+    """Something that arrived, and when."""
+
+    at_s: float = -math.inf
+    stamp_ns: int | None = None
+
+    def arrived(self, now_s: float, stamp_ns: int) -> None:
+        """A message; one that repeats its stamp tells nothing new, so it does not count as fresh."""
+        if stamp_ns != self.stamp_ns:
+            self.at_s, self.stamp_ns = now_s, stamp_ns
+
+    def within(self, timeout_s: float, now_s: float) -> bool:
+        """Whether it is fresh."""
+        return now_s - self.at_s <= timeout_s
+
+
+class Safety:
+    """Commands, scans, people, poses and heartbeats in; at any time a decision out. Never raises."""
+
+    def __init__(self, params: SafetyParams, robot: RobotParams, now_s: float) -> None:
+        self.params = params
+        self.outline = np.array([robot.footprint_front_m, robot.footprint_rear_m, robot.half_width_m])
+        self.reserved = self.outline + np.array([params.end_margin_m, params.end_margin_m, params.side_margin_m])
+        self.stopped = False
+        self.refused = 0
+        self._commands = {TELEOP: (STILL, Aged()), AUTONOMY: (STILL, Aged())}
+        self._scan, self._pose = Aged(), Aged()
+        self._points = np.zeros((0, 2))
+        self._scan_fault = ""
+        self._deviation_m = math.inf
+        self._people, self._people_age = NO_PEOPLE, Aged()
+        self._heartbeats = dict.fromkeys(params.watched_nodes, now_s)
+        self._faults: dict[str, str] = {}
+        self._measured, self._measured_age = STILL, Aged()
+
+    # -- what arrives ---------------------------------------------------------------------------------
+
+    def on_velocity(self, source: str, velocity: Velocity, now_s: float) -> None:
+        """A command of ``TELEOP`` or ``AUTONOMY``; one that is not finite is refused and counted."""
+        if math.isfinite(velocity.linear_m_s) and math.isfinite(velocity.angular_rad_s):
+            self._commands[source] = (velocity, Aged(now_s))
+        else:
+            self.refused += 1
+
+    def on_measured(self, velocity: Velocity, now_s: float) -> None:
+        """What the wheels really do."""
+        if math.isfinite(velocity.linear_m_s) and math.isfinite(velocity.angular_rad_s):
+            self._measured, self._measured_age = velocity, Aged(now_s)
+
+    def on_scan(self, scan: LaserScan, now_s: float) -> None:
+        """A revolution of the lidar."""
+        points, usable = scan_points(scan)
+        depth = np.min(
+            [self.outline[0] - points[:, 0], points[:, 0] + self.outline[1], self.outline[2] - abs(points[:, 1])],
+            axis=0,
+        )
+        self._points = np.ascontiguousarray(points[depth <= self.params.self_depth_m])
+        self._scan_fault = ""
+        if usable < self.params.least_usable_share * max(1, len(scan.ranges_m)):
+            self._scan_fault = f"scan unusable: {usable} of {len(scan.ranges_m)} beams say anything"
+        elif len(points) < self.params.least_returns:
+            self._scan_fault = f"scan unusable: {len(points)} returns"
+        self._scan.arrived(now_s, scan.stamp_ns)
+
+    def on_pose(self, stamp_ns: int, covariance: NDArray[np.float64], now_s: float) -> None:
+        """Where localization says the robot is: ``covariance`` is ``(3, 3)`` of x, y, yaw."""
+        position = covariance[:2, :2]
+        variance = float(np.linalg.eigvalsh(position)[-1]) if np.isfinite(position).all() else math.inf
+        self._deviation_m = math.sqrt(max(0.0, variance))
+        self._pose.arrived(now_s, stamp_ns)
+
+    def on_people(self, people: NDArray[np.float64], now_s: float) -> None:
+        """Who walks about: ``(M, 5)`` x, y, vx, vy, radius in the base frame. Not finite ones are left out."""
+        self._people = np.ascontiguousarray(people[np.isfinite(people).all(axis=1)])
+        self._people_age = Aged(now_s)
+
+    def on_heartbeat(self, node: str, fault: str, now_s: float) -> None:
+        """A node's diagnostics; ``fault`` is its error, empty while it has none."""
+        if node in self._heartbeats:
+            self._heartbeats[node] = now_s
+            self._faults[node] = fault
+
+    def stop(self, stopped: bool) -> None:
+        """The emergency stop; its release does not bring an old command back."""
+        self.stopped = stopped
+        if stopped:
+            self._commands = {source: (STILL, Aged()) for source in self._commands}
+
+    # -- what is decided ------------------------------------------------------------------------------
+
+    def decide(self, now_s: float) -> Decision:
+        """The velocity that is safe at ``now_s``."""
+        source = self._source(now_s)
+        reason = self._must_stand(source, now_s)
+        if reason:
+            return Decision(STILL, source, reason)
+        wanted = self._commands[source][0]
+        share, reason = self._share(wanted, source, now_s)
+        if self._measured_age.within(self.params.command_timeout_s, now_s):
+            # The base may still be driving another arc than the wanted one; that must end well too.
+            moving_share, moving_reason = self._share(self._measured, source, now_s)
+            if moving_share < share:
+                share, reason = moving_share, moving_reason
+        permitted = Velocity(share * wanted.linear_m_s, share * wanted.angular_rad_s)
+        return Decision(permitted, source, reason, share)
+
+    def _source(self, now_s: float) -> str:
+        """Who drives: a person before autonomy, also for a while after the last word."""
+        if self._commands[TELEOP][1].within(self.params.teleop_hold_s, now_s):
+            return TELEOP
+        return AUTONOMY if self._commands[AUTONOMY][1].within(self.params.command_timeout_s, now_s) else NOBODY
+
+    def _must_stand(self, source: str, now_s: float) -> str:
+        p = self.params
+        if self.stopped:
+            return "emergency stop"
+        if source == NOBODY or not self._commands[source][1].within(p.command_timeout_s, now_s):
+            return "no fresh command"
+        if not self._scan.within(p.scan_timeout_s, now_s):
+            return "no fresh scan"
+        if self._scan_fault:
+            return self._scan_fault
+        return self._must_not_drive_alone(now_s) if source == AUTONOMY else ""
+
+    def _must_not_drive_alone(self, now_s: float) -> str:
+        p = self.params
+        if p.localized_autonomy and not self._pose.within(p.pose_timeout_s, now_s):
+            return "no fresh pose"
+        if p.localized_autonomy and self._deviation_m > p.lost_deviation_m:
+            return f"lost: the pose is uncertain by {self._deviation_m:.2f} m"
+        for node, at_s in self._heartbeats.items():
+            if now_s - at_s > p.heartbeat_timeout_s:
+                return f"node {node} is silent"
+            if self._faults.get(node):
+                return f"node {node}: {self._faults[node]}"
+        return ""
+
+    def _share(self, velocity: Velocity, source: str, now_s: float) -> tuple[float, str]:
+        """The largest safe share of a velocity, and what limits it."""
+        p, v, w = self.params, velocity.linear_m_s, velocity.angular_rad_s
+        brake_s = max(abs(v) / p.deceleration_m_s2, abs(w) / p.angular_deceleration_rad_s2)
+        if brake_s == 0.0:
+            return 1.0, ""
+        reaction_s = p.reaction_s + now_s - self._scan.at_s
+        contact_s = points_contact_time(self._points, v, w, self.outline, self.reserved, p.returns_to_stop)
+        share = min(1.0, contact_s / max(p.slow_down_s, 1e-9), _stopping_share(contact_s, reaction_s, brake_s))
+        reason = _words("obstacle", contact_s, share)
+        if source == AUTONOMY and self._people_age.within(p.people_timeout_s, now_s):
+            age_s = now_s - self._people_age.at_s
+            person_s = people_contact_time(
+                self._people, age_s, v, w, self.outline, p.people_clearance_m, p.people_horizon_s
+            )
+            # A walking person comes nearer however slow the robot is: it must stand by then.
+            stand = max(0.0, person_s - p.reaction_s) / brake_s
+            person_share = min(1.0, stand, person_s / max(p.people_slow_down_s, 1e-9))
+            if person_share < share:
+                share, reason = person_share, _words("person", person_s, person_share)
+        return share, reason
+
+
+def _stopping_share(contact_s: float, reaction_s: float, brake_s: float) -> float:
+    """The largest ``s`` with ``s * reaction + s² * brake / 2 ≤ contact``."""
+    if math.isinf(contact_s):
+        return 1.0
+    return (math.sqrt(reaction_s**2 + 2.0 * brake_s * contact_s) - reaction_s) / brake_s
+
+
+def _words(what: str, contact_s: float, share: float) -> str:
+    if share >= 1.0:
+        return ""
+    return f"{what} in the way" if share <= 0.0 else f"{what} in {contact_s:.1f} s"

@@ -1,0 +1,267 @@
+"""The safety layer against situations worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nanorover import params
+from nanorover.base.gate import STILL, Velocity
+from nanorover.base.params import BaseParams
+from nanorover.errors import InputError
+from nanorover.geometry.scan import LaserScan
+from nanorover.planning.safety import AUTONOMY, NOBODY, TELEOP, Safety
+from nanorover.planning.safety_params import SafetyParams, check_against_base
+from nanorover.robot import RobotParams
+
+SETTINGS = params.load(SafetyParams, "safety")
+ROBOT = params.load(RobotParams, "robot")
+CERTAIN = np.diag([1e-4, 1e-4, 1e-4])
+BEAMS = 720
+AHEAD = BEAMS // 2
+FORWARD = Velocity(0.5, 0.0)
+
+
+def scan(stamp_ns: int = 1, **ranges_m: float) -> LaserScan:
+    """Walls 8 m away all round; ``ahead=0.4`` puts 21 returns there, ``behind`` the same behind."""
+    ranges = np.full(BEAMS, 8.0, np.float32)
+    if "ahead" in ranges_m:
+        ranges[AHEAD - 10 : AHEAD + 11] = ranges_m["ahead"]
+    if "behind" in ranges_m:
+        ranges[[*range(11), *range(BEAMS - 10, BEAMS)]] = ranges_m["behind"]
+    return LaserScan(stamp_ns, ranges, -np.pi, 2 * np.pi / BEAMS, 0.1, 16.0)
+
+
+class Drive:
+    """A safety layer with everything fresh at each step."""
+
+    def __init__(self, **changes) -> None:
+        self.settings = dataclasses.replace(SETTINGS, **changes)
+        self.safety = Safety(self.settings, ROBOT, 0.0)
+        self.now_s, self.stamp_ns = 0.0, 0
+
+    def step(self, wanted: Velocity, source: str = AUTONOMY, without: str = "", dt_s: float = 0.1, **ranges_m):
+        self.now_s += dt_s
+        self.stamp_ns += 1
+        s = self.safety
+        if without != "scan":
+            s.on_scan(scan(self.stamp_ns, **ranges_m), self.now_s)
+        if without != "pose":
+            s.on_pose(self.stamp_ns, CERTAIN, self.now_s)
+        for node in self.settings.watched_nodes:
+            if without != node:
+                s.on_heartbeat(node, "", self.now_s)
+        if without != "command":
+            s.on_velocity(source, wanted, self.now_s)
+        return s.decide(self.now_s)
+
+
+def test_free_way_gives_what_is_wanted():
+    decision = Drive().step(Velocity(0.5, 0.3))
+    assert decision.velocity == Velocity(0.5, 0.3)
+    assert (decision.source, decision.reason, decision.share) == (AUTONOMY, "", 1.0)
+
+
+def test_the_zone_grows_with_speed():
+    # 0.9 s from contact at full speed: less than slow_down_s, but half the speed is fine
+    gap_m = 0.45
+    ahead = ROBOT.footprint_front_m + SETTINGS.end_margin_m + gap_m
+    assert Drive().step(FORWARD, ahead=ahead).velocity.linear_m_s == pytest.approx(
+        0.5 * (gap_m / 0.5) / SETTINGS.slow_down_s, rel=0.02
+    )
+    assert Drive().step(Velocity(0.25, 0.0), ahead=ahead).velocity.linear_m_s == pytest.approx(0.25)
+
+
+def test_it_always_stops_before_the_wall():
+    """Drive at a wall with the braking that is relied upon and the full reaction time: the margin is kept."""
+    drive = Drive(slow_down_s=0.0)
+    x_m, speed, queue = 0.0, 0.5, [0.5, 0.5]  # the wheels obey two steps late: 0.2 s > reaction, with scan age
+    wall_m = 1.5
+    for _ in range(100):
+        queue.append(drive.step(FORWARD, ahead=wall_m - x_m).velocity.linear_m_s)
+        target = queue.pop(0)
+        speed = max(target, speed - SETTINGS.deceleration_m_s2 * 0.1) if target < speed else target
+        x_m += speed * 0.1
+    gap_m = wall_m - x_m - ROBOT.footprint_front_m
+    assert 0.0 < gap_m < SETTINGS.end_margin_m + 0.02
+
+
+def test_contact_stops_and_leaving_is_allowed():
+    touching = ROBOT.footprint_front_m + 0.01
+    assert Drive().step(FORWARD, ahead=touching).velocity == STILL
+    assert "obstacle" in Drive().step(FORWARD, ahead=touching).reason
+    assert Drive().step(Velocity(-0.2, 0.0), ahead=touching).velocity == Velocity(-0.2, 0.0)
+
+
+def test_turning_on_the_spot_counts_corners():
+    # a post beside the robot, within the circle of its corners
+    ranges = np.full(BEAMS, 8.0, np.float32)
+    beside = slice(AHEAD + BEAMS // 4 - 8, AHEAD + BEAMS // 4 + 8)
+    ranges[beside] = 0.17
+    drive = Drive()
+    drive.step(STILL)
+    drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 2 * np.pi / BEAMS, 0.1, 16.0), drive.now_s)
+    drive.safety.on_velocity(AUTONOMY, Velocity(0.0, 1.0), drive.now_s)
+    turning = drive.safety.decide(drive.now_s)
+    assert 0.0 < turning.velocity.angular_rad_s < 0.7
+    drive.safety.on_velocity(AUTONOMY, Velocity(0.3, 0.0), drive.now_s)
+    assert drive.safety.decide(drive.now_s).velocity == Velocity(0.3, 0.0)
+
+
+def test_one_wild_beam_is_not_an_obstacle_but_two_are():
+    for beams, expected in ((1, 0.5), (2, 0.0)):
+        ranges = np.full(BEAMS, 8.0, np.float32)
+        ranges[AHEAD : AHEAD + beams] = 0.2
+        drive = Drive()
+        drive.step(STILL)
+        drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 2 * np.pi / BEAMS, 0.1, 16.0), drive.now_s)
+        drive.safety.on_velocity(AUTONOMY, FORWARD, drive.now_s)
+        assert drive.safety.decide(drive.now_s).velocity.linear_m_s == expected
+
+
+def test_too_near_counts_as_a_return():
+    ranges = np.full(BEAMS, 8.0, np.float32)
+    ranges[AHEAD - 5 : AHEAD + 5] = -np.inf
+    drive = Drive()
+    drive.step(STILL)
+    drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 2 * np.pi / BEAMS, 0.2, 16.0), drive.now_s)
+    drive.safety.on_velocity(AUTONOMY, FORWARD, drive.now_s)
+    assert drive.safety.decide(drive.now_s).velocity == STILL
+
+
+@pytest.mark.parametrize(
+    ("without", "after_s", "reason"),
+    [
+        ("scan", SETTINGS.scan_timeout_s, "no fresh scan"),
+        ("pose", SETTINGS.pose_timeout_s, "no fresh pose"),
+        ("command", SETTINGS.command_timeout_s, "no fresh command"),
+        ("planner", SETTINGS.heartbeat_timeout_s, "node planner is silent"),
+        ("slam", SETTINGS.heartbeat_timeout_s, "node slam is silent"),
+    ],
+)
+def test_what_falls_silent_stops_the_robot(without, after_s, reason):
+    drive = Drive()
+    drive.step(FORWARD)
+    spoke_s = drive.now_s
+    while drive.now_s + 0.05 - spoke_s <= after_s:
+        assert drive.step(FORWARD, without=without, dt_s=0.05).velocity == FORWARD
+    for _ in range(3):
+        decision = drive.step(FORWARD, without=without, dt_s=0.05)
+        assert decision.velocity == STILL
+    assert decision.reason == reason
+    assert drive.step(FORWARD).velocity == FORWARD
+
+
+def test_a_lidar_that_repeats_its_last_scan_is_stale():
+    drive = Drive()
+    drive.step(FORWARD)
+    frozen = scan(7)
+    for _ in range(10):
+        drive.step(FORWARD, without="scan")
+        drive.safety.on_scan(frozen, drive.now_s)
+    assert drive.safety.decide(drive.now_s).reason == "no fresh scan"
+
+
+def test_lost_stops_autonomy_but_not_a_person():
+    drive = Drive()
+    drive.step(FORWARD)
+    drive.safety.on_pose(10_000, np.diag([1.0, 1.0, 1.0]), drive.now_s)
+    assert "lost" in drive.safety.decide(drive.now_s).reason
+    drive.safety.on_pose(10_001, np.full((3, 3), np.nan), drive.now_s)
+    assert "lost" in drive.safety.decide(drive.now_s).reason
+    drive.safety.on_velocity(TELEOP, FORWARD, drive.now_s)
+    assert drive.safety.decide(drive.now_s).velocity == FORWARD
+
+
+def test_a_node_that_reports_an_error_stops_autonomy():
+    drive = Drive()
+    drive.step(FORWARD)
+    drive.safety.on_heartbeat("slam", "lost", drive.now_s)
+    assert drive.safety.decide(drive.now_s).reason == "node slam: lost"
+
+
+def test_emergency_stop_and_no_old_command_after_it():
+    drive = Drive()
+    drive.step(FORWARD)
+    drive.safety.stop(True)
+    assert drive.step(FORWARD).reason == "emergency stop"
+    drive.safety.stop(True)
+    drive.safety.stop(False)
+    assert drive.safety.decide(drive.now_s).source == NOBODY
+    assert drive.step(FORWARD).velocity == FORWARD
+
+
+def test_a_person_at_the_stick_comes_first_and_keeps_it_for_a_while():
+    drive = Drive()
+    drive.step(FORWARD)
+    drive.safety.on_velocity(TELEOP, Velocity(-0.1, 0.2), drive.now_s)
+    taken_s = drive.now_s
+    assert drive.safety.decide(drive.now_s).velocity == Velocity(-0.1, 0.2)
+    while drive.now_s + 0.1 < taken_s + SETTINGS.teleop_hold_s:
+        decision = drive.step(FORWARD)
+        assert decision.source == TELEOP
+    assert decision.velocity == STILL  # the stick fell silent, autonomy is still shut out
+    drive.step(FORWARD)
+    assert drive.step(FORWARD).velocity == FORWARD
+
+
+def test_a_stick_does_not_run_into_walls_either():
+    assert Drive().step(FORWARD, TELEOP, ahead=0.18).velocity == STILL
+
+
+@pytest.mark.parametrize("velocity", [Velocity(float("nan"), 0.0), Velocity(0.0, float("inf"))])
+def test_commands_that_are_not_finite_are_refused(velocity):
+    drive = Drive()
+    decision = drive.step(velocity)
+    assert decision.velocity == STILL
+    assert drive.safety.refused == 1
+
+
+def test_people():
+    clearance_m = SETTINGS.people_clearance_m
+    beside = np.array([[0.0, 0.125 + 0.2 + clearance_m - 0.05, 0.0, 0.0, 0.2]])
+    towards = np.array([[3.0, 0.0, -1.2, 0.0, 0.2]])
+    away = np.array([[1.5, 0.0, 1.0, 0.0, 0.2]])
+    for people, low, high in ((beside, 0.0, 0.0), (towards, 0.05, 0.4), (away, 0.5, 0.5)):
+        drive = Drive()
+        drive.step(FORWARD)
+        drive.safety.on_people(people, drive.now_s)
+        assert low <= drive.safety.decide(drive.now_s).velocity.linear_m_s <= high
+    drive.safety.on_people(np.full((2, 5), np.nan), drive.now_s)
+    assert drive.safety.decide(drive.now_s).velocity == FORWARD
+
+
+def test_the_robot_stands_before_a_walking_person_is_too_near():
+    drive = Drive()
+    x_m, speed, person_m = 0.0, 0.5, 3.5
+    while person_m - x_m > 0.6:  # then it walks into the standing robot
+        person_m -= 1.0 * 0.1
+        drive.step(FORWARD)
+        drive.safety.on_people(np.array([[person_m - x_m, 0.0, -1.0, 0.0, 0.2]]), drive.now_s)
+        target = drive.safety.decide(drive.now_s).velocity.linear_m_s
+        speed = max(target, speed - SETTINGS.deceleration_m_s2 * 0.1)
+        x_m += speed * 0.1
+        gap_m = person_m - 0.2 - x_m - ROBOT.footprint_front_m
+        assert speed < 1e-3 or gap_m > 0.4
+
+
+def test_useless_scans():
+    for ranges, reason in (
+        (np.full(BEAMS, np.nan, np.float32), "0 of 720"),
+        (np.full(BEAMS, np.inf, np.float32), "0 returns"),
+        (np.zeros(0, np.float32), "unusable"),
+    ):
+        drive = Drive()
+        drive.step(FORWARD)
+        drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 0.01, 0.1, 16.0), drive.now_s)
+        decision = drive.safety.decide(drive.now_s)
+        assert decision.velocity == STILL
+        assert reason in decision.reason
+
+
+def test_braking_that_the_base_does_not_have_is_refused():
+    base = params.load(BaseParams, "base")
+    check_against_base(SETTINGS, base)
+    for change in ({"deceleration_m_s2": 5.0}, {"angular_deceleration_rad_s2": 50.0}, {"rate_hz": 5.0}):
+        with pytest.raises(InputError, match="base"):
+            check_against_base(dataclasses.replace(SETTINGS, **change), base)
