@@ -1,0 +1,1 @@
+"""Detectors in torch: defining, training, evaluating, compressing and exporting them."""

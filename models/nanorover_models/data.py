@@ -1,0 +1,178 @@
+"""Data sets of pictures with boxes: COCO json, Pascal VOC xml, YOLO text."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from nanorover.errors import InputError
+from nanorover.perception.images import SUFFIXES, read_image
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture: its file, (M, 4) boxes xyxy in its pixels, (M,) labels."""
+
+    path: Path
+    boxes_xyxy: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def image(self) -> NDArray[np.uint8]:
+        """The picture, BGR."""
+        return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Pictures and the names of their classes; ``annotations`` is the COCO file if there is one."""
+
+    samples: list[Sample]
+    labels: tuple[str, ...]
+    annotations: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def split(self, part: float, seed: int) -> tuple["DataSet", "DataSet"]:
+        """Two data sets, the second with ``part`` of the pictures, drawn at random."""
+        order = np.random.default_rng(seed).permutation(len(self.samples))
+        cut = len(order) - max(1, round(part * len(order)))
+        halves = [[self.samples[i] for i in sorted(rows)] for rows in (order[:cut], order[cut:])]
+        return DataSet(halves[0], self.labels), DataSet(halves[1], self.labels)
+
+
+def load_data(source: Path, images: Path | None = None) -> DataSet:
+    """A data set by what lies there: a COCO json, a VOC folder (Annotations), or a YOLO folder (labels).
+
+    ``images`` says where the pictures are when they are not where the format expects them.
+    Raises InputError that names the file and the entry that is wrong.
+    """
+    if source.suffix == ".json":
+        return load_coco(source, images or source.parent / "images")
+    if (source / "Annotations").is_dir():
+        return load_voc(source, images or source / "JPEGImages")
+    if (source / "labels").is_dir():
+        return load_yolo(source, images or source / "images")
+    if (source / "annotations.json").is_file():
+        return load_coco(source / "annotations.json", images or source / "images")
+    raise InputError(
+        f"{source} is no data set that is known",
+        "a COCO .json, a VOC folder with Annotations/ and JPEGImages/, or a YOLO folder with labels/ and images/",
+    )
+
+
+def load_coco(annotations: Path, images: Path) -> DataSet:
+    """COCO json; crowd regions are left out."""
+    document = _json(annotations)
+    try:
+        categories = sorted(document["categories"], key=lambda c: c["id"])
+        index = {c["id"]: i for i, c in enumerate(categories)}
+        boxes: dict[int, list[list[float]]] = {i["id"]: [] for i in document["images"]}
+        for number, a in enumerate(document["annotations"]):
+            if a.get("iscrowd"):
+                continue
+            if a["image_id"] not in boxes or a["category_id"] not in index:
+                raise InputError(
+                    f"{annotations}: annotation {number} names an image or category that is not there"
+                )
+            x, y, w, h = a["bbox"]
+            boxes[a["image_id"]].append([x, y, x + w, y + h, index[a["category_id"]]])
+        samples = [_sample(images / i["file_name"], boxes[i["id"]]) for i in document["images"]]
+        labels = tuple(str(c["name"]) for c in categories)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{annotations} is no COCO file: {type(error).__name__} {error}") from error
+    return _complete(DataSet(samples, labels, annotations), images)
+
+
+def load_voc(folder: Path, images: Path) -> DataSet:
+    """Pascal VOC: one xml per picture; the classes are those that occur, in alphabetical order."""
+    found: list[tuple[Path, list[tuple[list[float], str]]]] = []
+    for path in sorted((folder / "Annotations").glob("*.xml")):
+        try:
+            root = ElementTree.parse(path).getroot()
+            objects = [
+                ([float(o.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")], name)
+                for o in root.iter("object")
+                if (name := o.findtext("name"))
+            ]
+        except (ElementTree.ParseError, ValueError) as error:
+            raise InputError(f"{path} is no VOC annotation: {error}") from error
+        found.append((images / root.findtext("filename", path.stem + ".jpg"), objects))
+    labels = tuple(sorted({name for _, objects in found for _, name in objects}))
+    samples = [_sample(path, [[*box, labels.index(name)] for box, name in objects]) for path, objects in found]
+    return _complete(DataSet(samples, labels), images)
+
+
+def load_yolo(folder: Path, images: Path) -> DataSet:
+    """YOLO text: ``class cx cy w h`` in parts of the picture; names in data.yaml or classes.txt."""
+    samples = []
+    highest = -1
+    for path in sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES):
+        text = folder / "labels" / path.relative_to(images).with_suffix(".txt")
+        rows: list[list[float]] = []
+        if text.is_file():
+            height, width = read_image(path).shape[:2]
+            lines = enumerate(text.read_text().splitlines(), 1)
+            rows = [_yolo_row(line, f"{text} line {number}", width, height) for number, line in lines]
+        highest = max([highest, *(int(row[4]) for row in rows)])
+        samples.append(_sample(path, rows))
+    labels = _yolo_names(folder, highest + 1)
+    if highest >= len(labels):
+        raise InputError(f"{folder} names {len(labels)} classes, but class {highest} occurs")
+    return _complete(DataSet(samples, labels), images)
+
+
+def _yolo_row(line: str, where: str, width: int, height: int) -> list[float]:
+    try:
+        label, cx, cy, w, h = (float(v) for v in line.split()[:5])
+    except ValueError as error:
+        raise InputError(f"{where} is not 'class cx cy w h': {line!r}") from error
+    if not all(0 <= v <= 1 for v in (cx, cy, w, h)) or label < 0 or label != int(label):
+        raise InputError(f"{where} is out of range: {line!r}", "coordinates are parts of the picture, 0 to 1")
+    x, y = cx * width, cy * height
+    return [x - w * width / 2, y - h * height / 2, x + w * width / 2, y + h * height / 2, label]
+
+
+def _yolo_names(folder: Path, count: int) -> tuple[str, ...]:
+    if (folder / "classes.txt").is_file():
+        lines = (folder / "classes.txt").read_text().splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    if (folder / "data.yaml").is_file():
+        names = (yaml.safe_load((folder / "data.yaml").read_text()) or {}).get("names", [])
+        return tuple(str(n) for n in (names.values() if isinstance(names, dict) else names))
+    return tuple(str(i) for i in range(count))
+
+
+def _sample(path: Path, rows: Sequence[Sequence[float]]) -> Sample:
+    """A sample of rows x1, y1, x2, y2, label; boxes without area are left out."""
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    if not np.isfinite(table).all():
+        raise InputError(f"{path} has a box that is not finite")
+    table = table[(table[:, 2] > table[:, 0]) & (table[:, 3] > table[:, 1])]
+    return Sample(path, table[:, :4], table[:, 4].astype(np.int64))
+
+
+def _complete(data: DataSet, images: Path) -> DataSet:
+    missing = [sample.path for sample in data.samples if not sample.path.is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(data)} pictures are missing, the first is {missing[0]}", "--images says where"
+        )
+    if not data.samples or not data.labels:
+        raise InputError(f"there are no labelled pictures in {images}")
+    return data
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error

@@ -1,0 +1,261 @@
+"""Training: one loop for new networks, fine-tuning, distillation and quantization-aware training.
+
+Started plainly or through ``torchrun``; the first process alone writes. A run's folder holds ``last.pt``
+(everything to resume), ``best.pt`` (averaged weights of the best validation), ``log.jsonl``, ``curves.png``.
+"""
+
+import copy
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
+
+from nanorover.errors import InputError
+from nanorover_models import model as models
+from nanorover_models.augment import Augmenter
+from nanorover_models.curves import draw_curves
+from nanorover_models.data import DataSet, Sample
+from nanorover_models.evaluate import evaluate, torch_detector
+from nanorover_models.losses import Targets, make_loss
+from nanorover_models.model import ModelSpec
+from nanorover_models.params import TrainParams
+
+RATE_BATCH = 16  # the learning rate is stated for this many pictures per step
+
+# A further loss over (images, outputs), as distillation adds it.
+FurtherLoss = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Does this process write?"""
+        return self.rank == 0
+
+
+def join_world() -> World:
+    """The processes that ``torchrun`` started, or this one alone; each takes the GPU of its local rank."""
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if size > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return World(rank, size, device)
+
+
+class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Augmented pictures; what a picture looks like follows from seed, epoch and index alone."""
+
+    def __init__(self, samples: list[Sample], settings: TrainParams) -> None:
+        self.samples, self.settings = samples, settings
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        s = self.settings
+        rng = np.random.default_rng((s.seed, self.epoch, index))
+        plain = self.epoch >= s.epochs - s.plain_epochs
+        augmenter = Augmenter(s.augmentation(plain=plain), s.input_width, s.input_height)
+        image, boxes, labels = augmenter(self.samples, index, rng)
+        rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
+        return torch.from_numpy(rgb), torch.from_numpy(boxes), torch.from_numpy(labels)
+
+
+def _collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Targets]:
+    return torch.stack([i[0] for i in items]), [(i[1], i[2]) for i in items]
+
+
+class Average:
+    """Exponential moving average of the weights, which is what is validated and shipped."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay, self.steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move a little towards ``model``; at first more, so that the random start is forgotten."""
+        self.steps += 1
+        decay = min(self.decay, self.steps / (self.steps + 10))
+        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if mine.dtype.is_floating_point:
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)
+
+
+class Trainer:
+    """One run."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        model: nn.Module,
+        settings: TrainParams,
+        folder: Path,
+        *,
+        world: World,
+        further_loss: FurtherLoss | None = None,
+    ) -> None:
+        torch.manual_seed(settings.seed + world.rank)
+        torch.set_num_threads(settings.threads)
+        self.spec, self.settings, self.folder, self.world = spec, settings, folder, world
+        self.model = model.to(world.device, memory_format=torch.channels_last)
+        self.loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head())
+        self.loss.to(world.device)
+        self.further_loss = further_loss
+        self.average = Average(self.model, settings.ema_decay)
+        self.optimizer = torch.optim.AdamW(_groups(self.model, settings.weight_decay), lr=1e-6)
+        half = settings.mixed_precision and world.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=half)
+        self.half = half
+        self.parallel = DistributedDataParallel(self.model) if world.size > 1 else self.model
+        self.epoch, self.best = 0, -1.0
+        self.log: list[dict[str, float]] = []
+
+    def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
+        """Train to the end; returns the checkpoint of the best validation."""
+        s, world = self.settings, self.world
+        pictures = Pictures(training.samples, s)
+        sampler: Any
+        if world.size > 1:
+            sampler = DistributedSampler(pictures, world.size, world.rank, seed=s.seed, drop_last=True)
+        else:
+            sampler = RandomSampler(pictures, generator=torch.Generator())
+        batch = min(s.batch, len(pictures) // world.size)
+        loader = DataLoader(
+            pictures, batch, sampler=sampler, num_workers=s.workers, collate_fn=_collate, drop_last=True
+        )
+        self.steps = len(loader)
+        while self.epoch < s.epochs:
+            pictures.epoch = self.epoch
+            if isinstance(sampler, DistributedSampler):
+                sampler.set_epoch(self.epoch)
+            else:
+                sampler.generator.manual_seed(s.seed * 100_003 + self.epoch)
+            begin = time.monotonic()
+            row = {"epoch": self.epoch + 1, **self._epoch(loader)}
+            if world.first:
+                last = self.epoch + 1 == s.epochs
+                if last or (self.epoch + 1) % s.validate_every == 0:
+                    row |= self._validate(validation)
+                row["seconds"] = round(time.monotonic() - begin, 1)
+                self._keep(row)
+                say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+            self.epoch += 1
+            if world.size > 1:
+                torch.distributed.barrier()
+        return self.folder / "best.pt"
+
+    def _epoch(self, loader: DataLoader[Any]) -> dict[str, float]:
+        self.model.train()
+        sums: dict[str, float] = {}
+        for step, (images, targets) in enumerate(loader):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._rate(self.epoch + step / self.steps)
+            losses = self._step(images, targets)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return {name: value / self.steps for name, value in sums.items()} | {"rate": self._rate(self.epoch)}
+
+    def _step(self, images: Tensor, targets: Targets) -> dict[str, float]:
+        device = self.world.device
+        inputs = models.normalised(images.to(device)).contiguous(memory_format=torch.channels_last)
+        placed = [(boxes.to(device), labels.to(device)) for boxes, labels in targets]
+        context: AbstractContextManager[Any] = (
+            torch.autocast(device.type, torch.float16) if self.half else nullcontext()
+        )
+        with context:
+            outputs = self.parallel(inputs)
+        losses = self.loss(outputs, placed)
+        if self.further_loss is not None:
+            losses["teacher"] = self.further_loss(inputs, outputs)
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise InputError(f"the loss became {float(total)} in epoch {self.epoch + 1}", "lower learning_rate")
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_limit)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.average.update(self.model)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _rate(self, epoch: float) -> float:
+        """Linear warm-up, then a cosine to its final part."""
+        s = self.settings
+        peak = s.learning_rate * s.batch * self.world.size / RATE_BATCH
+        if epoch < s.warm_up_epochs:
+            return peak * max(epoch, 1e-3) / s.warm_up_epochs
+        done = (epoch - s.warm_up_epochs) / max(s.epochs - s.warm_up_epochs, 1e-9)
+        return peak * (s.final_rate + (1 - s.final_rate) * (1 + math.cos(math.pi * done)) / 2)
+
+    def _validate(self, data: DataSet) -> dict[str, float]:
+        figures = evaluate(torch_detector(self.spec, self.average.model), data)
+        if figures.ap >= self.best:
+            self.best = figures.ap
+            models.save(self.folder / "best.pt", self.spec, self.average.model, figures=figures.as_dict())
+        return {"AP": figures.ap, "AP50": figures.ap50}
+
+    def _keep(self, row: dict[str, float]) -> None:
+        self.log.append(row)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in self.log))
+        draw_curves(self.log, self.folder / "curves.png")
+        models.save(
+            self.folder / "last.pt",
+            self.spec,
+            self.average.model,
+            raw=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scaler=self.scaler.state_dict(),
+            settings=dataclasses.asdict(self.settings),
+            progress={"epoch": self.epoch + 1, "best": self.best, "steps": self.average.steps, "log": self.log},
+        )
+
+    def resume(self) -> None:
+        """Go on where ``last.pt`` ended; InputError when it is of another run."""
+        content = models.load_checkpoint(self.folder / "last.pt")
+        ours, theirs = dataclasses.asdict(self.settings), content.get("settings", {})
+        changed = [k for k in ours if k not in ("epochs", "workers", "threads") and theirs.get(k) != ours[k]]
+        if changed:
+            raise InputError(
+                f"{self.folder} was trained with another {changed[0]}: {theirs.get(changed[0])!r}",
+                "resume with the same parameters, or train into another folder",
+            )
+        self.model.load_state_dict(content["raw"])
+        self.average.model.load_state_dict(content["weights"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.scaler.load_state_dict(content["scaler"])
+        progress = content["progress"]
+        self.epoch, self.best, self.log = progress["epoch"], progress["best"], progress["log"]
+        self.average.steps = progress["steps"]
+
+
+def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weights decay, norms and biases do not."""
+    shrinking = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": shrinking, "weight_decay": decay}, {"params": free, "weight_decay": 0.0}]
