@@ -1,7 +1,7 @@
 from setuptools import find_packages, setup
 
 # A test compares these with the node table.
-EXECUTABLES = ("static_frames", "base", "slam", "web")
+EXECUTABLES = ("static_frames", "base", "record", "slam", "web")
 
 setup(
     name="nanorover_nodes",

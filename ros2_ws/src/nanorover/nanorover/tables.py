@@ -88,6 +88,7 @@ GROUPS = {
     "perception": "objects in the picture",
     "navigation": "plans, drives and stops",
     "view": "the page in the browser",
+    "recording": "what happens, on the disk",
 }
 
 MODES = {
@@ -98,6 +99,7 @@ MODES = {
     "navigation": ("navigation",),
     "replay": ("slam", "perception"),
     "view": ("view",),
+    "record": ("recording",),
 }
 
 
@@ -147,5 +149,10 @@ NODES = {
                          "camera/image_raw/compressed", "/diagnostics"),
              meaning="serves the page in the browser",
              group="view"),
+        Node("recorder", "record", "nanorover_nodes.record",
+             publishes=("/diagnostics",),
+             subscribes=tuple(topic.name for topic in TOPICS.values() if topic.recorded),
+             meaning="records what the topic table says",
+             group="recording"),
     )
 }

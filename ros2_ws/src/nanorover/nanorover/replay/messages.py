@@ -164,6 +164,26 @@ RECORD_OF: dict[str, Callable[[Any, int], Record]] = {
 }
 
 
+def compressed(image: bytes, quality: int) -> bytes:
+    """CDR bytes of a sensor_msgs/Image as those of a CompressedImage: JPEG.
+
+    Raises InputError for an encoding that has no JPEG (depth, Bayer).
+    """
+    message: Any = typestore().deserialize_cdr(image, IMAGE)
+    jpeg = np.frombuffer(_picture_of(message, 0).as_jpeg(quality), np.uint8)
+    content = typestore().types[COMPRESSED](message.header, "jpeg", jpeg)
+    return bytes(typestore().serialize_cdr(content, COMPRESSED))
+
+
+def without_transforms_from(message: bytes, parent: str) -> bytes | None:
+    """CDR bytes of a TFMessage without the transforms of this parent; None when nothing is left."""
+    content: Any = typestore().deserialize_cdr(message, TF)
+    kept = [transform for transform in content.transforms if frame_name(transform.header.frame_id) != parent]
+    if len(kept) == len(content.transforms):
+        return message
+    return bytes(typestore().serialize_cdr(typestore().types[TF](kept), TF)) if kept else None
+
+
 class Encoder:
     """Records as ROS 2 messages: ``encode(record)`` gives topic, type and CDR bytes.
 

@@ -15,6 +15,8 @@ from nanorover.geometry.frames import Transform
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 
+JPEG_QUALITY = 90
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -59,11 +61,13 @@ class Picture:
     @property
     def jpeg(self) -> bytes:
         """The bytes of a JPEG file, encoded here unless they came as one."""
-        if self.encoding == "jpeg":
-            return self.data
+        return self.data if self.encoding == "jpeg" else self.as_jpeg(JPEG_QUALITY)
+
+    def as_jpeg(self, quality: int) -> bytes:
+        """The bytes of a JPEG file of this quality (1 … 100)."""
         import cv2
 
-        return cv2.imencode(".jpg", self.rgb()[:, :, ::-1])[1].tobytes()
+        return cv2.imencode(".jpg", self.rgb()[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,10 +46,11 @@ class RawMessage:
 
 
 class Storage(Protocol):
-    """One file of a bag."""
+    """One file of a bag: its topics with their types, counts where stored, definitions that came along."""
 
     topics: dict[str, str]
     counts: dict[str, int]
+    definitions: dict[str, str]
 
     def messages(self) -> Iterator[RawMessage]:
         """The messages in the order of their arrival."""
@@ -83,6 +84,7 @@ class _McapStorage:
         self._types = _Types()
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+        self.definitions: dict[str, str] = {}
         self._names: dict[int, tuple[str, str]] = {}
         for channel in self._file.channels.values():
             schema = self._file.schemas.get(channel.schema_id)
@@ -95,6 +97,8 @@ class _McapStorage:
             self.counts[channel.topic] = self.counts.get(channel.topic, 0) + count
             try:
                 self._types.add(schema.name, schema.data.decode(), "idl" in schema.encoding)
+                if schema.encoding == "ros2msg":
+                    self.definitions[schema.name] = schema.data.decode()
             except UNDECODABLE as error:
                 problems.add("message definition not understood", f"{path}, {schema.name}: {error}")
 
@@ -130,12 +134,15 @@ class _RosbagsStorage:
         self._types = _Types()
         self.topics = {connection.topic: connection.msgtype for connection in self._reader.connections}
         self.counts: dict[str, int] = {}
+        self.definitions: dict[str, str] = {}
         for connection in self._reader.connections:
             self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
             if connection.msgdef.format != MessageDefinitionFormat.NONE:
                 try:
                     idl = connection.msgdef.format == MessageDefinitionFormat.IDL
                     self._types.add(connection.msgtype, connection.msgdef.data, idl)
+                    if not idl and not self._ros1:
+                        self.definitions[connection.msgtype] = connection.msgdef.data
                 except UNDECODABLE as error:
                     problems.add("message definition not understood", f"{path}, {connection.msgtype}: {error}")
 

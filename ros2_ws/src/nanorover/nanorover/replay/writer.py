@@ -4,13 +4,14 @@ A bag is a folder with ``<name>_0.mcap``, ``<name>_1.mcap`` … and ``metadata.y
 Version 5 of the metadata is written, which Humble and Jazzy both read.
 """
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any
 
 import yaml
 from mcap.writer import CompressionType
@@ -21,11 +22,13 @@ from nanorover.files import replacing
 from nanorover.geometry.frames import transform_of
 from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import quaternion_of_yaw
-from nanorover.replay.messages import Encoder, typestore
+from nanorover.replay.definitions import definition_of
+from nanorover.replay.messages import Encoder
 from nanorover.replay.records import Record, StaticTransform
 
 CHUNK_BYTES = 256 * 1024
 METADATA_VERSION = 5
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 # rmw_qos_profile values of keep last, reliable, and of transient local and volatile.
 QOS = """- history: 1
@@ -66,13 +69,62 @@ class BagFile:
         self.counts[topic] += 1
 
 
+class _File:
+    """A file written straight to the disk, with a reserve to fall back on when the disk is full.
+
+    The reserve is a second file of that size: when there is no space left it is given up, so that what was
+    under way and the index at the end still fit. ``full`` tells that this has happened.
+    """
+
+    def __init__(self, path: Path, reserve_bytes: int) -> None:
+        self._reserve = path.with_suffix(".reserve")
+        self._written = 0
+        self.full = False
+        self.closed = False
+        if reserve_bytes:
+            try:
+                with self._reserve.open("wb") as reserve:
+                    os.posix_fallocate(reserve.fileno(), 0, reserve_bytes)
+            except OSError:
+                self._reserve.unlink(missing_ok=True)
+                raise
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        while left:
+            try:
+                count = os.write(self._handle, left)
+            except OSError as error:
+                if error.errno not in NO_SPACE or not self._reserve.exists():
+                    raise
+                self._reserve.unlink()
+                self.full = True
+                continue
+            self._written += count
+            left = left[count:]
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        os.fdatasync(self._handle)
+
+    def close(self) -> None:
+        self.closed = True
+        self._reserve.unlink(missing_ok=True)
+        os.close(self._handle)
+
+
 class BagWriter:
     """A rosbag2 folder being written; use it as a context manager.
 
     ``latched`` names the topics of standing content (mountings, maps): they are marked transient local, and
     their messages are repeated at the start of every further file, so that each is of use alone.
-    ``definitions`` gives the message definition of types beyond those of ROS 2 itself.
-    Raises InputError when the folder exists already or cannot be made, OSError when the disk is full.
+    ``reserve_bytes`` are kept free for the end of the recording on a disk that runs full; see ``disk_full``.
+    ``definitions`` holds message definitions that came with the messages; the others are looked up.
+    Raises InputError when the folder exists already or cannot be made, OSError when the disk fails.
     """
 
     def __init__(
@@ -80,20 +132,25 @@ class BagWriter:
         path: Path | str,
         *,
         chunk_bytes: int = CHUNK_BYTES,
+        reserve_bytes: int = 0,
         definitions: Mapping[str, str] | None = None,
         latched: tuple[str, ...] = ("/tf_static", "/truth/map", "/map"),
     ) -> None:
         self.path = Path(path)
         self._chunk_bytes = chunk_bytes
+        self._reserve_bytes = reserve_bytes
         self._definitions = dict(definitions or {})
+        self._finished = False
         self._latched = latched
         self._standing: dict[str, list[tuple[str, int, bytes]]] = {}
         self._mounted: set[str] = set()
         self._encoder = Encoder()
         self.types: dict[str, str] = {}
         self.files: list[BagFile] = []
+        self._opened = 0
         try:
             self.path.mkdir(parents=True)
+            self._open_file()
         except FileExistsError as error:
             raise InputError(
                 f"{self.path} exists already", "choose another name; a recording is never overwritten"
@@ -102,7 +159,6 @@ class BagWriter:
             raise InputError(
                 f"cannot write {self.path}: {error.strerror}", "choose a folder you may write to"
             ) from error
-        self._open_file()
 
     def __enter__(self) -> "BagWriter":
         return self
@@ -142,8 +198,9 @@ class BagWriter:
         self.types[topic] = msgtype
         schema = self._schemas.get(msgtype)
         if schema is None:
-            text = self._definitions.get(msgtype) or typestore().generate_msgdef(msgtype, ros_version=2)[0]
-            schema = self._schemas[msgtype] = self._mcap.register_schema(msgtype, "ros2msg", text.encode())
+            definition = self._definitions.get(msgtype) or definition_of(msgtype)
+            schema = self._mcap.register_schema(msgtype, "ros2msg", definition.encode())
+            self._schemas[msgtype] = schema
         return self._mcap.register_channel(
             topic, "cdr", schema, {"offered_qos_profiles": _qos(topic in self._latched)}
         )
@@ -153,10 +210,14 @@ class BagWriter:
         """Bytes of the present file on the disk."""
         return self._sink.tell()
 
+    @property
+    def disk_full(self) -> bool:
+        """Whether the reserve is in use: nothing more should be written but the end."""
+        return self._sink.full
+
     def flush(self) -> None:
         """Close the chunk in progress and bring it onto the disk: what is written survives a power loss."""
         self._mcap.flush()
-        os.fdatasync(self._sink.fileno())
 
     def rotate(self) -> None:
         """Go on in a new file."""
@@ -166,17 +227,30 @@ class BagWriter:
             for msgtype, received_ns, data in messages:
                 self._add(topic, msgtype, data, received_ns)
 
+    def drop_oldest(self) -> Path:
+        """Delete the oldest file; its standing messages live on in every other."""
+        oldest = self.files.pop(0)
+        oldest.path.unlink()
+        return oldest.path
+
     def close(self) -> None:
         """Finish the file and write ``metadata.yaml``; closing twice does no harm."""
-        if not self._sink.closed:
-            self._close_file()
-            self.write_metadata()
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            if not self._sink.closed:
+                self._close_file()
+        finally:
+            self._write_metadata()
 
     def _open_file(self) -> None:
-        path = self.path / f"{self.path.name}_{len(self.files)}.mcap"
+        path = self.path / f"{self.path.name}_{self._opened}.mcap"
+        self._opened += 1
+        self._sink = _File(path, self._reserve_bytes)
         self.files.append(BagFile(path))
-        self._sink: BinaryIO = path.open("wb")
-        self._mcap = McapWriter(self._sink, chunk_size=self._chunk_bytes, compression=CompressionType.ZSTD)
+        stream: Any = self._sink  # all that the writer calls is there
+        self._mcap = McapWriter(stream, chunk_size=self._chunk_bytes, compression=CompressionType.ZSTD)
         self._mcap.start(profile="ros2", library="nanorover")
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
@@ -187,7 +261,7 @@ class BagWriter:
         finally:
             self._sink.close()
 
-    def write_metadata(self) -> None:
+    def _write_metadata(self) -> None:
         """Write ``metadata.yaml`` for what is there."""
         counts: Counter[str] = sum((file.counts for file in self.files), Counter())
         topics = [
