@@ -8,6 +8,7 @@ line and the nodes load the same file, so no default hides in code.
 import dataclasses
 import difflib
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -18,6 +19,7 @@ from nanorover.errors import InputError
 
 FOLDER = Path(__file__).parent / "params"
 
+EVERY_NODE = "/**"
 EXPECTED_FORM = "expected is 'node: {ros__parameters: {name: value}}'"
 
 # Parameters that ROS 2 itself declares on every node.
@@ -70,11 +72,7 @@ def from_mapping(cls: type[T], values: dict[str, Any], source: str) -> T:
     Raises InputError that names ``source``, the parameter, its value and what is allowed.
     """
     known = declared(cls)
-    for name in values:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(sorted(known))
-            raise InputError(f"{source}: unknown parameter '{name}'", meant)
+    refuse_unknown(values, known, f"{source}: unknown parameter")
     missing = [name for name in known if name not in values]
     if missing:
         raise InputError(f"{source}: parameter '{missing[0]}' is missing", known[missing[0]][1].description)
@@ -104,8 +102,20 @@ def _checked(name: str, kind: type, declaration: Declared, value: Any, source: s
     return value
 
 
-def read_yaml(path: Path, node: str) -> dict[str, Any]:
-    """The parameters of ``node`` in a ROS 2 parameter file; ``/**`` applies to every node."""
+def refuse_unknown(names: Iterable[str], known: Collection[str], what: str) -> None:
+    """InputError for the first of ``names`` that is not known, with the nearest name that is."""
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(sorted(known))
+            raise InputError(f"{what} '{name}'", meant)
+
+
+def read_sections(path: Path) -> dict[str, dict[str, Any]]:
+    """Node → its parameters, of every section of a ROS 2 parameter file, without those that ROS itself declares.
+
+    Raises InputError for a file that cannot be read or has another form.
+    """
     try:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -114,14 +124,20 @@ def read_yaml(path: Path, node: str) -> dict[str, Any]:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} holds no parameters", EXPECTED_FORM)
-    values: dict[str, Any] = {}
-    for key in ("/**", node):
-        section = document.get(key) or {}
-        given = section.get("ros__parameters") or {} if isinstance(section, dict) else section
+    sections = {}
+    for key, content in document.items():
+        given = (content or {}).get("ros__parameters") or {} if isinstance(content or {}, dict) else content
         if not isinstance(given, dict):
             raise InputError(f"{path}: '{key}' holds no parameters", EXPECTED_FORM)
-        values.update(given)
-    return {name: value for name, value in values.items() if name not in ROS_OWN}
+        name = key if key == EVERY_NODE else str(key).lstrip("/")
+        sections[name] = {n: v for n, v in given.items() if n not in ROS_OWN}
+    return sections
+
+
+def read_yaml(path: Path, node: str) -> dict[str, Any]:
+    """The parameters of ``node`` in a ROS 2 parameter file; ``/**`` applies to every node."""
+    sections = read_sections(path)
+    return {**sections.get(EVERY_NODE, {}), **sections.get(node, {})}
 
 
 def load(cls: type[T], component: str, params_file: Path | None = None, **overrides: Any) -> T:

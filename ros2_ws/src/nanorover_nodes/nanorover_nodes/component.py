@@ -4,6 +4,7 @@ A node subclasses ``Component``, names its parameter classes, and writes ``confi
 ``deactivate`` and ``diagnose``. Everything repeated stands here.
 """
 
+import contextlib
 import dataclasses
 import signal
 import traceback
@@ -15,6 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -210,7 +212,10 @@ class Component(LifecycleNode):
             for name, (kind, declaration) in params.declared(cls).items():
                 descriptor = _descriptor(name, kind, declaration)
                 if self.has_parameter(name):
-                    self.set_descriptor(name, descriptor)
+                    descriptor.type = self.get_parameter(name).type_.value
+                    # A value out of range stays as it is and is refused, with the reason, at configure.
+                    with contextlib.suppress(InvalidParameterValueException):
+                        self.set_descriptor(name, descriptor)
                 else:
                     self.declare_parameter(name, shipped[name], descriptor)
 

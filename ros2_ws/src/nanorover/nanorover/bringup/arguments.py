@@ -1,0 +1,118 @@
+"""The arguments of a start, declared once for ``nanorover up`` and for every launch file.
+
+They are named as in nav2_bringup. A value is given as ``name:=value``; it is checked here, so that a bad one is
+refused before anything starts.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nanorover.errors import InputError
+from nanorover.params import refuse_unknown
+from nanorover.tables import GROUPS, MODES, NODES
+
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a start.
+
+    ``kind`` is bool, str, float, or Path for a file that must exist; ``modes`` are those it belongs to, empty
+    means all.
+    """
+
+    name: str
+    default: str
+    kind: type
+    meaning: str
+    choices: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+
+    def checked(self, text: str) -> Any:
+        """The value of ``text``; InputError with what is allowed otherwise."""
+        if text and self.choices and text not in self.choices:
+            raise InputError(f"argument {self.name} is '{text}'", "allowed is one of " + ", ".join(self.choices))
+        if self.kind is bool:
+            if text.lower() not in (*TRUE, *FALSE):
+                raise InputError(f"argument {self.name} is '{text}'", "allowed is true or false")
+            return text.lower() in TRUE
+        if self.kind is Path and text:
+            path = Path(text).expanduser()
+            if not path.exists():
+                raise InputError(f"argument {self.name}: there is no file '{text}'", self.meaning)
+            return path.resolve()
+        if self.kind is float:
+            try:
+                return float(text)
+            except ValueError:
+                raise InputError(f"argument {self.name} is '{text}'", "allowed is a number") from None
+        return text
+
+
+# fmt: off
+ARGUMENTS = {
+    argument.name: argument
+    for argument in (
+        Argument("namespace", "", str, "put before every name, for several robots on one network"),
+        Argument("use_sim_time", "false", bool, "take the time from /clock instead of this machine's clock"),
+        Argument("params_file", "", Path, "YAML file whose values replace the shipped parameters"),
+        Argument("map", "", Path, "map to localize in; needed where slam is false"),
+        Argument("slam", "true", bool, "true makes a map while driving, false localizes in the given map"),
+        Argument("autostart", "true", bool, "configure and activate the nodes; false leaves them unconfigured"),
+        Argument("use_respawn", "true", bool, "start a node again that ended, after a growing pause"),
+        Argument("log_level", "info", str, "how much the nodes say",
+                 choices=("debug", "info", "warn", "error", "fatal")),
+        Argument("use_rviz", "false", bool, "open RViz with the robot's view (needs rviz2)"),
+        Argument("view", "false", bool, "serve the page for the browser"),
+        Argument("port", "", str, "serial port of the lidar instead of the parameter's"),
+        Argument("base_port", "", str, "serial port of the motor controller instead of the parameter's"),
+        Argument("camera", "", str, "camera instead of the parameter's: a device, a stream, a file, a folder"),
+        Argument("model", "", str, "detector model instead of the parameter's: a name or an ONNX file"),
+        Argument("without", "", str, "nodes or groups to leave out, such as camera,perception"),
+        Argument("bag", "", Path, "recording to play into the nodes", modes=("replay",)),
+        Argument("rate", "1.0", float, "speed of the recording, as a multiple of real time", modes=("replay",)),
+        Argument("world", "", str, "scene file or seed of the simulated world", modes=("sim",)),
+    )
+}
+# fmt: on
+
+
+def of_mode(mode: str) -> dict[str, Argument]:
+    """The arguments that a mode takes. Raises InputError for an unknown mode."""
+    refuse_unknown([mode], MODES, "unknown mode")
+    return {name: a for name, a in ARGUMENTS.items() if not a.modes or mode in a.modes}
+
+
+def split(words: Iterable[str]) -> dict[str, str]:
+    """Words of the form ``name:=value``, ``--name=value`` or ``--name value`` as a mapping. Raises InputError."""
+    given: dict[str, str] = {}
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        if not word.startswith("--"):
+            name, separator, value = word.partition(":=")
+        else:
+            name, separator, value = word[2:].partition("=")
+            if not separator and remaining:
+                separator, value = " ", remaining.pop(0)
+        if not (name and separator):
+            raise InputError(f"'{word}' is not an argument with a value", "write name:=value, as map:=office.yaml")
+        given[name.replace("-", "_")] = value
+    return given
+
+
+def check(mode: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """All arguments of a mode with their checked values. Raises InputError."""
+    known = of_mode(mode)
+    refuse_unknown(given, known, f"mode {mode} has no argument")
+    values = {name: argument.checked(given.get(name, argument.default)) for name, argument in known.items()}
+    left_out = [word.strip() for word in values["without"].split(",") if word.strip()]
+    refuse_unknown(left_out, {*GROUPS, *NODES}, "argument without names neither a node nor a group:")
+    values["without"] = tuple(left_out)
+    localizes = mode == "localization" or ("slam" in MODES[mode] and not values["slam"])
+    if localizes and not values["map"]:
+        raise InputError("localization needs a map", "give map:=FILE, or slam:=true to make one")
+    return values

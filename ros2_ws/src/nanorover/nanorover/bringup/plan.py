@@ -1,0 +1,111 @@
+"""What a start consists of: which nodes run, with which parameters and command lines."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nanorover.errors import InputError
+from nanorover.files import replacing
+from nanorover.ros_environment import ros_environment
+from nanorover.tables import MODES, NODES, Node
+
+
+@dataclass(frozen=True)
+class PlannedNode:
+    """A node of the table with all its parameters."""
+
+    node: Node
+    parameters: dict[str, Any]
+
+    def ros_arguments(self, values: dict[str, Any], params_file: Path) -> list[str]:
+        """What follows ``--ros-args`` on its command line."""
+        words = ["--log-level", f"{self.node.name}:={values['log_level']}", "--params-file", str(params_file)]
+        words += ["-r", f"__node:={self.node.name}"]
+        if values["namespace"]:
+            words += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
+        return words
+
+    def command(self, values: dict[str, Any], folder: Path) -> list[str]:
+        """Arguments for the Python interpreter; writes the parameter file that they name into ``folder``."""
+        path = folder / f"{self.node.name}.yaml"
+        with replacing(path) as temporary:
+            temporary.write_text(yaml.safe_dump({"/**": {"ros__parameters": self.parameters}}, sort_keys=False))
+        return ["-m", self.node.module, "--ros-args", *self.ros_arguments(values, path)]
+
+
+def chosen_nodes(mode: str, values: dict[str, Any]) -> list[Node]:
+    """The nodes of a mode, in the order in which they start."""
+    groups = set(MODES[mode])
+    if values["view"]:
+        groups.add("view")
+    left_out = values["without"]
+    return [n for n in NODES.values() if n.group in groups and n.group not in left_out and n.name not in left_out]
+
+
+def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
+    """The nodes with their effective parameters, checked as the nodes will check them.
+
+    Raises InputError for a parameter that is unknown or out of range, and for a serial port that is not there.
+    """
+    nodes = chosen_nodes(mode, values)
+    if not nodes:
+        raise InputError(f"mode {mode} without {', '.join(values['without'])} leaves no node to start")
+    overrides = {node.name: _overrides(node, values) for node in nodes}
+    parameters = effective_parameters(overrides, values["params_file"] or None)
+    for node in nodes:
+        for argument, name in node.arguments.items():
+            if argument.endswith("port") and mode != "sim":
+                _check_port(parameters[node.name][name], node.name, argument)
+    sim_time = {"use_sim_time": values["use_sim_time"] or mode == "sim"}
+    return [PlannedNode(node, parameters[node.name] | sim_time) for node in nodes]
+
+
+def _overrides(node: Node, values: dict[str, Any]) -> dict[str, Any]:
+    """Only what was given: an empty argument leaves the parameter as it is."""
+    return {
+        parameter: str(values[argument]) if isinstance(values[argument], Path) else values[argument]
+        for argument, parameter in node.arguments.items()
+        if values.get(argument) not in (None, "")
+    }
+
+
+def _check_port(port: str, node: str, argument: str) -> None:
+    if not Path(port).exists():
+        present = sorted(
+            str(p) for pattern in ("ttyUSB*", "ttyACM*", "ydlidar*") for p in Path("/dev").glob(pattern)
+        )
+        raise InputError(
+            f"the serial port '{port}' of node {node} does not exist",
+            f"give {argument}:=PORT; present here: {', '.join(present) or 'none, is the cable plugged in?'}",
+        )
+
+
+def effective_parameters(
+    overrides: dict[str, dict[str, Any]], params_file: Path | None
+) -> dict[str, dict[str, Any]]:
+    """All parameters of the nodes that ``overrides`` names; asked of the nodes' own code in a child process.
+
+    Raises InputError with the child's sentence.
+    """
+    request = {"nodes": overrides, "params_file": str(params_file) if params_file else None}
+    answer = subprocess.run(
+        [sys.executable, "-m", "nanorover_nodes.effective"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **ros_environment()},
+    )
+    if answer.returncode == 2:
+        message, _, hint = answer.stderr.strip().partition("\n  → ")
+        raise InputError(message, hint)
+    if answer.returncode:
+        tail = "\n  ".join(answer.stderr.strip().splitlines()[-4:])
+        raise InputError(f"the nodes cannot be loaded:\n  {tail}", "`nanorover doctor` says what is missing")
+    return json.loads(answer.stdout)

@@ -1,0 +1,44 @@
+"""``nanorover up``: the robot's processes, supervised."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(up)
+
+
+def up(
+    context: typer.Context,
+    mode: Annotated[
+        str, typer.Argument(help="robot, sim, slam, localization, navigation, replay or view")
+    ] = "robot",
+    view: Annotated[bool, typer.Option("--view", help="serve the page for the browser, as view:=true")] = False,
+    show_args: Annotated[bool, typer.Option("--show-args", help="describe the arguments of the mode")] = False,
+    log_dir: Annotated[Path | None, typer.Option(help="where the nodes' logs go")] = None,
+) -> None:
+    """Start the robot and keep it running until Ctrl-C or `nanorover stop`.
+
+    Arguments follow as NAME:=VALUE, the same as for `ros2 launch`: nanorover up robot map:=office.yaml slam:=false
+    """
+    from nanorover.bringup import arguments, run
+    from nanorover.cli import console
+
+    words = list(context.args)
+    if ":=" in mode or mode.startswith("--"):
+        words.insert(0, mode)
+        mode = "robot"
+    if show_args:
+        for argument in arguments.of_mode(mode).values():
+            allowed = f" One of {', '.join(argument.choices)}." if argument.choices else ""
+            typer.echo(f"{argument.name} (default '{argument.default}')\n    {argument.meaning}.{allowed}")
+        return
+    given = arguments.split(words)
+    if view:
+        given["view"] = "true"
+    raise typer.Exit(
+        run.run(mode, given, log_dir or run.default_log_base(), lambda text: console.print(text, soft_wrap=True))
+    )

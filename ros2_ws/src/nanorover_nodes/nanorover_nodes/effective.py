@@ -1,0 +1,78 @@
+"""The effective parameters of nodes, checked before any of them starts.
+
+``python -m nanorover_nodes.effective`` reads one JSON object from stdin, ``{"nodes": {name: overrides},
+"params_file": path or null}``, and prints the parameters of every node as one JSON object. A parameter that is
+unknown, of a wrong type or out of range ends it with a sentence and exit code 2.
+"""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nanorover import params
+from nanorover.errors import InputError
+from nanorover.tables import NODES
+from nanorover_nodes.component import Component
+
+
+def component_of(node: str) -> type[Component]:
+    """The component class that runs as ``node``."""
+    module = import_module(NODES[node].module)
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Component) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise InputError(f"{NODES[node].module} declares {len(classes)} components", "expected is one")
+    return classes[0]
+
+
+def effective(nodes: dict[str, dict[str, Any]], params_file: Path | None) -> dict[str, dict[str, Any]]:
+    """Node → all its parameters: the shipped ones, then those of the file, then the overrides.
+
+    A section of the file is a node, a parameter set (such as ``base``), or ``/**`` for every node that knows
+    the name. Raises InputError.
+    """
+    sets_of = {node: component_of(node).PARAMS for node in nodes}
+    sections: dict[str, dict[str, Any]] = {}
+    if params_file is not None:
+        sections = params.read_sections(params_file)
+        shipped = {path.stem for path in params.FOLDER.glob("*.yaml")}
+        params.refuse_unknown(sections, {params.EVERY_NODE, *NODES, *shipped}, f"{params_file}: unknown section")
+    source = str(params_file or "arguments")
+    result = {}
+    for node, sets in sets_of.items():
+        owners = {name: component for component, cls in sets.items() for name in params.declared(cls)}
+        given = {n: v for n, v in sections.get(params.EVERY_NODE, {}).items() if n in owners}
+        for section in (*sets, node):
+            given |= sections.get(section, {})
+        given |= nodes[node]
+        params.refuse_unknown(given, owners, f"{source}: node {node} has no parameter")
+        result[node] = {}
+        for component, cls in sets.items():
+            values = params.read_yaml(params.FOLDER / f"{component}.yaml", component)
+            values |= {n: v for n, v in given.items() if owners[n] == component}
+            params.from_mapping(cls, values, f"{source}, node {node}")
+            result[node] |= values
+    every = {name for values in result.values() for name in values}
+    everywhere = sections.get(params.EVERY_NODE, {})
+    params.refuse_unknown(everywhere, every, f"{source}: '{params.EVERY_NODE}' names a parameter of no node:")
+    return result
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.load(sys.stdin)
+    file = request["params_file"]
+    try:
+        print(json.dumps(effective(request["nodes"], Path(file) if file else None)))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
