@@ -6,6 +6,7 @@ It hears every node's diagnostics and writes what it knows into a health file, f
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections import deque
@@ -207,6 +208,7 @@ def main() -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
         manager.destroy_node()
         rclpy.try_shutdown()
 
