@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nanorover.base import protocol as p
 from nanorover.base.gate import STILL, Velocity, VelocityGate
-from nanorover.base.link import LinkError, PortLost, SerialLink
+from nanorover.base.link import Link, LinkError, PortLost, SerialLink
 from nanorover.base.odometry import WheelOdometry
 from nanorover.base.params import BaseParams
 from nanorover.geometry.se2 import Pose
@@ -45,7 +45,8 @@ class BaseState:
 class BaseDriver:
     """Call ``cycle`` at ``rate_hz``; it never raises for a fault of the link but says it in ``fault``.
 
-    ``clock`` is the monotonic clock that all time-outs use, ``stamp_clock`` the one of stamps.
+    ``clock`` is the monotonic clock that all time-outs use, ``stamp_clock`` the one of stamps; ``open_link``
+    opens the line to the controller, by port, baud rate and time-out.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class BaseDriver:
         *,
         clock: Callable[[], float] = time.monotonic,
         stamp_clock: Callable[[], int] = time.time_ns,
+        open_link: Callable[[str, int, float], Link] = SerialLink,
     ) -> None:
         self.params = params
         self.gate = VelocityGate(params)
@@ -63,8 +65,8 @@ class BaseDriver:
         self.fault = "not connected yet"
         self.counts: Counter[str] = Counter()
         self.battery_v: float | None = None
-        self._clock, self._stamp_clock = clock, stamp_clock
-        self._link: SerialLink | None = None
+        self._clock, self._stamp_clock, self._open_link = clock, stamp_clock, open_link
+        self._link: Link | None = None
         self._ready = False
         self._opened_s = -np.inf
         self._next_attempt_s = -np.inf
@@ -119,7 +121,7 @@ class BaseDriver:
             if now_s < self._next_attempt_s:
                 return False
             self._next_attempt_s = now_s + self.params.reconnect_period_s
-            self._link = SerialLink(self.params.port, self.params.baud, self.params.answer_timeout_s)
+            self._link = self._open_link(self.params.port, self.params.baud, self.params.answer_timeout_s)
             self._opened_s, self._failures = now_s, 0
         p.parse_number(self._link.ask(p.command(p.BAUD_RATE)))
         self._send((0, 0))

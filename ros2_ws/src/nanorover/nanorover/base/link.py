@@ -2,6 +2,7 @@
 
 import termios
 import time
+from typing import Protocol
 
 import serial
 
@@ -17,6 +18,18 @@ class LinkError(Exception):
 
 class PortLost(LinkError):
     """The port cannot be opened or has vanished: waiting for an answer is vain."""
+
+
+class Link(Protocol):
+    """A line to the controller. ``ask`` raises LinkError, PortLost or ProtocolError."""
+
+    def ask(self, command: bytes) -> str:
+        """Send a command and return the line that answers it."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class SerialLink:
