@@ -1,0 +1,176 @@
+"""The occupancy grid: what navigation and people see of the map."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nanorover.geometry.se2 import Pose
+
+UNKNOWN, FREE, OCCUPIED = -1, 0, 100
+
+TILE = 64
+# The directory covers DIRECTORY × DIRECTORY tiles around the origin: 3.2 km at 5 cm.
+DIRECTORY = 1024
+TILES_AT_ONCE = 512
+# A ray that ends in a cell weighs as much as this many that pass through it: rays graze walls.
+HIT_WEIGHT = 4.0
+MOST_COUNT = 32_000
+
+
+@dataclass(frozen=True, eq=False)
+class OccupancyGrid:
+    """Cells (H, W) int8 as in ``nav_msgs/OccupancyGrid``: −1 unknown, 0 free … 100 occupied; row 0 has the lowest y.
+
+    ``T_map_origin`` is the lower-left corner of cell (0, 0).
+    """
+
+    cells: NDArray[np.int8]
+    resolution_m: float
+    T_map_origin: Pose = field(default_factory=lambda: np.zeros(3))
+
+
+@njit(cache=True, nogil=True)
+def _cell(counts: NDArray, directory: NDArray, used: NDArray, column: int, row: int) -> int:
+    """The tile that holds a cell, taken into use when it is new; −1 where nothing can be stored."""
+    tile_x, tile_y = column // TILE + DIRECTORY // 2, row // TILE + DIRECTORY // 2
+    if tile_x < 0 or tile_y < 0 or tile_x >= DIRECTORY or tile_y >= DIRECTORY:
+        return -1
+    tile = directory[tile_y, tile_x]
+    if tile < 0:
+        if used[0] >= len(counts):
+            return -1
+        tile = used[0]
+        used[0] += 1
+        directory[tile_y, tile_x] = tile
+        counts[tile] = 0
+    return tile
+
+
+@njit(cache=True, nogil=True)
+def _bump(counts: NDArray, directory: NDArray, used: NDArray, column: int, row: int, kind: int, sign: int) -> None:
+    tile = _cell(counts, directory, used, column, row)
+    if tile >= 0:
+        value = counts[tile, row % TILE, column % TILE, kind] + sign
+        counts[tile, row % TILE, column % TILE, kind] = min(max(value, 0), MOST_COUNT)
+
+
+@njit(cache=True, nogil=True)
+def _cast(
+    counts: NDArray,
+    directory: NDArray,
+    used: NDArray,
+    points: NDArray[np.float32],
+    T_map_base: Pose,
+    T_base_laser: Pose,
+    cells_per_m: float,
+    sign: int,
+) -> None:
+    """Add (sign 1) or take away again (−1) the rays of one scan: cells passed, and the cell hit."""
+    c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
+    x0 = (T_map_base[0] + c * T_base_laser[0] - s * T_base_laser[1]) * cells_per_m
+    y0 = (T_map_base[1] + s * T_base_laser[0] + c * T_base_laser[1]) * cells_per_m
+    for i in range(len(points)):
+        x1 = (T_map_base[0] + c * points[i, 0] - s * points[i, 1]) * cells_per_m
+        y1 = (T_map_base[1] + s * points[i, 0] + c * points[i, 1]) * cells_per_m
+        column, row = int(math.floor(x0)), int(math.floor(y0))
+        last_column, last_row = int(math.floor(x1)), int(math.floor(y1))
+        dx, dy = x1 - x0, y1 - y0
+        step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
+        # The walk of Amanatides and Woo (1987): next crossing of a column and of a row, as a part of the ray.
+        t_x = ((column + (step_x > 0)) - x0) / dx if dx != 0.0 else math.inf
+        t_y = ((row + (step_y > 0)) - y0) / dy if dy != 0.0 else math.inf
+        d_x, d_y = (abs(1.0 / dx) if dx != 0.0 else math.inf), (abs(1.0 / dy) if dy != 0.0 else math.inf)
+        for _ in range(abs(last_column - column) + abs(last_row - row)):
+            _bump(counts, directory, used, column, row, 1, sign)
+            if t_x < t_y:
+                column, t_x = column + step_x, t_x + d_x
+            else:
+                row, t_y = row + step_y, t_y + d_y
+        _bump(counts, directory, used, last_column, last_row, 0, sign)
+
+
+@njit(cache=True, nogil=True)
+def _emit(counts: NDArray, directory: NDArray, tile_x: int, tile_y: int, cells: NDArray[np.int8]) -> None:
+    """Write the state of all cells into the dense grid whose first tile is given."""
+    for row in range(cells.shape[0]):
+        for column in range(cells.shape[1]):
+            tile = directory[tile_y + row // TILE, tile_x + column // TILE]
+            if tile < 0:
+                continue
+            hits = HIT_WEIGHT * counts[tile, row % TILE, column % TILE, 0]
+            passes = counts[tile, row % TILE, column % TILE, 1]
+            if hits + passes > 0:
+                cells[row, column] = int(round(OCCUPIED * hits / (hits + passes)))
+
+
+class GridMap:
+    """Counts of rays in sparse tiles. A scan that moved is taken away where it was and cast anew."""
+
+    # A scan is cast anew when its pose moved by more than this.
+    MOVED_M, MOVED_RAD = 0.02, 0.004
+
+    def __init__(self, resolution_m: float) -> None:
+        self.resolution_m = resolution_m
+        self._counts = np.zeros((0, TILE, TILE, 2), np.int16)
+        self._directory = np.full((DIRECTORY, DIRECTORY), -1, np.int32)
+        self._used = np.zeros(1, np.int64)
+        self._cast_at: list[Pose] = []
+
+    def update(self, points: list[NDArray[np.float32]], poses: NDArray[np.float64], sensors: list[Pose]) -> None:
+        """Bring the counts to the present state of all scans: points (K, 4), T_map_base, T_base_laser."""
+        for k in range(len(points)):
+            if k < len(self._cast_at):
+                before = self._cast_at[k]
+                off = np.abs(poses[k] - before)
+                if max(off[0], off[1]) < self.MOVED_M and off[2] < self.MOVED_RAD:
+                    continue
+                self._add(points[k], before, sensors[k], -1)
+                self._cast_at[k] = poses[k].copy()
+            else:
+                self._cast_at.append(poses[k].copy())
+            self._add(points[k], poses[k], sensors[k], 1)
+
+    def _add(self, points: NDArray[np.float32], T_map_base: Pose, T_base_laser: Pose, sign: int) -> None:
+        if len(self._counts) - self._used[0] < TILES_AT_ONCE:
+            more = np.zeros((2 * TILES_AT_ONCE, TILE, TILE, 2), np.int16)
+            self._counts = np.concatenate([self._counts, more])
+        _cast(
+            self._counts,
+            self._directory,
+            self._used,
+            points,
+            T_map_base,
+            T_base_laser,
+            1.0 / self.resolution_m,
+            sign,
+        )
+
+    def grid(self) -> OccupancyGrid:
+        """The map as it is now; empty (0, 0) before the first scan."""
+        tile_ys, tile_xs = np.nonzero(self._directory >= 0)
+        if len(tile_ys) == 0:
+            return OccupancyGrid(np.zeros((0, 0), np.int8), self.resolution_m)
+        x, y = int(tile_xs.min()), int(tile_ys.min())
+        cells = np.full(
+            ((int(tile_ys.max()) - y + 1) * TILE, (int(tile_xs.max()) - x + 1) * TILE), UNKNOWN, np.int8
+        )
+        _emit(self._counts, self._directory, x, y, cells)
+        corner = (np.array([x, y]) - DIRECTORY // 2) * TILE * self.resolution_m
+        return cropped(OccupancyGrid(cells, self.resolution_m, np.array([*corner, 0.0])))
+
+
+def cropped(grid: OccupancyGrid, margin: int = 2) -> OccupancyGrid:
+    """The part of the grid that is known, with a margin of unknown cells where there are any."""
+    rows = np.flatnonzero((grid.cells != UNKNOWN).any(axis=1))
+    columns = np.flatnonzero((grid.cells != UNKNOWN).any(axis=0))
+    if len(rows) == 0:
+        return grid
+    top, left = max(rows[0] - margin, 0), max(columns[0] - margin, 0)
+    cells = np.ascontiguousarray(grid.cells[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1])
+    c, s = math.cos(grid.T_map_origin[2]), math.sin(grid.T_map_origin[2])
+    dx, dy = left * grid.resolution_m, top * grid.resolution_m
+    origin = grid.T_map_origin + np.array([c * dx - s * dy, s * dx + c * dy, 0.0])
+    return OccupancyGrid(cells, grid.resolution_m, origin)

@@ -1,0 +1,136 @@
+"""Maps as files, as the map_server of ROS reads and writes them: a picture (pgm) and its facts (yaml)."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from nanorover.errors import InputError
+from nanorover.files import replacing
+from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+
+OCCUPIED_THRESHOLD, FREE_THRESHOLD = 0.65, 0.25
+PIXEL_OCCUPIED, PIXEL_FREE, PIXEL_UNKNOWN = 0, 254, 205
+MOST_CELLS = 400_000_000
+
+
+def save_map(grid: OccupancyGrid, path: Path) -> Path:
+    """Write ``<path>.pgm`` and ``<path>.yaml`` (a suffix of ``path`` is dropped); returns the yaml's path.
+
+    Raises InputError when the map is empty or the folder cannot be written.
+    """
+    if grid.cells.size == 0:
+        raise InputError("the map is empty", "nothing has been mapped yet")
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".pgm", ".yaml") else path
+    pixels = np.full(grid.cells.shape, PIXEL_UNKNOWN, np.uint8)
+    pixels[grid.cells > OCCUPIED * OCCUPIED_THRESHOLD] = PIXEL_OCCUPIED
+    pixels[(grid.cells >= 0) & (grid.cells < OCCUPIED * FREE_THRESHOLD)] = PIXEL_FREE
+    picture, facts = stem.with_name(stem.name + ".pgm"), stem.with_name(stem.name + ".yaml")
+    with replacing(picture) as temporary:
+        height, width = pixels.shape
+        temporary.write_bytes(b"P5\n%d %d\n255\n" % (width, height) + np.flipud(pixels).tobytes())
+    with replacing(facts) as temporary:
+        document = {
+            "image": picture.name,
+            "mode": "trinary",
+            "resolution": float(grid.resolution_m),
+            "origin": [float(value) for value in grid.T_map_origin],
+            "negate": 0,
+            "occupied_thresh": OCCUPIED_THRESHOLD,
+            "free_thresh": FREE_THRESHOLD,
+        }
+        temporary.write_text(yaml.safe_dump(document, sort_keys=False))
+    return facts
+
+
+def load_map(path: Path) -> OccupancyGrid:
+    """Read a map_server map by its yaml file, in mode ``trinary`` or ``scale``.
+
+    Raises InputError naming the file and what is wrong in it.
+    """
+    path = Path(path)
+    facts = _facts(path)
+    image = path.parent / str(facts["image"])
+    pixels = _pgm(image)
+    dark = pixels.astype(np.float32) / 255.0 if facts["negate"] else (255.0 - pixels.astype(np.float32)) / 255.0
+    occupied, free = dark > facts["occupied_thresh"], dark < facts["free_thresh"]
+    cells = np.full(pixels.shape, UNKNOWN, np.int8)
+    if facts["mode"] == "scale":
+        between = ~(occupied | free)
+        span = facts["occupied_thresh"] - facts["free_thresh"]
+        cells[between] = np.round(99.0 * (dark[between] - facts["free_thresh"]) / span).astype(np.int8)
+    cells[occupied], cells[free] = OCCUPIED, FREE
+    return OccupancyGrid(np.ascontiguousarray(np.flipud(cells)), facts["resolution"], np.array(facts["origin"]))
+
+
+def _facts(path: Path) -> dict:
+    """The checked content of a map's yaml."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read map {path}: {error}", "give the .yaml file of the map") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(document, dict) or "image" not in document or "resolution" not in document:
+        raise InputError(f"{path} is no map", "a map's yaml names at least image, resolution and origin")
+    facts = {
+        "image": document["image"],
+        "mode": document.get("mode", "trinary"),
+        "resolution": document["resolution"],
+        "origin": document.get("origin", [0.0, 0.0, 0.0]),
+        "negate": document.get("negate", 0),
+        "occupied_thresh": document.get("occupied_thresh", OCCUPIED_THRESHOLD),
+        "free_thresh": document.get("free_thresh", FREE_THRESHOLD),
+    }
+    if facts["mode"] not in ("trinary", "scale"):
+        raise InputError(f"{path}: mode '{facts['mode']}' is not known", "known are trinary and scale")
+    try:
+        facts["origin"] = [float(value) for value in facts["origin"]]
+        for name in ("resolution", "occupied_thresh", "free_thresh"):
+            facts[name] = float(facts[name])
+        facts["negate"] = bool(int(facts["negate"]))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: a value is no number: {error}") from error
+    numbers = [facts["resolution"], facts["occupied_thresh"], facts["free_thresh"], *facts["origin"]]
+    if len(facts["origin"]) != 3 or not all(math.isfinite(value) for value in numbers) or facts["resolution"] <= 0:
+        raise InputError(f"{path}: resolution must be positive and origin three finite numbers")
+    if not 0.0 <= facts["free_thresh"] < facts["occupied_thresh"] <= 1.0:
+        raise InputError(f"{path}: free_thresh must be below occupied_thresh, both between 0 and 1")
+    return facts
+
+
+def _pgm(path: Path) -> NDArray[np.uint8]:
+    """The pixels (H, W) of a binary 8-bit pgm, top row first."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the map's picture {path}: {error.strerror}") from error
+    words: list[bytes] = []
+    position = 0
+    while len(words) < 4 and position < len(data):
+        if data[position : position + 1] == b"#":
+            end = data.find(b"\n", position)
+            position = len(data) if end < 0 else end
+        elif data[position : position + 1].isspace():
+            position += 1
+        else:
+            end = position
+            while end < len(data) and not data[end : end + 1].isspace():
+                end += 1
+            words.append(data[position:end])
+            position = end
+    position += 1  # one white space ends the header
+    try:
+        if words[0] != b"P5":
+            raise ValueError(f"it begins with {words[0][:8]!r}")
+        width, height, depth = (int(word) for word in words[1:4])
+        if not (0 < width * height <= MOST_CELLS and width > 0 and depth == 255):
+            raise ValueError(f"{width} × {height} with values up to {depth}")
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path} is no binary 8-bit pgm: {error}", "save the map again") from error
+    if len(data) - position < width * height:
+        raise InputError(f"{path} ends early: {len(data) - position} of {width * height} pixels", "save it again")
+    return np.frombuffer(data, np.uint8, width * height, position).reshape(height, width)

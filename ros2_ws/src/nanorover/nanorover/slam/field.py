@@ -1,0 +1,133 @@
+"""The local map that scans are matched against: surfaces in cells, and for every cell the nearest surface.
+
+Each occupied cell keeps the mean of the points and normals that fell into it (a surfel), so the map is
+finer than its cells. A new surfel writes itself into the cells around it where nothing nearer stands; hence
+the map grows with every scan at a cost that depends on what is new, and a look-up is one memory access.
+The idea of an incrementally kept distance map is that of Lau, Sprunk, Burgard, "Efficient grid-based spatial
+representations for robot navigation in dynamic environments" (2013).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# How far a surfel is known around itself, in cells: the basin from which a match converges.
+REACH_CELLS = 8
+# Standard deviation of the likelihood that the correlative search looks up, in metres.
+LIKELIHOOD_SIGMA_M = 0.10
+LIKELIHOOD_FULL = 255
+
+
+class FieldArrays(NamedTuple):
+    """The arrays of a field, in the form that compiled code takes."""
+
+    nearest: NDArray[np.int32]  # (H, W) surfel of every cell, −1 for none
+    likelihood: NDArray[np.uint8]  # (H, W) 255 at a surface, falling with the distance from it
+    sums: NDArray[np.float64]  # (M, 5) x, y, nx, ny, count
+    surfels: NDArray[np.float32]  # (M, 4) mean x, y in the field's frame, unit normal or (0, 0)
+    cells: NDArray[np.int32]  # (M,) flat index of the surfel's own cell
+    count: NDArray[np.int32]  # (1,)
+    frame: NDArray[np.float64]  # x, y of the lower-left corner, cells per metre
+    disc: NDArray[np.int32]  # (D, 3) row, column offset and likelihood there
+
+
+@njit(cache=True, nogil=True)
+def _clear(f: FieldArrays) -> None:
+    f.nearest[:] = -1
+    f.likelihood[:] = 0
+    f.count[0] = 0
+
+
+@njit(cache=True, nogil=True)
+def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float) -> None:
+    """Add one point given in the field's own frame."""
+    height, width = f.nearest.shape
+    column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
+    if row < REACH_CELLS or column < REACH_CELLS or row >= height - REACH_CELLS or column >= width - REACH_CELLS:
+        return
+    flat = row * width + column
+    surfel = f.nearest[row, column]
+    if surfel < 0 or f.cells[surfel] != flat:
+        surfel = f.count[0]
+        if surfel >= len(f.cells):
+            return
+        f.count[0] += 1
+        f.cells[surfel] = flat
+        f.sums[surfel] = 0.0
+        for k in range(len(f.disc)):
+            r, c, value = row + f.disc[k, 0], column + f.disc[k, 1], f.disc[k, 2]
+            if f.likelihood[r, c] < value:
+                f.likelihood[r, c] = value
+                f.nearest[r, c] = surfel
+    sums = f.sums[surfel]
+    sums[0], sums[1], sums[4] = sums[0] + x, sums[1] + y, sums[4] + 1.0
+    sums[2], sums[3] = sums[2] + nx, sums[3] + ny
+    length = math.hypot(sums[2], sums[3])
+    mean = f.surfels[surfel]
+    mean[0], mean[1] = sums[0] / sums[4], sums[1] / sums[4]
+    # Normals that point every way cancel out: then the cell is a point, not a surface.
+    if length > 0.5 * sums[4]:
+        mean[2], mean[3] = sums[2] / length, sums[3] / length
+    else:
+        mean[2], mean[3] = 0.0, 0.0
+
+
+@njit(cache=True, nogil=True)
+def _add_points(f: FieldArrays, points: NDArray[np.float32], T_map_base: NDArray[np.float64]) -> None:
+    c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
+    tx, ty = T_map_base[0] - f.frame[0], T_map_base[1] - f.frame[1]
+    for i in range(len(points)):
+        x, y, nx, ny = points[i, 0], points[i, 1], points[i, 2], points[i, 3]
+        _add_point(f, tx + c * x - s * y, ty + s * x + c * y, c * nx - s * ny, s * nx + c * ny)
+
+
+def _disc(resolution_m: float) -> NDArray[np.int32]:
+    """Offsets within reach and the likelihood there; farther cells get less, so nearer surfels win."""
+    offsets = []
+    for row in range(-REACH_CELLS, REACH_CELLS + 1):
+        for column in range(-REACH_CELLS, REACH_CELLS + 1):
+            distance = math.hypot(row, column)
+            if distance <= REACH_CELLS:
+                likelihood = math.exp(-0.5 * (distance * resolution_m / LIKELIHOOD_SIGMA_M) ** 2)
+                offsets.append((row, column, max(round(LIKELIHOOD_FULL * likelihood), 1)))
+    return np.array(offsets, dtype=np.int32)
+
+
+class Field:
+    """A square window of the map, ``size_m`` wide, in cells of ``resolution_m``."""
+
+    def __init__(self, size_m: float, resolution_m: float, most_surfels: int = 60_000) -> None:
+        cells = int(math.ceil(size_m / resolution_m))
+        self.arrays = FieldArrays(
+            nearest=np.empty((cells, cells), np.int32),
+            likelihood=np.empty((cells, cells), np.uint8),
+            sums=np.empty((most_surfels, 5)),
+            surfels=np.empty((most_surfels, 4), np.float32),
+            cells=np.empty(most_surfels, np.int32),
+            count=np.zeros(1, np.int32),
+            frame=np.array([0.0, 0.0, 1.0 / resolution_m]),
+            disc=_disc(resolution_m),
+        )
+        self.size_m = cells * resolution_m
+        self.clear(np.zeros(2))
+
+    def clear(self, centre_m: NDArray[np.float64]) -> None:
+        """Forget everything and centre the window on x, y of the map."""
+        _clear(self.arrays)
+        # Whole cells, so that a rebuilt window cuts the world into the same cells.
+        corner = np.floor((centre_m[:2] - self.size_m / 2) * self.arrays.frame[2])
+        self.arrays.frame[:2] = corner / self.arrays.frame[2]
+
+    def add(self, points: NDArray[np.float32], T_map_base: NDArray[np.float64]) -> None:
+        """Add points (N, 4) ``x, y, nx, ny`` of the base frame."""
+        _add_points(self.arrays, points, T_map_base)
+
+    def centre_m(self) -> NDArray[np.float64]:
+        """x, y of the middle of the window in the map."""
+        return self.arrays.frame[:2] + self.size_m / 2
+
+    def __len__(self) -> int:
+        return int(self.arrays.count[0])

@@ -1,0 +1,72 @@
+"""The part of the map around the robot that is trusted as one piece, drawn into a field."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.se2 import Pose
+from nanorover.slam.field import Field
+from nanorover.slam.graph import METRES_PER_RADIAN, Graph
+
+# The window is drawn anew when the robot has come this near to where its rays would leave it.
+MARGIN_M = 8.0
+# Keyframes that left the neighbourhood stay in the field until they are this many times as many as belong.
+STALE_FACTOR = 1.5
+# A new keyframe is tied to this many others.
+SUPPORTERS = 3
+
+
+class LocalMap:
+    """A field of the keyframes within ``path_m`` of way along the graph.
+
+    Way along the graph and not distance decides: what lies beside the robot but was last seen a kilometre of
+    driving ago is off by the drift of that kilometre, until a closed loop makes its way short.
+    """
+
+    def __init__(self, graph: Graph, path_m: float, max_range_m: float, resolution_m: float) -> None:
+        self.graph = graph
+        self.path_m = path_m
+        self.field = Field(2.0 * (max_range_m + MARGIN_M), resolution_m)
+        self.members: NDArray[np.int64] = np.empty(0, np.int64)
+        self._drawn: set[int] = set()
+        self._revision = -1
+
+    def follow(self, reference: int) -> None:
+        """Make the field hold what belongs to the neighbourhood of keyframe ``reference``."""
+        path_m = self.graph.path_lengths(reference, self.path_m)
+        self.members = np.flatnonzero(np.isfinite(path_m))
+        here = self.graph.poses[reference]
+        off_m = np.abs(self.field.centre_m() - here[:2]).max()
+        if (
+            self._revision != self.graph.revision
+            or off_m > MARGIN_M
+            or len(self._drawn) > STALE_FACTOR * len(self.members) + 20
+        ):
+            self.field.clear(here[:2])
+            self._drawn.clear()
+            self._revision = self.graph.revision
+        for k in self.members:
+            if k not in self._drawn:
+                self.draw(int(k))
+
+    def draw(self, keyframe: int) -> None:
+        """Add one keyframe to the field."""
+        self.field.add(self.graph.points[keyframe], self.graph.poses[keyframe])
+        self._drawn.add(keyframe)
+
+    def nearest(self, T_map_base: Pose) -> tuple[int, float, float]:
+        """The member seen from most nearly the same pose: its number, the distance (m) and the turn (rad)."""
+        poses = self.graph.poses[self.members]
+        away = np.hypot(poses[:, 0] - T_map_base[0], poses[:, 1] - T_map_base[1])
+        turn = np.abs((poses[:, 2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+        best = int(np.argmin(away + METRES_PER_RADIAN * turn))
+        return int(self.members[best]), float(away[best]), float(turn[best])
+
+    def supporters(self, T_map_base: Pose) -> list[int]:
+        """The members that see most nearly the same, nearest first: what a new keyframe is tied to."""
+        poses = self.graph.poses[self.members]
+        away = np.hypot(poses[:, 0] - T_map_base[0], poses[:, 1] - T_map_base[1])
+        turn = np.abs((poses[:, 2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+        nearest = np.argsort(away + METRES_PER_RADIAN * turn)[:SUPPORTERS]
+        return [int(self.members[k]) for k in nearest]

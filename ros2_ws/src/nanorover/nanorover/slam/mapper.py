@@ -1,0 +1,228 @@
+"""SLAM from scans and odometry: the front end, the graph and the map behind one small interface."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import Pose, between, compose, inverse
+from nanorover.mapping.grid import GridMap, OccupancyGrid
+from nanorover.slam.graph import Graph
+from nanorover.slam.local_map import LocalMap
+from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, scaled
+from nanorover.slam.params import SlamParams
+from nanorover.slam.preprocess import surface_points
+from nanorover.slam.tracker import Match, Tracker
+from nanorover.slam.trajectory import Trajectory
+from nanorover.slam.warm_up import warm_up
+
+# A scan with fewer points than this says too little to be placed.
+LEAST_POINTS = 12
+# Standard deviation of a pose that nothing has measured, per scan in a row.
+UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
+# Relative errors (see ErrorBound) that odometry and the last motion start with.
+ODOMETRY_ERROR_START = 1.0
+MOTION_ERROR_START = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """Where the base was when the scan began, with covariance (3, 3) in x, y, yaw of the map.
+
+    ``quality`` is the part of the scan that the map explains, 0 to 1; ``reason`` is empty when all is well.
+    """
+
+    stamp_ns: int
+    T_map_base: Pose
+    covariance: NDArray[np.float64]
+    quality: float
+    reason: str
+    is_keyframe: bool
+
+
+class Mapper:
+    """Feed it odometry and scans in the order of their arrival; ask it for pose, trajectory and map.
+
+    Nothing that arrives makes it raise: what cannot be used is counted and named in the results.
+    """
+
+    def __init__(self, params: SlamParams) -> None:
+        self.params = params
+        self.graph = Graph()
+        self.local_map = LocalMap(self.graph, params.local_path_m, params.max_range_m, params.match_resolution_m)
+        self.tracker = Tracker(params)
+        self.odometry = OdometryBuffer()
+        self.grid_map = GridMap(params.map_resolution_m)
+        self.counts: Counter[str] = Counter()
+        self._odometry_error = ErrorBound(ODOMETRY_ERROR_START)
+        self._motion_error = ErrorBound(MOTION_ERROR_START)
+        self._reference = -1
+        self._T_reference_base = np.zeros(3)
+        self._path = Trajectory()
+        self._last_ns = 0
+        self._T_odom_base: Pose | None = None
+        self._T_smooth_base = np.zeros(3)  # integrates the scans' own motion where there is no odometry
+        self._motion = np.zeros(3)
+        self._covariance = np.diag(np.full(3, 1e-6))
+        self._unplaced = 0
+        self.last_reason = ""
+
+    def warm_up(self) -> None:
+        """Load or compile every kernel, so that the first scan does not wait for it."""
+        warm_up(self.params)
+
+    def add_odometry(self, odometry: Odometry) -> None:
+        """Take a reading of the wheels."""
+        self.odometry.add(odometry)
+
+    def add_scan(self, scan: LaserScan) -> ScanResult:
+        """Place a scan in the map and extend the map by it."""
+        self.counts["scans"] += 1
+        points = surface_points(scan, self._twist(scan), self.params.point_spacing_m, self.params.max_range_m)
+        T_odom_base = self.odometry.at(scan.stamp_ns)
+        predictions = self._predictions(T_odom_base)
+        last = self.T_map_base()
+        reason, match = self._place(points, last, predictions)
+        if match is None:
+            result = self._unmeasured(scan, reason, predictions[0])
+        else:
+            result = self._measured(scan, points, match, last, predictions)
+        self._T_odom_base = T_odom_base
+        self._last_ns = scan.stamp_ns
+        self._path.append(scan.stamp_ns, max(self._reference, 0), self._T_reference_base)
+        self.last_reason = reason
+        return result
+
+    def _twist(self, scan: LaserScan) -> NDArray[np.float64]:
+        """The base's velocity during the scan: from odometry, else as between the last two scans."""
+        duration_s = scan.time_increment_s * max(len(scan.ranges_m) - 1, 0)
+        if duration_s == 0.0 or not math.isfinite(duration_s):
+            return np.zeros(3)
+        twist = self.odometry.twist(scan.stamp_ns, int(duration_s * 1e9))
+        if twist is not None:
+            return twist
+        elapsed_s = (scan.stamp_ns - self._last_ns) * 1e-9
+        return self._motion / elapsed_s if 0.0 < elapsed_s < 1.0 else np.zeros(3)
+
+    def _predictions(self, T_odom_base: Pose | None) -> list[Prediction]:
+        """What to expect of this scan, the most trusted first."""
+        again = self._motion_error.predict(self._motion)
+        if T_odom_base is None or self._T_odom_base is None:
+            return [again]
+        driven = self._odometry_error.predict(between(self._T_odom_base, T_odom_base))
+        apart = between(driven.T_last_now, again.T_last_now)
+        if math.hypot(apart[0], apart[1]) < again.sigma_m and abs(apart[2]) < again.sigma_rad:
+            return [driven]
+        return [driven, again]
+
+    def _place(
+        self, points: NDArray[np.float64], last: Pose, predictions: list[Prediction]
+    ) -> tuple[str, Match | None]:
+        if len(points) < LEAST_POINTS:
+            return f"the scan has {len(points)} usable points, {LEAST_POINTS} are needed", None
+        if self._reference < 0:
+            return "", Match(last, np.diag([1e6, 1e6, 1e6]), 1.0, 0.0)
+        match = self.tracker.match(self.local_map.field, points, last, predictions)
+        if match.explained < self.params.poor_match:
+            return f"the map explains {match.explained:.0%} of the scan", None
+        return "", match
+
+    def _unmeasured(self, scan: LaserScan, reason: str, prediction: Prediction) -> ScanResult:
+        """Go on by the prediction alone, and say so."""
+        self.counts["scans without a pose of their own"] += 1
+        self._unplaced += 1
+        if self._reference >= 0:
+            self._move(prediction.T_last_now)
+            self._covariance = self._covariance + np.diag(UNMEASURED_SIGMA**2)
+        return ScanResult(scan.stamp_ns, self.T_map_base(), self._covariance.copy(), 0.0, reason, False)
+
+    def _move(self, T_last_now: Pose) -> None:
+        self._motion = T_last_now
+        self._T_reference_base = compose(self._T_reference_base, T_last_now)
+        self._T_smooth_base = compose(self._T_smooth_base, T_last_now)
+
+    def _measured(
+        self, scan: LaserScan, points: NDArray[np.float64], match: Match, last: Pose, predictions: list[Prediction]
+    ) -> ScanResult:
+        moved = between(last, match.T_map_base)
+        if self._reference >= 0 and self._unplaced == 0:
+            self._motion_error.learn(self._motion, moved)
+            if predictions[0].T_last_now is not self._motion:
+                self._odometry_error.learn(predictions[0].T_last_now, moved)
+        self._move(moved)
+        self._unplaced = 0
+        self._covariance = np.linalg.inv(match.information)
+        is_keyframe = self._refer(scan, points, match)
+        return ScanResult(
+            scan.stamp_ns, match.T_map_base, self._covariance.copy(), match.explained, "", is_keyframe
+        )
+
+    def _refer(self, scan: LaserScan, points: NDArray[np.float64], match: Match) -> bool:
+        """Tie the pose to the nearest keyframe, or make one here; returns whether one was made."""
+        if self._reference >= 0:
+            nearest, away_m, turn_rad = self.local_map.nearest(match.T_map_base)
+            part = away_m / self.params.keyframe_distance_m + turn_rad / self.params.keyframe_angle_rad
+            if part < 1.0:
+                if nearest != self._reference:
+                    self._reference = nearest
+                    self.local_map.follow(nearest)
+                self._T_reference_base = between(self.graph.poses[nearest], match.T_map_base)
+                return False
+        self._add_keyframe(scan, points, match)
+        return True
+
+    def _add_keyframe(self, scan: LaserScan, points: NDArray[np.float64], match: Match) -> None:
+        number = self.graph.add_keyframe(
+            scan.stamp_ns, match.T_map_base, points.astype(np.float32), scan.T_base_laser
+        )
+        if self._reference >= 0:
+            information = in_own_frame(match.information, match.T_map_base[2])
+            for other in self.local_map.supporters(match.T_map_base):
+                self.graph.add_edge(other, number, information)
+        self._reference = number
+        self._T_reference_base = np.zeros(3)
+        self.local_map.follow(number)
+
+    def finish(self) -> None:
+        """Complete what is still to be computed, at the end of a recording."""
+
+    def T_map_base(self) -> Pose:
+        """Where the base was at the last scan."""
+        if self._reference < 0:
+            return self._T_reference_base.copy()
+        return compose(self.graph.poses[self._reference], self._T_reference_base)
+
+    def T_map_odom(self) -> Pose:
+        """What turns odometry into the map; without odometry, the scans' own motion takes its place."""
+        T_odom_base = self._T_odom_base if self._T_odom_base is not None else self._T_smooth_base
+        return compose(self.T_map_base(), inverse(T_odom_base))
+
+    def trajectory(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Stamps (N,) and poses (N, 3) of every scan in the order of arrival, as the graph sees them now."""
+        return self._path.stamps_ns(), self._path.poses(self.graph.poses)
+
+    def grid(self) -> OccupancyGrid:
+        """The occupancy grid of all keyframes as the graph sees them now."""
+        self.grid_map.update(self.graph.points, self.graph.poses, self.graph.sensors)
+        return self.grid_map.grid()
+
+    def health(self) -> dict[str, object]:
+        """Counters and figures for diagnostics."""
+        return {
+            **self.counts,
+            "keyframes": len(self.graph),
+            "wide searches": self.tracker.wide_searches,
+            "odometry readings refused": self.odometry.refused,
+            "odometry stamps backwards": self.odometry.backwards,
+            "odometry error": round(self._odometry_error.trans, 2),
+        }
+
+
+def in_own_frame(information: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
+    """Information in x, y, yaw of the map, turned into the frame of a base that looks along ``yaw_rad``."""
+    c, s = math.cos(yaw_rad), math.sin(yaw_rad)
+    R = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return R.T @ information @ R

@@ -1,0 +1,180 @@
+"""Matching points against a field: a correlative search finds the basin, Gauss-Newton the pose in it.
+
+The search follows Olson, "Real-time correlative scan matching" (ICRA 2009). The refinement minimises the
+distance of every point to the surface that the field names as nearest, with a robust kernel, together with
+what is known beforehand; its Hessian gives the covariance (Censi, "An accurate closed-form estimate of ICP's
+covariance", 2007, without the sensor term).
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nanorover.slam.field import LIKELIHOOD_FULL, FieldArrays
+
+ITERATIONS = 12
+# The robust kernel starts wide, so that a guess 0.3 m off still pulls, and ends at the noise of a laser.
+KERNEL_START_M = 0.20
+KERNEL_END_M = 0.05
+KERNEL_SHRINK = 0.6
+CONVERGED_M = 2e-4
+CONVERGED_RAD = 1e-4
+# A point counts as explained when the nearest surface is no further than this.
+EXPLAINED_M = 0.10
+
+
+@njit(cache=True, nogil=True)
+def search(
+    f: FieldArrays,
+    points: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    half: NDArray[np.float64],
+    step_m: float,
+    step_rad: float,
+    sigma: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float]:
+    """The pose in the box ``centre ± half`` (x, y, yaw) under which the points look most likely.
+
+    The likelihood of a pose is its mean over the points, 0 to 1, less a gentle penalty for leaving ``centre``
+    by more than ``sigma`` (x and y, yaw): odometry settles what the walls leave open and no more.
+    Returns the pose and its likelihood with the penalty.
+    """
+    height, width = f.nearest.shape
+    stride = max(int(round(step_m * f.frame[2])), 1)
+    n_xy = int(math.ceil(half[0] * f.frame[2] / stride))
+    n_yaw = int(math.ceil(half[2] / step_rad))
+    flat = f.likelihood.ravel()
+    base = np.empty(len(points), np.int64)
+    best, best_score = centre.copy(), -1e9
+    margin = n_xy * stride
+    tx, ty = centre[0] - f.frame[0], centre[1] - f.frame[1]
+    scale = 1.0 / (LIKELIHOOD_FULL * max(len(points), 1))
+    for a in range(-n_yaw, n_yaw + 1):
+        yaw = centre[2] + a * step_rad
+        c, s = math.cos(yaw), math.sin(yaw)
+        count = 0
+        for i in range(len(points)):
+            column = int(math.floor((tx + c * points[i, 0] - s * points[i, 1]) * f.frame[2]))
+            row = int(math.floor((ty + s * points[i, 0] + c * points[i, 1]) * f.frame[2]))
+            if margin <= row < height - margin and margin <= column < width - margin:
+                base[count] = row * width + column
+                count += 1
+        turned = (a * step_rad / sigma[1]) ** 2
+        for iy in range(-n_xy, n_xy + 1):
+            for ix in range(-n_xy, n_xy + 1):
+                offset = stride * (iy * width + ix)
+                total = 0
+                for i in range(count):
+                    total += flat[base[i] + offset]
+                moved = (ix * ix + iy * iy) * (stride / f.frame[2] / sigma[0]) ** 2
+                score = total * scale - PENALTY * math.log1p(turned + moved)
+                if score > best_score:
+                    best_score = score
+                    best[0] = centre[0] + ix * stride / f.frame[2]
+                    best[1] = centre[1] + iy * stride / f.frame[2]
+                    best[2] = yaw
+    return best, best_score
+
+
+# What leaving the prediction by one sigma costs, as a part of the likelihood.
+PENALTY = 0.03
+
+
+@njit(cache=True, nogil=True)
+def _normal_equations(
+    f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64], kernel_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, float]:
+    """Hessian, gradient, sum of weights, of weighted squares, and the number of points explained."""
+    H, g = np.zeros((3, 3)), np.zeros(3)
+    height, width = f.nearest.shape
+    c, s = math.cos(pose[2]), math.sin(pose[2])
+    tx, ty = pose[0] - f.frame[0], pose[1] - f.frame[1]
+    weights, squares, explained = 0.0, 0.0, 0.0
+    for i in range(len(points)):
+        rx, ry = c * points[i, 0] - s * points[i, 1], s * points[i, 0] + c * points[i, 1]
+        x, y = tx + rx, ty + ry
+        column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
+        if row < 0 or column < 0 or row >= height or column >= width:
+            continue
+        surfel = f.nearest[row, column]
+        if surfel < 0:
+            continue
+        dx, dy = x - f.surfels[surfel, 0], y - f.surfels[surfel, 1]
+        nx, ny = f.surfels[surfel, 2], f.surfels[surfel, 3]
+        mx, my = c * points[i, 2] - s * points[i, 3], s * points[i, 2] + c * points[i, 3]
+        facing = nx * mx + ny * my
+        if facing < -0.3:  # the other side of a thin wall
+            continue
+        if nx == 0.0 and ny == 0.0:
+            nx, ny = mx, my  # the scan's own normal will do
+        if nx != 0.0 or ny != 0.0:
+            r = nx * dx + ny * dy
+            w = 1.0 / (1.0 + (r / kernel_m) ** 2) ** 2
+            j2 = nx * -ry + ny * rx
+            H[0, 0] += w * nx * nx
+            H[0, 1] += w * nx * ny
+            H[0, 2] += w * nx * j2
+            H[1, 1] += w * ny * ny
+            H[1, 2] += w * ny * j2
+            H[2, 2] += w * j2 * j2
+            g[0] += w * nx * r
+            g[1] += w * ny * r
+            g[2] += w * j2 * r
+        else:
+            r = math.hypot(dx, dy)
+            w = 0.5 / (1.0 + (r / kernel_m) ** 2) ** 2
+            H[0, 0] += w
+            H[1, 1] += w
+            H[0, 2] -= w * ry
+            H[1, 2] += w * rx
+            H[2, 2] += w * (rx * rx + ry * ry)
+            g[0] += w * dx
+            g[1] += w * dy
+            g[2] += w * (rx * dy - ry * dx)
+        weights += w
+        squares += w * r * r
+        if abs(r) < EXPLAINED_M:
+            explained += 1.0
+    H[1, 0], H[2, 0], H[2, 1] = H[0, 1], H[0, 2], H[1, 2]
+    return H, g, weights, squares, explained
+
+
+@njit(cache=True, nogil=True)
+def refine(
+    f: FieldArrays,
+    points: NDArray[np.float64],
+    guess: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    prior_information: NDArray[np.float64],
+    noise_m: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
+    """Gauss-Newton from ``guess``: pose, its information (3, 3), part explained, RMS distance in metres.
+
+    ``prior`` with its diagonal information (3,) enters as one more measurement. ``noise_m`` is the standard
+    deviation of one point.
+    """
+    pose = guess.copy()
+    kernel = KERNEL_START_M
+    H, g, weights, squares, explained = _normal_equations(f, points, pose, kernel)
+    for _ in range(ITERATIONS):
+        A = H / noise_m**2
+        b = g / noise_m**2
+        for k in range(3):
+            A[k, k] += prior_information[k]
+        b[0] += prior_information[0] * (pose[0] - prior[0])
+        b[1] += prior_information[1] * (pose[1] - prior[1])
+        turn = (pose[2] - prior[2] + math.pi) % (2.0 * math.pi) - math.pi
+        b[2] += prior_information[2] * turn
+        step = np.linalg.solve(A, b)
+        pose -= step
+        done = abs(step[0]) + abs(step[1]) < CONVERGED_M and abs(step[2]) < CONVERGED_RAD
+        last = kernel == KERNEL_END_M
+        kernel = max(kernel * KERNEL_SHRINK, KERNEL_END_M)
+        H, g, weights, squares, explained = _normal_equations(f, points, pose, kernel)
+        if done and last:
+            break
+    pose[2] = (pose[2] + math.pi) % (2.0 * math.pi) - math.pi
+    rms = math.sqrt(squares / weights) if weights > 0.0 else 0.0
+    return pose, H / noise_m**2, explained / max(len(points), 1), rms

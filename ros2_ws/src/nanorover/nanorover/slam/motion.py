@@ -1,0 +1,132 @@
+"""What is expected of the next scan's pose: from odometry, or from the motion so far.
+
+A prediction carries the bound that its errors kept to so far (95 % of them), learnt while driving. Good
+odometry so becomes narrow evidence, and odometry that slips or jumps becomes wide by itself.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanorover.geometry.scan import Odometry
+from nanorover.geometry.se2 import Pose, between, compose, interpolate, wrap_angle
+
+QUANTILE = 0.95
+LEARNING_RATE = 0.1
+# Errors grow with the motion; below these a step counts as standing.
+REST_M = 0.05
+REST_RAD = 0.03
+# Bounds of the relative error: nothing is trusted more than the first or less than the second.
+RELATIVE_BOUNDS = (0.1, 3.0)
+# Odometry further from the scan than this says nothing about it.
+ODOMETRY_GAP_NS = 500_000_000
+ODOMETRY_BUFFER = 400
+
+
+@dataclass
+class Prediction:
+    """``T_last_now`` of the base with one-sigma bounds of its translation and rotation."""
+
+    T_last_now: Pose
+    sigma_m: float
+    sigma_rad: float
+
+
+class ErrorBound:
+    """The 95 % quantile of a predictor's relative error, followed by stochastic approximation."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+        self.trans, self.rot = start, start
+
+    def predict(self, T_last_now: Pose) -> Prediction:
+        """The prediction with the bounds learnt so far."""
+        return Prediction(
+            T_last_now,
+            self.trans * (REST_M + math.hypot(T_last_now[0], T_last_now[1])),
+            self.rot * (REST_RAD + abs(T_last_now[2])),
+        )
+
+    def learn(self, predicted: Pose, found: Pose) -> None:
+        """Take the outcome of one scan into account."""
+        error = between(predicted, found)
+        self.trans = self._moved(
+            self.trans, math.hypot(error[0], error[1]) / (REST_M + math.hypot(predicted[0], predicted[1]))
+        )
+        self.rot = self._moved(self.rot, abs(error[2]) / (REST_RAD + abs(predicted[2])))
+
+    @staticmethod
+    def _moved(bound: float, error: float) -> float:
+        step = LEARNING_RATE * bound
+        bound += QUANTILE * step if error > bound else -(1.0 - QUANTILE) * step
+        return min(max(bound, RELATIVE_BOUNDS[0]), RELATIVE_BOUNDS[1])
+
+
+class OdometryBuffer:
+    """The odometry of the last seconds; readings that run backwards start it anew."""
+
+    def __init__(self) -> None:
+        self._readings: deque[Odometry] = deque(maxlen=ODOMETRY_BUFFER)
+        self.refused = 0
+        self.backwards = 0
+
+    def add(self, odometry: Odometry) -> None:
+        """Append a reading; one that is not finite is counted and left out."""
+        if not np.isfinite(odometry.T_odom_base).all():
+            self.refused += 1
+            return
+        if self._readings and odometry.stamp_ns < self._readings[-1].stamp_ns:
+            self.backwards += 1
+            self._readings.clear()
+        self._readings.append(odometry)
+
+    def at(self, stamp_ns: int) -> Pose | None:
+        """T_odom_base at a time, interpolated, or None where the odometry does not reach."""
+        later: Odometry | None = None
+        for reading in reversed(self._readings):
+            if reading.stamp_ns <= stamp_ns:
+                if later is None:
+                    return self._after(reading, stamp_ns)
+                span = later.stamp_ns - reading.stamp_ns
+                if span > ODOMETRY_GAP_NS:
+                    return None
+                fraction = (stamp_ns - reading.stamp_ns) / span if span else 0.0
+                return interpolate(reading.T_odom_base, later.T_odom_base, fraction)
+            later = reading
+        if later is not None and later.stamp_ns - stamp_ns < ODOMETRY_GAP_NS:
+            return later.T_odom_base
+        return None
+
+    def _after(self, last: Odometry, stamp_ns: int) -> Pose | None:
+        """The newest reading is older than the scan: go on with the last velocity, for a short while."""
+        gap_ns = stamp_ns - last.stamp_ns
+        if gap_ns > ODOMETRY_GAP_NS:
+            return None
+        if gap_ns == 0 or len(self._readings) < 2:
+            return last.T_odom_base
+        before = self._readings[-2]
+        span_ns = last.stamp_ns - before.stamp_ns
+        if not 0 < span_ns < ODOMETRY_GAP_NS:
+            return last.T_odom_base
+        return compose(last.T_odom_base, between(before.T_odom_base, last.T_odom_base) * (gap_ns / span_ns))
+
+    def twist(self, stamp_ns: int, duration_ns: int) -> Pose | None:
+        """Velocity ``vx, vy, wz`` of the base during a scan, or None where the odometry does not reach."""
+        if duration_ns == 0:
+            return None
+        start, end = self.at(min(stamp_ns, stamp_ns + duration_ns)), self.at(max(stamp_ns, stamp_ns + duration_ns))
+        if start is None or end is None:
+            return None
+        motion = between(start, end) / abs(duration_ns * 1e-9)
+        half = -0.5 * motion[2] * abs(duration_ns * 1e-9)
+        c, s = math.cos(half), math.sin(half)
+        return np.array([c * motion[0] - s * motion[1], s * motion[0] + c * motion[1], motion[2]])
+
+
+def scaled(T_last_now: Pose, factor: float) -> Pose:
+    """The same motion for ``factor`` times as long."""
+    made = T_last_now * factor
+    made[2] = wrap_angle(made[2])
+    return made

@@ -1,0 +1,137 @@
+"""A scan becomes evenly spaced points with normals, as seen from where the base was at the scan's stamp."""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nanorover.geometry.scan import LaserScan
+
+# A point's normal comes from the neighbours within this distance along the scan.
+NORMAL_RADIUS_M = 0.20
+NORMAL_BEAMS = 6
+# Neighbours further apart than this many beam spacings lie on different things.
+GAP_SPACINGS = 6.0
+GAP_MIN_M = 0.10
+# A surface is flat when the scatter across it is below this part of the scatter along it.
+FLATNESS = 0.15
+
+
+@njit(cache=True, nogil=True)
+def _measured(
+    ranges_m: NDArray[np.float32],
+    angles: tuple[float, float],
+    limits: tuple[float, float],
+    T_base_laser: NDArray[np.float64],
+    twist: NDArray[np.float64],
+    time_increment_s: float,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Valid points (K, 3) as x, y in the base frame at the stamp and the range; and their beam numbers."""
+    points = np.empty((len(ranges_m), 3))
+    beams = np.empty(len(ranges_m), np.int64)
+    count = 0
+    cm, sm = math.cos(T_base_laser[2]), math.sin(T_base_laser[2])
+    moving = time_increment_s != 0.0 and (twist[0] != 0.0 or twist[1] != 0.0 or twist[2] != 0.0)
+    for i in range(len(ranges_m)):
+        r = float(ranges_m[i])
+        if not (limits[0] < r < limits[1]):  # NaN and inf fail too
+            continue
+        angle = angles[0] + i * angles[1]
+        xl, yl = r * math.cos(angle), r * math.sin(angle)
+        x = T_base_laser[0] + cm * xl - sm * yl
+        y = T_base_laser[1] + sm * xl + cm * yl
+        if moving:
+            # Constant twist; turning half first makes the straight step exact to the third order.
+            t = i * time_increment_s
+            half, turn = 0.5 * twist[2] * t, twist[2] * t
+            dx = t * (math.cos(half) * twist[0] - math.sin(half) * twist[1])
+            dy = t * (math.sin(half) * twist[0] + math.cos(half) * twist[1])
+            c, s = math.cos(turn), math.sin(turn)
+            x, y = dx + c * x - s * y, dy + s * x + c * y
+        points[count, 0], points[count, 1], points[count, 2] = x, y, r
+        beams[count] = i
+        count += 1
+    return points[:count], beams[:count]
+
+
+@njit(cache=True, nogil=True)
+def _normal(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[float, float]:
+    """The unit normal at point i from its neighbours along the scan, or (0, 0) where there is no surface."""
+    gap = GAP_MIN_M + GAP_SPACINGS * spacing_rad * points[i, 2]
+    n, sx, sy, sxx, sxy, syy = 1, 0.0, 0.0, 0.0, 0.0, 0.0
+    for direction in (-1, 1):
+        last = i
+        for step in range(1, NORMAL_BEAMS + 1):
+            j = i + direction * step
+            if j < 0 or j >= len(points):
+                break
+            ex, ey = points[j, 0] - points[last, 0], points[j, 1] - points[last, 1]
+            if ex * ex + ey * ey > gap * gap:
+                break
+            dx, dy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
+            if step > 1 and dx * dx + dy * dy > NORMAL_RADIUS_M**2:
+                break
+            n += 1
+            sx, sy = sx + dx, sy + dy
+            sxx, sxy, syy = sxx + dx * dx, sxy + dx * dy, syy + dy * dy
+            last = j
+    if n < 3:
+        return 0.0, 0.0
+    cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
+    mean, half = 0.5 * (cxx + cyy), math.hypot(0.5 * (cxx - cyy), cxy)
+    if mean - half > FLATNESS * (mean + half):
+        return 0.0, 0.0
+    along = 0.5 * math.atan2(2.0 * cxy, cxx - cyy)
+    return -math.sin(along), math.cos(along)
+
+
+@njit(cache=True, nogil=True)
+def _spaced(points: NDArray[np.float64], spacing_m: float) -> NDArray[np.int64]:
+    """Indices of points that lie at least ``spacing_m`` from the one kept before."""
+    kept = np.empty(len(points), np.int64)
+    count = 0
+    x, y = math.inf, math.inf
+    for i in range(len(points)):
+        dx, dy = points[i, 0] - x, points[i, 1] - y
+        if not dx * dx + dy * dy < spacing_m * spacing_m:
+            kept[count] = i
+            count += 1
+            x, y = points[i, 0], points[i, 1]
+    return kept[:count]
+
+
+@njit(cache=True, nogil=True)
+def _oriented(
+    points: NDArray[np.float64], chosen: NDArray[np.int64], T_base_laser: NDArray[np.float64], spacing_rad: float
+) -> NDArray[np.float64]:
+    """The chosen points with their normals turned towards the sensor: (K, 4) x, y, nx, ny."""
+    made = np.empty((len(chosen), 4))
+    for k in range(len(chosen)):
+        i = chosen[k]
+        nx, ny = _normal(points, i, spacing_rad)
+        if nx * (T_base_laser[0] - points[i, 0]) + ny * (T_base_laser[1] - points[i, 1]) < 0.0:
+            nx, ny = -nx, -ny
+        made[k, 0], made[k, 1], made[k, 2], made[k, 3] = points[i, 0], points[i, 1], nx, ny
+    return made
+
+
+def surface_points(
+    scan: LaserScan, twist: NDArray[np.float64], spacing_m: float, max_range_m: float
+) -> NDArray[np.float64]:
+    """Points of a scan at least ``spacing_m`` apart along it, with normals towards the sensor.
+
+    Returns (K, 4) float64 ``x, y, nx, ny`` in the base frame at the scan's stamp; the normal is (0, 0) where
+    the neighbourhood is no surface. ``twist`` is the base's velocity ``vx, vy, wz`` (m/s, rad/s), by which
+    every ray is moved back to the stamp.
+    """
+    longest = min(scan.range_max_m, max_range_m)
+    points, _ = _measured(
+        scan.ranges_m,
+        (scan.angle_min_rad, scan.angle_increment_rad),
+        (scan.range_min_m, longest),
+        scan.T_base_laser,
+        twist,
+        scan.time_increment_s,
+    )
+    return _oriented(points, _spaced(points, spacing_m), scan.T_base_laser, abs(scan.angle_increment_rad))

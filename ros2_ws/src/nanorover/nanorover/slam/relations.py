@@ -1,0 +1,127 @@
+"""The error of a trajectory against known relations between pairs of its poses.
+
+Kümmerle et al., "On Measuring the Accuracy of SLAM Algorithms", Autonomous Robots 27 (2009): the mean over
+all relations of the absolute translational and rotational difference between estimated and true relative
+pose. It needs no global frame, so an error early in the log is not counted again in everything after it.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.errors import InputError
+
+# Relation files round their times to the microsecond.
+STAMP_TOLERANCE_NS = 1_000
+
+
+@dataclass(frozen=True)
+class Relations:
+    """``stamps_ns`` is (N, 2) int64, ``T_1_2`` (N, 3): the second pose seen from the first."""
+
+    stamps_ns: NDArray[np.int64]
+    T_1_2: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RelationError:
+    """Mean and standard deviation over ``n`` relations."""
+
+    n: int
+    trans_m_mean: float
+    trans_m_std: float
+    rot_deg_mean: float
+    rot_deg_std: float
+
+
+def _stamp_ns(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+
+
+def read_relations(path: Path) -> Relations:
+    """Read lines ``t1 t2 x y z roll pitch yaw`` (seconds, metres, radians).
+
+    Raises InputError naming the line that cannot be read.
+    """
+    stamps, poses = [], []
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read relations {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            pose = [float(words[i]) for i in (2, 3, 7)]
+            if not np.isfinite(pose).all():
+                raise ValueError("a value is not finite")
+            stamps.append((_stamp_ns(words[0]), _stamp_ns(words[1])))
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"{path} line {number} is no relation: {error}", "expected is 't1 t2 x y z roll pitch yaw'"
+            ) from error
+        poses.append(pose)
+    if not poses:
+        raise InputError(f"{path} holds no relations", "expected are lines 't1 t2 x y z roll pitch yaw'")
+    return Relations(np.array(stamps, dtype=np.int64), np.array(poses))
+
+
+def relative_poses(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row by row the pose ``second`` seen from ``first``, both (N, 3)."""
+    c, s = np.cos(first[:, 2]), np.sin(first[:, 2])
+    dx, dy = second[:, 0] - first[:, 0], second[:, 1] - first[:, 1]
+    yaw = second[:, 2] - first[:, 2]
+    return np.column_stack([c * dx + s * dy, -s * dx + c * dy, (yaw + math.pi) % (2 * math.pi) - math.pi])
+
+
+def _nearest(sorted_ns: NDArray[np.int64], wanted_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    right = np.clip(np.searchsorted(sorted_ns, wanted_ns), 1, len(sorted_ns) - 1)
+    closer_left = wanted_ns - sorted_ns[right - 1] < sorted_ns[right] - wanted_ns
+    return right - closer_left
+
+
+def errors_of(
+    relations: Relations, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Absolute error of every relation: ``(trans_m (N,), rot_rad (N,))``, NaN where a stamp has no pose.
+
+    ``stamps_ns`` (M,) and ``poses`` (M, 3) need not be sorted. Raises InputError when no relation fits.
+    """
+    order = np.argsort(stamps_ns, kind="stable")
+    sorted_ns = np.asarray(stamps_ns)[order]
+    found = np.zeros(relations.stamps_ns.shape, dtype=np.int64)
+    if len(sorted_ns) >= 2:
+        found = _nearest(sorted_ns, relations.stamps_ns)
+        near = np.abs(sorted_ns[found] - relations.stamps_ns) <= STAMP_TOLERANCE_NS
+        known = near.all(axis=1)
+    else:
+        known = np.zeros(len(found), dtype=bool)
+    if not known.any():
+        raise InputError("no relation has both its times in the log", "do the relations belong to this log?")
+    index = order[found]
+    made = relative_poses(poses[index[:, 0]], poses[index[:, 1]])
+    # The paper's T_true ⊖ T_estimated; its translation has the length of the difference.
+    trans = np.hypot(made[:, 0] - relations.T_1_2[:, 0], made[:, 1] - relations.T_1_2[:, 1])
+    rot = np.abs((made[:, 2] - relations.T_1_2[:, 2] + math.pi) % (2 * math.pi) - math.pi)
+    trans[~known] = rot[~known] = np.nan
+    return trans, rot
+
+
+def relation_error(
+    relations: Relations, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]
+) -> RelationError:
+    """Mean and standard deviation of the absolute errors, as published results state them."""
+    trans, rot = errors_of(relations, stamps_ns, poses)
+    known = ~np.isnan(trans)
+    return RelationError(
+        n=int(known.sum()),
+        trans_m_mean=float(trans[known].mean()),
+        trans_m_std=float(trans[known].std()),
+        rot_deg_mean=math.degrees(float(rot[known].mean())),
+        rot_deg_std=math.degrees(float(rot[known].std())),
+    )

@@ -1,0 +1,64 @@
+"""The way driven, kept relative to keyframes so that it follows the graph."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.files import replacing
+from nanorover.geometry.se2 import Pose, quaternion_of_yaw
+
+
+class Trajectory:
+    """One entry for every scan: stamp, keyframe, and the pose seen from it."""
+
+    def __init__(self) -> None:
+        self._stamps_ns = np.zeros(1024, np.int64)
+        self._references = np.zeros(1024, np.int32)
+        self._relative = np.zeros((1024, 3), np.float32)  # small numbers: float32 keeps micrometres
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, stamp_ns: int, reference: int, T_reference_base: Pose) -> None:
+        """Add one scan."""
+        if self._count == len(self._stamps_ns):
+            self._stamps_ns = np.concatenate([self._stamps_ns, np.zeros_like(self._stamps_ns)])
+            self._references = np.concatenate([self._references, np.zeros_like(self._references)])
+            self._relative = np.concatenate([self._relative, np.zeros_like(self._relative)])
+        self._stamps_ns[self._count] = stamp_ns
+        self._references[self._count] = reference
+        self._relative[self._count] = T_reference_base
+        self._count += 1
+
+    def stamps_ns(self) -> NDArray[np.int64]:
+        """(N,) in the order of arrival."""
+        return self._stamps_ns[: self._count].copy()
+
+    def poses(self, keyframes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 3) T_map_base, from the keyframes' poses (M, 3)."""
+        if len(keyframes) == 0:
+            return self._relative[: self._count].astype(np.float64)
+        at = keyframes[self._references[: self._count]]
+        relative = self._relative[: self._count]
+        c, s = np.cos(at[:, 2]), np.sin(at[:, 2])
+        yaw = at[:, 2] + relative[:, 2]
+        return np.column_stack(
+            [
+                at[:, 0] + c * relative[:, 0] - s * relative[:, 1],
+                at[:, 1] + s * relative[:, 0] + c * relative[:, 1],
+                (yaw + np.pi) % (2.0 * np.pi) - np.pi,
+            ]
+        )
+
+
+def write_tum(path: Path, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]) -> None:
+    """Write lines ``t x y z qx qy qz qw``; the stamp with the six decimals of the log it came from."""
+    lines = []
+    for stamp_ns, (x, y, yaw) in zip(stamps_ns.tolist(), poses.tolist(), strict=True):
+        _, _, qz, qw = quaternion_of_yaw(yaw)
+        seconds, microseconds = divmod(stamp_ns // 1000, 1_000_000)
+        lines.append(f"{seconds}.{microseconds:06d} {x:.6f} {y:.6f} 0 0 0 {qz:.9f} {qw:.9f}\n")
+    with replacing(path) as temporary:
+        temporary.write_text("".join(lines))

@@ -1,0 +1,37 @@
+"""Compiling the kernels before the first scan."""
+
+import numpy as np
+
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.slam.params import SlamParams
+
+STEPS = 8
+
+
+def warm_up(params: SlamParams) -> None:
+    """Drive a simulated robot through a small room, so that every kernel has run once.
+
+    Takes well below a second where numba has the kernels cached, else as long as the compiler needs.
+    """
+    from nanorover.slam.mapper import Mapper
+
+    mapper = Mapper(params)
+    bearings = np.linspace(-np.pi, np.pi, 180, endpoint=False)
+    with np.errstate(divide="ignore"):
+        room_m = np.minimum(3.0 / np.abs(np.cos(bearings)), 2.0 / np.abs(np.sin(bearings)))
+    for k in range(STEPS):
+        stamp_ns = (1 + k) * 100_000_000
+        mapper.add_odometry(Odometry(stamp_ns, np.array([0.3 * k, 0.0, 0.0])))
+        mapper.add_scan(
+            LaserScan(
+                stamp_ns=stamp_ns,
+                ranges_m=room_m.astype(np.float32),
+                angle_min_rad=-np.pi,
+                angle_increment_rad=2 * np.pi / len(bearings),
+                range_min_m=0.1,
+                range_max_m=16.0,
+                time_increment_s=1e-4,
+            )
+        )
+    mapper.trajectory()
+    mapper.grid()
