@@ -15,7 +15,7 @@ from nanorover.base.gate import STILL, Velocity
 from nanorover.geometry.scan import LaserScan
 from nanorover.planning.contact import people_contact_time, points_contact_time
 from nanorover.planning.safety_params import SafetyParams
-from nanorover.planning.scan_points import scan_points
+from nanorover.planning.scan_points import beams_of
 from nanorover.robot import RobotParams
 
 TELEOP, AUTONOMY, NOBODY = "teleop", "autonomy", ""
@@ -84,15 +84,16 @@ class Safety:
 
     def on_scan(self, scan: LaserScan, now_s: float) -> None:
         """A revolution of the lidar."""
-        points, usable = scan_points(scan)
+        beams = beams_of(scan, self._measured)
+        points = beams.returns_m
         depth = np.min(
             [self.outline[0] - points[:, 0], points[:, 0] + self.outline[1], self.outline[2] - abs(points[:, 1])],
             axis=0,
         )
         self._points = np.ascontiguousarray(points[depth <= self.params.self_depth_m])
         self._scan_fault = ""
-        if usable < self.params.least_usable_share * max(1, len(scan.ranges_m)):
-            self._scan_fault = f"scan unusable: {usable} of {len(scan.ranges_m)} beams say anything"
+        if beams.usable < self.params.least_usable_share * max(1, len(scan.ranges_m)):
+            self._scan_fault = f"scan unusable: {beams.usable} of {len(scan.ranges_m)} beams say anything"
         elif len(points) < self.params.least_returns:
             self._scan_fault = f"scan unusable: {len(points)} returns"
         self._scan.arrived(now_s, scan.stamp_ns)

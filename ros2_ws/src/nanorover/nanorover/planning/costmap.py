@@ -1,0 +1,315 @@
+"""Costmaps: what stands where, how near one may come, and how fast one may drive there.
+
+A map is layered: the static map, obstacles that the lidar marks and clears, zones, and objects known by class
+(``semantics.py``). Cells are ``[row, column]`` from the lowest y and x; costs are as Nav2 has them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nanorover.geometry.se2 import Pose, transform_points
+from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.scan_points import RETURN, SILENT, Beams
+from nanorover.robot import RobotParams
+
+FREE, INSCRIBED, LETHAL, UNKNOWN = 0, 253, 254, 255
+NO_CIRCLES = np.zeros((0, 3))
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Where a grid lies: the outer corner of cell [0, 0] in the map frame, and the cell's edge."""
+
+    x_m: float
+    y_m: float
+    resolution_m: float
+    shape: tuple[int, int]
+
+    def cell(self, x: float, y: float) -> tuple[int, int]:
+        """``(row, column)`` of a point, which may lie outside."""
+        return (
+            math.floor((y - self.y_m) / self.resolution_m),
+            math.floor((x - self.x_m) / self.resolution_m),
+        )
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a finite point lies within."""
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return False
+        row, column = self.cell(x, y)
+        return 0 <= row < self.shape[0] and 0 <= column < self.shape[1]
+
+    def centre(self, row: int, column: int) -> tuple[float, float]:
+        """The middle of a cell."""
+        return self.x_m + (column + 0.5) * self.resolution_m, self.y_m + (row + 0.5) * self.resolution_m
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows and columns ``[first, end)`` of a part of a grid."""
+
+    row: int
+    row_end: int
+    column: int
+    column_end: int
+
+    def grown(self, cells: int, shape: tuple[int, int]) -> "Window":
+        """The window with a margin, within the grid."""
+        return Window(
+            max(0, self.row - cells),
+            min(shape[0], self.row_end + cells),
+            max(0, self.column - cells),
+            min(shape[1], self.column_end + cells),
+        )
+
+    @property
+    def of(self) -> tuple[slice, slice]:
+        """As an index."""
+        return slice(self.row, self.row_end), slice(self.column, self.column_end)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it."""
+        return self.row >= self.row_end or self.column >= self.column_end
+
+
+@njit(cache=True)
+def _mark_and_clear(
+    seen_s: NDArray[np.float32],
+    ends: NDArray[np.float64],
+    kinds: NDArray[np.uint8],
+    origin: tuple[float, float],
+    ranges: tuple[float, float],
+    ignored: NDArray[np.float64],
+    now_s: float,
+) -> None:
+    """Clear along the beams, then mark their ends; everything in cells. ``ignored`` circles are not marked."""
+    rows, columns = seen_s.shape
+    marking, clearing = ranges
+    for i in range(len(ends)):
+        if kinds[i] == SILENT:
+            continue
+        dx, dy = ends[i, 0] - origin[0], ends[i, 1] - origin[1]
+        length = math.hypot(dx, dy)
+        # a beam that hit something must not clear the cell that it hit, nor its neighbour
+        reach = min(clearing, length - 1.0 if kinds[i] == RETURN else length)
+        # equal steps of half a cell visit every cell that the beam crosses more than grazingly
+        steps = int(2.0 * reach)
+        for k in range(steps):
+            share = 0.5 * k / length
+            column, row = math.floor(origin[0] + share * dx), math.floor(origin[1] + share * dy)
+            if 0 <= row < rows and 0 <= column < columns:
+                seen_s[row, column] = -math.inf
+    for i in range(len(ends)):
+        x, y = ends[i, 0], ends[i, 1]
+        if kinds[i] != RETURN or math.hypot(x - origin[0], y - origin[1]) > marking:
+            continue
+        column, row = math.floor(x), math.floor(y)
+        wanted = 0 <= row < rows and 0 <= column < columns
+        for circle in ignored:
+            wanted = wanted and math.hypot(x - circle[0], y - circle[1]) > circle[2]
+        if wanted:
+            seen_s[row, column] = now_s
+
+
+@njit(cache=True)
+def _costs(
+    distance_m: NDArray[np.float32],
+    unknown: NDArray[np.bool_],
+    cost: NDArray[np.uint8],
+    shape: tuple[float, float, float],
+) -> None:
+    """The inflation: inscribed, then falling exponentially to nothing at the inflation radius."""
+    inscribed_m, radius_m, rate_1_m = shape
+    for row in range(distance_m.shape[0]):
+        for column in range(distance_m.shape[1]):
+            d = distance_m[row, column]
+            if d <= 0.0:
+                value = LETHAL
+            elif d <= inscribed_m:
+                value = INSCRIBED
+            elif d >= radius_m:
+                value = UNKNOWN if unknown[row, column] else FREE
+            else:
+                value = int((INSCRIBED - 1) * math.exp(-rate_1_m * (d - inscribed_m)))
+                if unknown[row, column]:
+                    value = UNKNOWN
+            cost[row, column] = value
+
+
+class Costmap:
+    """One grid of costs. ``cost`` and ``distance_m`` (to the nearest lethal cell, up to the inflation radius)
+    are kept up to date by ``refresh`` in the window that changed.
+    """
+
+    def __init__(self, params: CostmapParams, robot: RobotParams, raster: Raster) -> None:
+        self.params, self.robot, self.raster = params, robot, raster
+        shape = raster.shape
+        self.static_lethal = np.zeros(shape, bool)
+        self.unknown = np.zeros(shape, bool)
+        self.keep_out = np.zeros(shape, bool)
+        self.speed_share = np.ones(shape, np.float32)
+        self.seen_s = np.full(shape, -np.inf, np.float32)
+        self.distance_m = np.full(shape, params.inflation_radius_m, np.float32)
+        self.cost = np.zeros(shape, np.uint8)
+        self.start_s: float | None = None
+
+    @property
+    def whole(self) -> Window:
+        """The window of everything."""
+        return Window(0, self.raster.shape[0], 0, self.raster.shape[1])
+
+    def observe(
+        self, beams: Beams, T_map_base: Pose, now_s: float, ignored: NDArray[np.float64] = NO_CIRCLES
+    ) -> Window:
+        """Mark and clear by one scan; the window that may have changed, for ``refresh``.
+
+        ``ignored`` is ``(M, 3)``: x, y, radius in the map frame; returns in these circles belong to what moves
+        and is handled as an object. ``now_s`` is any clock that does not run backwards.
+        """
+        r, p = self.raster, self.params
+        if self.start_s is None:
+            self.start_s = now_s  # single precision holds hours since the start, not years since 1970
+        origin = transform_points(T_map_base, beams.origin_m[None])[0]
+        corner = np.array([r.x_m, r.y_m])
+        ends = (transform_points(T_map_base, beams.ends_m) - corner) / r.resolution_m
+        at = (origin - corner) / r.resolution_m
+        circles = np.column_stack([ignored[:, :2] - corner, ignored[:, 2]]) / r.resolution_m
+        ranges = p.marking_range_m / r.resolution_m, p.clearing_range_m / r.resolution_m
+        _mark_and_clear(
+            self.seen_s, ends, beams.kinds, (at[0], at[1]), ranges, circles, np.float32(now_s - self.start_s)
+        )
+        self._clear_footprint(T_map_base)
+        reach = int(max(ranges)) + 2
+        row, column = r.cell(*origin)
+        return Window(row, row + 1, column, column + 1).grown(reach, r.shape)
+
+    def refresh(self, window: Window, now_s: float) -> None:
+        """Bring distances and costs up to date in the window and as far around it as it reaches."""
+        p, resolution = self.params, self.raster.resolution_m
+        if window.empty:
+            return
+        margin = math.ceil(p.inflation_radius_m / resolution) + 1
+        changed = window.grown(margin, self.raster.shape)
+        source = changed.grown(margin, self.raster.shape)
+        lethal = self._lethal(source, now_s)
+        if lethal.any():
+            distance_m = cv2.distanceTransform((~lethal).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            distance_m = np.minimum(distance_m * resolution, p.inflation_radius_m)
+        else:
+            distance_m = np.full(lethal.shape, p.inflation_radius_m, np.float32)
+        inner = (
+            slice(changed.row - source.row, changed.row_end - source.row),
+            slice(changed.column - source.column, changed.column_end - source.column),
+        )
+        self.distance_m[changed.of] = distance_m[inner]
+        _costs(
+            self.distance_m[changed.of],
+            self.unknown[changed.of],
+            self.cost[changed.of],
+            (self.robot.inscribed_radius_m, p.inflation_radius_m, p.inflation_rate_1_m),
+        )
+
+    def forget(self, now_s: float) -> Window:
+        """Drop obstacles that were not seen for long; the window of what was dropped."""
+        if self.start_s is None:
+            return Window(0, 0, 0, 0)
+        old = np.isfinite(self.seen_s) & (self.seen_s < now_s - self.start_s - self.params.forget_s)
+        rows, columns = np.nonzero(old)
+        if len(rows) == 0:
+            return Window(0, 0, 0, 0)
+        self.seen_s[rows, columns] = -np.inf
+        return Window(int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1)
+
+    def clear(self) -> None:
+        """Forget every obstacle that the lidar marked."""
+        self.seen_s.fill(-np.inf)
+
+    def marked(self, window: Window, now_s: float) -> NDArray[np.bool_]:
+        """Cells of the window where the lidar saw something lately."""
+        since_s = now_s - (self.start_s if self.start_s is not None else now_s)
+        return self.seen_s[window.of] >= np.float32(since_s - self.params.forget_s)
+
+    def _lethal(self, window: Window, now_s: float) -> NDArray[np.bool_]:
+        return self.marked(window, now_s) | self.static_lethal[window.of] | self.keep_out[window.of]
+
+    def _clear_footprint(self, T_map_base: Pose) -> None:
+        """Where the robot stands nothing else can stand: marks there are its own or gone."""
+        r = self.raster
+        step = r.resolution_m / 2.0
+        xs = np.arange(-self.robot.footprint_rear_m, self.robot.footprint_front_m + step, step)
+        ys = np.arange(-self.robot.half_width_m, self.robot.half_width_m + step, step)
+        inside = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+        cells = np.floor((transform_points(T_map_base, inside) - (r.x_m, r.y_m)) / r.resolution_m).astype(int)
+        within = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
+        self.seen_s[cells[within, 1], cells[within, 0]] = -np.inf
+
+    def cost_at(self, x: float, y: float) -> int:
+        """The cost of a point; unknown outside."""
+        if not self.raster.contains(x, y):
+            return UNKNOWN
+        return int(self.cost[self.raster.cell(x, y)])
+
+
+class LocalCostmap(Costmap):
+    """A fine map that rolls with the robot. The static map speaks only where the lidar does not see the same wall,
+    so that a small error of the pose does not make two walls of one.
+    """
+
+    def __init__(self, params: CostmapParams, robot: RobotParams) -> None:
+        cells = math.ceil(params.local_size_m / params.local_resolution_m)
+        super().__init__(params, robot, Raster(0.0, 0.0, params.local_resolution_m, (cells, cells)))
+
+    def follow(self, T_map_base: Pose, world: Costmap | None) -> None:
+        """Keep the robot near the middle; ``world`` gives static cells and zones."""
+        r = self.raster
+        half = r.shape[0] * r.resolution_m / 2.0
+        off_x, off_y = T_map_base[0] - r.x_m - half, T_map_base[1] - r.y_m - half
+        if max(abs(off_x), abs(off_y)) > half / 8.0:
+            columns, rows = round(off_x / r.resolution_m), round(off_y / r.resolution_m)
+            self.seen_s = shifted(self.seen_s, rows, columns, -np.inf)
+            self.raster = Raster(
+                r.x_m + columns * r.resolution_m, r.y_m + rows * r.resolution_m, r.resolution_m, r.shape
+            )
+            if world is not None:
+                self.sample(world)
+
+    def sample(self, world: Costmap) -> None:
+        """Take static cells and zones from the whole map; beyond its edge everything is unknown."""
+        r, w = self.raster, world.raster
+        at = (np.arange(r.shape[0]) + 0.5) * r.resolution_m
+        rows = np.floor((r.y_m + at - w.y_m) / w.resolution_m).astype(int)
+        columns = np.floor((r.x_m + at - w.x_m) / w.resolution_m).astype(int)
+        outside = ~np.outer((rows >= 0) & (rows < w.shape[0]), (columns >= 0) & (columns < w.shape[1]))
+        index = np.ix_(np.clip(rows, 0, w.shape[0] - 1), np.clip(columns, 0, w.shape[1] - 1))
+        self.static_lethal = world.static_lethal[index] & ~outside
+        self.unknown = world.unknown[index] | outside
+        self.keep_out = world.keep_out[index] & ~outside
+        self.speed_share = np.where(outside, np.float32(1.0), world.speed_share[index])
+
+    def _lethal(self, window: Window, now_s: float) -> NDArray[np.bool_]:
+        seen = self.marked(window, now_s)
+        static = self.static_lethal[window.of]
+        if static.any() and seen.any():
+            to_seen = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+            static = static & (to_seen * self.raster.resolution_m > self.params.same_wall_m)
+        return seen | static | self.keep_out[window.of]
+
+
+def shifted(grid: NDArray, rows: int, columns: int, fill: float) -> NDArray:
+    """The grid seen through a window moved by ``rows`` and ``columns``; what comes in is ``fill``."""
+    moved = np.full_like(grid, fill)
+    height, width = grid.shape
+    if abs(rows) < height and abs(columns) < width:
+        to_row, to_column = max(0, -rows), max(0, -columns)
+        from_row, from_column = max(0, rows), max(0, columns)
+        tall, wide = height - abs(rows), width - abs(columns)
+        moved[to_row : to_row + tall, to_column : to_column + wide] = grid[
+            from_row : from_row + tall, from_column : from_column + wide
+        ]
+    return moved
