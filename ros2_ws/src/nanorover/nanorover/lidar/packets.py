@@ -82,9 +82,9 @@ class PacketDecoder:
         self._gap = 0  # bytes without a packet so far
 
     @property
-    def unfinished(self) -> int:
-        """Bytes kept for the next call."""
-        return len(self._tail)
+    def position(self) -> int:
+        """Bytes fed so far."""
+        return self._tail_start + len(self._tail)
 
     def feed(self, data: bytes, last: bool = False) -> Packets:
         """The packets that end in ``data``; ``last`` says that no more bytes follow."""

@@ -33,6 +33,7 @@ class PtyServer:
         self._start_s = 0.0  # monotonic time at which the device's clock was at 0
         self._master = self._slave = -1
         self._queue = b""
+        self._error: Exception | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="g4", daemon=True)
 
@@ -59,6 +60,7 @@ class PtyServer:
         self._ended.set()
         self._thread.join()
         self._unplug()
+        self.check()
 
     def _plug_in(self) -> None:
         self._master, self._slave = pty.openpty()
@@ -87,7 +89,18 @@ class PtyServer:
         self._master = self._slave = -1
         self._queue = b""
 
+    def check(self) -> None:
+        """Raise what ended the device's life, if anything did."""
+        if self._error is not None:
+            raise self._error
+
     def _run(self) -> None:
+        try:
+            self._live()
+        except Exception as error:  # told to who asks with `check`
+            self._error = error
+
+    def _live(self) -> None:
         while not self._ended.is_set():
             now_s = self.device_s()
             data = self.g4.transmit(now_s)

@@ -1,0 +1,120 @@
+"""Serial ports: opening one with an error that says what to do, and finding a device again."""
+
+import errno
+import os
+import select
+from dataclasses import dataclass
+from pathlib import Path
+
+import serial
+from serial.tools import list_ports
+
+from nanorover.lidar.protocol import BAUD
+
+READ_BYTES = 65536
+
+
+class LinkError(Exception):
+    """The connection to the lidar failed: ``cause`` and ``mend`` are for people."""
+
+    def __init__(self, cause: str, mend: str = "") -> None:
+        super().__init__(f"{cause}: {mend}" if mend else cause)
+        self.cause = cause
+        self.mend = mend
+
+
+@dataclass(frozen=True)
+class UsbIdentity:
+    """What stays the same of a USB device when its port comes back under another name."""
+
+    vid: int
+    pid: int
+    serial_number: str | None
+
+
+def identity_of(path: str) -> UsbIdentity | None:
+    """The USB device behind a port; None for a port that is none (a UART, a pseudo terminal)."""
+    real = os.path.realpath(path)
+    for port in list_ports.comports():
+        if os.path.realpath(port.device) == real and port.vid is not None and port.pid is not None:
+            return UsbIdentity(port.vid, port.pid, port.serial_number)
+    return None
+
+
+def find_again(path: str, identity: UsbIdentity | None) -> str:
+    """Where the device of ``path`` is now: there, or where its USB identity turned up alone; else ``path``."""
+    if identity is None or Path(path).exists():
+        return path
+    same = [
+        port.device
+        for port in list_ports.comports()
+        if UsbIdentity(port.vid, port.pid, port.serial_number) == identity
+    ]
+    return same[0] if len(same) == 1 else path
+
+
+def ports_here() -> str:
+    """The serial ports of this machine in words."""
+    ports = [
+        f"{p.device} ({p.description})" for p in sorted(list_ports.comports(), key=lambda p: p.device) if p.vid
+    ]
+    return "serial ports here: " + ", ".join(ports) if ports else "no USB serial port is plugged in here"
+
+
+class Port:
+    """An open serial port at the G4's baud rate. Raises LinkError where it cannot be opened.
+
+    Reads and writes raise LinkError when the port vanishes.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._serial = serial.Serial(path, BAUD, exclusive=True, timeout=0, write_timeout=0.5)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise _explained(path, error) from error
+
+    def close(self) -> None:
+        """Close it; a port that has vanished closes too."""
+        self._serial.close()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        try:
+            self._serial.write(data)
+        except (serial.SerialException, OSError) as error:
+            raise self._vanished() from error
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has come in; waits for the first byte, empty when none comes in time."""
+        try:
+            readable, _, _ = select.select([self._serial.fileno()], [], [], timeout_s)
+            if not readable:
+                return b""
+            data = os.read(self._serial.fileno(), READ_BYTES)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise self._vanished() from error
+        if not data:  # readable without data is how a terminal says that it was hung up
+            raise self._vanished()
+        return data
+
+    def _vanished(self) -> LinkError:
+        return LinkError(f"port {self.path} vanished", "the lidar was unplugged or lost power")
+
+
+def _explained(path: str, error: Exception) -> LinkError:
+    """Why a port could not be opened, and the mend."""
+    code = getattr(error, "errno", None)
+    if code == errno.ENOENT or not Path(path).exists():
+        return LinkError(f"there is no port {path}", f"plug the lidar in; {ports_here()}")
+    if code in (errno.EACCES, errno.EPERM):
+        return LinkError(
+            f"no permission to open {path}",
+            "install scripts/udev/99-ydlidar.rules, or join the port's group (sudo usermod -aG dialout $USER) "
+            "and log in again",
+        )
+    if code in (errno.EAGAIN, errno.EBUSY) or "lock" in str(error):
+        return LinkError(
+            f"port {path} is in use by another program", "stop the other lidar driver or terminal first"
+        )
+    return LinkError(f"{path} cannot be opened as a serial port: {error}", ports_here())
