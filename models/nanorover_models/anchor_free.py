@@ -10,7 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanorover_models.blocks import Residual, channels, conv_bn, flat, initialise, prior_bias, separable
+from nanorover_models.blocks import (
+    Network,
+    Residual,
+    channels,
+    conv_bn,
+    flat,
+    initialise,
+    prior_bias,
+    separable,
+    small_start,
+)
 
 STRIDES = [8, 16, 32]
 
@@ -24,7 +34,7 @@ PRIOR_PROBABILITY = 0.01
 FIRST_DISTANCE = 2.0
 
 
-class AnchorFree(nn.Module):
+class AnchorFree(Network):
     """Returns logits (B, N, C) and distances to left, top, right, bottom (B, N, 4) in strides, not negative."""
 
     KIND = "anchor_free"
@@ -44,15 +54,14 @@ class AnchorFree(nn.Module):
         self.smooth = nn.ModuleList(separable(pyramid, pyramid) for _ in STRIDES)
         self.score_tower = nn.ModuleList(separable(pyramid, pyramid) for _ in STRIDES)
         self.box_tower = nn.ModuleList(separable(pyramid, pyramid) for _ in STRIDES)
-        self.score = nn.ModuleList(nn.Conv2d(pyramid, classes, 1) for _ in STRIDES)
-        self.box = nn.ModuleList(nn.Conv2d(pyramid, 4, 1) for _ in STRIDES)
+        scores = [nn.Conv2d(pyramid, classes, 1) for _ in STRIDES]
+        boxes = [nn.Conv2d(pyramid, 4, 1) for _ in STRIDES]
+        self.score, self.box = nn.ModuleList(scores), nn.ModuleList(boxes)
         self.classes = classes
         initialise(self)
-        for score, box in zip(self.score, self.box, strict=True):
-            nn.init.normal_(score.weight, std=0.01)
-            nn.init.constant_(score.bias, prior_bias(PRIOR_PROBABILITY))
-            nn.init.normal_(box.weight, std=0.01)
-            nn.init.constant_(box.bias, FIRST_DISTANCE)
+        for score, box in zip(scores, boxes, strict=True):
+            small_start(score, prior_bias(PRIOR_PROBABILITY))
+            small_start(box, FIRST_DISTANCE)
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Features at strides 8, 16, 32."""
@@ -74,9 +83,10 @@ class AnchorFree(nn.Module):
         return torch.cat(logits, 1), torch.cat(distances, 1)
 
     def head(self) -> dict[str, Any]:
-        """The head as the model description says it."""
         return {"kind": self.KIND, "strides": STRIDES}
 
-    def prediction_layers(self) -> list[nn.Module]:
-        """Layers whose outputs have a meaning and must not be pruned."""
-        return [*self.score, *self.box]
+    def prediction_layers(self) -> list[nn.Conv2d]:
+        return [layer for layer in (*self.score, *self.box) if isinstance(layer, nn.Conv2d)]
+
+    def seen_layers(self) -> list[nn.Module]:
+        return list(self.stages[2:])

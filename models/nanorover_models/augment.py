@@ -33,7 +33,8 @@ class Augmentation:
 def to_input(image: NDArray[np.uint8], boxes: Boxes, width: int, height: int) -> tuple[NDArray[np.uint8], Boxes]:
     """Stretch a picture and its boxes to the input size, as the runtime does."""
     scale = np.array([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), boxes * scale
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8), boxes * scale
 
 
 class Augmenter:

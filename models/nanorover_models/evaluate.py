@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from nanorover.errors import InputError
 from nanorover.perception.description import ModelDescription
 from nanorover.perception.detector import Detector, Limits
 from nanorover.perception.engines import Engine
+from nanorover_models.blocks import Network
 from nanorover_models.data import DataSet
 from nanorover_models.model import ModelSpec, describe
 
@@ -49,7 +49,7 @@ class Figures:
 class TorchEngine(Engine):
     """A torch network behind the runtime's interface."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Network) -> None:
         self.model = model.eval()
         self.title = f"torch {torch.__version__}"
         self.precision = "fp32"
@@ -61,7 +61,7 @@ class TorchEngine(Engine):
         return [output.float().cpu().numpy() for output in self.model(images)]
 
 
-def torch_detector(spec: ModelSpec, model: nn.Module, limits: Limits = LIMITS) -> Detector:
+def torch_detector(spec: ModelSpec, model: Network, limits: Limits = LIMITS) -> Detector:
     """The detector of a torch network."""
     return Detector(describe(spec, model, Path("torch"), {}), TorchEngine(model), limits)
 
@@ -127,7 +127,7 @@ def _entry(image: int, label: int, box: np.ndarray, score: float) -> dict[str, A
 
 
 def _as_coco(data: DataSet) -> dict[str, Any]:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for number, sample in enumerate(data.samples):
         for box, label in zip(sample.boxes_xyxy, sample.labels, strict=True):
             entry = _entry(number, int(label), box, 1.0)

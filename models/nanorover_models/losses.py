@@ -28,13 +28,15 @@ BOX_WEIGHT = 2.5
 class MultiboxLoss(nn.Module):
     """SSD's loss: softmax cross-entropy with hard negatives, smooth L1 on the positives' deltas."""
 
+    priors: Tensor
+
     def __init__(self, width: int, height: int, head: dict[str, Any]) -> None:
         super().__init__()
         self.register_buffer("priors", torch.from_numpy(ssd_priors(width, height, head)), persistent=False)
 
     def assign(self, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) class per prior with 0 for background, (N, 4) deltas."""
-        priors: Tensor = self.priors
+        priors = self.priors
         classes = torch.zeros(len(priors), dtype=torch.long, device=boxes.device)
         if len(boxes) == 0:
             return classes, torch.zeros_like(priors)
@@ -67,6 +69,9 @@ class MultiboxLoss(nn.Module):
 
 class TaskAlignedLoss(nn.Module):
     """Binary cross-entropy against the normalised alignment of score and box, GIoU on the chosen points."""
+
+    points: Tensor
+    strides: Tensor
 
     def __init__(self, width: int, height: int, head: dict[str, Any]) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.perception.description import InputSpec, ModelDescription
 from nanorover_models.anchor_free import AnchorFree
+from nanorover_models.blocks import Network
 from nanorover_models.ssd import Ssd
 
 ARCHITECTURES = ("anchor_free", "mobilenet_v1_ssd", "mobilenet_v2_ssdlite")
@@ -46,7 +47,7 @@ class ModelSpec:
             raise InputError(f"width multiplier {self.width_multiplier:g}", "allowed is 0.1 to 4")
 
 
-def build(spec: ModelSpec) -> nn.Module:
+def build(spec: ModelSpec) -> Network:
     """A fresh network with initial weights."""
     classes, width = len(spec.labels), spec.width_multiplier
     if spec.architecture == "anchor_free":
@@ -54,14 +55,14 @@ def build(spec: ModelSpec) -> nn.Module:
     return Ssd(spec.architecture.rsplit("_", 1)[0], width, classes)
 
 
-def describe(spec: ModelSpec, model: nn.Module, source: Path, files: dict[str, Path]) -> ModelDescription:
+def describe(spec: ModelSpec, model: Network, source: Path, files: dict[str, Path]) -> ModelDescription:
     """The model as the runtime knows it."""
     three = (PIXEL_MEAN,) * 3
     pixels = InputSpec(spec.input_width, spec.input_height, "rgb", three, (PIXEL_STD,) * 3, "stretch", 0.0)
     return ModelDescription(source.stem, source, files, pixels, model.head(), spec.labels, "")
 
 
-def save(path: Path, spec: ModelSpec, model: nn.Module, **more: Any) -> None:
+def save(path: Path, spec: ModelSpec, model: Network, **more: Any) -> None:
     """Write a checkpoint; ``more`` holds plain values and tensors beside the weights."""
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     with replacing(path) as temporary:
@@ -83,7 +84,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def load(path: Path) -> tuple[ModelSpec, nn.Module]:
+def load(path: Path) -> tuple[ModelSpec, Network]:
     """The network of a checkpoint, pruned or not, in evaluation mode."""
     content = load_checkpoint(path)
     given = dict(content["spec"])
@@ -97,7 +98,7 @@ def load(path: Path) -> tuple[ModelSpec, nn.Module]:
     return spec, model.eval()
 
 
-def fit_to(model: nn.Module, weights: dict[str, Tensor]) -> None:
+def fit_to(model: Network, weights: dict[str, Tensor]) -> None:
     """Give every layer the channel counts that ``weights`` have, as pruning left them."""
     for name, layer in model.named_modules():
         weight = weights.get(f"{name}.weight")

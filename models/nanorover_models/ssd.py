@@ -5,7 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nanorover_models.blocks import InvertedResidual, channels, conv_bn, flat, initialise, separable
+from nanorover_models.blocks import (
+    InvertedResidual,
+    Network,
+    channels,
+    conv_bn,
+    flat,
+    initialise,
+    separable,
+    small_start,
+)
 
 STRIDES = [16, 32, 64, 128, 256, 512]
 RATIOS = [2.0, 0.5, 3.0, 1 / 3]
@@ -69,7 +78,7 @@ def predictor(inputs: int, outputs: int, *, lite: bool) -> nn.Module:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
-class Ssd(nn.Module):
+class Ssd(Network):
     """Six levels of prior boxes; returns logits (B, N, 1 + C) with background first, and deltas (B, N, 4)."""
 
     KIND = "ssd"
@@ -92,6 +101,8 @@ class Ssd(nn.Module):
         )
         self.box = nn.ModuleList(predictor(n, SHAPES_PER_CELL * 4, lite=lite) for n in levels)
         initialise(self)
+        for layer in self.prediction_layers():
+            small_start(layer, 0.0)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         levels = [self.early(images)]
@@ -104,13 +115,14 @@ class Ssd(nn.Module):
         return logits, deltas
 
     def head(self) -> dict[str, Any]:
-        """The head as the model description says it."""
         return {"kind": self.KIND, "strides": STRIDES, "sizes": SIZES, "ratios": [round(r, 6) for r in RATIOS]}
 
-    def prediction_layers(self) -> list[nn.Module]:
-        """Layers whose outputs have a meaning and must not be pruned."""
+    def prediction_layers(self) -> list[nn.Conv2d]:
         return [layer for m in (self.score, self.box) for layer in _last_convolutions(m)]
 
+    def seen_layers(self) -> list[nn.Module]:
+        return [self.early, self.late, *self.extras]
 
-def _last_convolutions(predictors: nn.ModuleList) -> list[nn.Module]:
+
+def _last_convolutions(predictors: nn.ModuleList) -> list[nn.Conv2d]:
     return [[m for m in p.modules() if isinstance(m, nn.Conv2d)][-1] for p in predictors]

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSamp
 from nanorover.errors import InputError
 from nanorover_models import model as models
 from nanorover_models.augment import Augmenter
+from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.curves import draw_curves
 from nanorover_models.data import DataSet, Sample
 from nanorover_models.evaluate import evaluate, torch_detector
@@ -82,19 +83,20 @@ class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return torch.from_numpy(rgb), torch.from_numpy(boxes), torch.from_numpy(labels)
 
 
-def _collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Targets]:
+def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Targets]:
+    """Pictures as one batch; boxes and labels stay lists, as each picture has its own number."""
     return torch.stack([i[0] for i in items]), [(i[1], i[2]) for i in items]
 
 
 class Average:
     """Exponential moving average of the weights, which is what is validated and shipped."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Network, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay, self.steps = decay, 0
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: Network) -> None:
         """Move a little towards ``model``; at first more, so that the random start is forgotten."""
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 10))
@@ -111,20 +113,23 @@ class Trainer:
     def __init__(
         self,
         spec: ModelSpec,
-        model: nn.Module,
+        model: Network,
         settings: TrainParams,
         folder: Path,
         *,
         world: World,
         further_loss: FurtherLoss | None = None,
+        keep: bool = True,
     ) -> None:
+        """``further_loss`` is added to the network's own; without ``keep`` no checkpoints are written."""
         torch.manual_seed(settings.seed + world.rank)
         torch.set_num_threads(settings.threads)
         self.spec, self.settings, self.folder, self.world = spec, settings, folder, world
-        self.model = model.to(world.device, memory_format=torch.channels_last)
+        self.model = model.to(world.device)
+        fast_layout(self.model)
         self.loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head())
         self.loss.to(world.device)
-        self.further_loss = further_loss
+        self.further_loss, self.keep = further_loss, keep
         self.average = Average(self.model, settings.ema_decay)
         self.optimizer = torch.optim.AdamW(_groups(self.model, settings.weight_decay), lr=1e-6)
         half = settings.mixed_precision and world.device.type == "cuda"
@@ -145,7 +150,7 @@ class Trainer:
             sampler = RandomSampler(pictures, generator=torch.Generator())
         batch = min(s.batch, len(pictures) // world.size)
         loader = DataLoader(
-            pictures, batch, sampler=sampler, num_workers=s.workers, collate_fn=_collate, drop_last=True
+            pictures, batch, sampler=sampler, num_workers=s.workers, collate_fn=collate, drop_last=True
         )
         self.steps = len(loader)
         while self.epoch < s.epochs:
@@ -216,7 +221,8 @@ class Trainer:
         figures = evaluate(torch_detector(self.spec, self.average.model), data)
         if figures.ap >= self.best:
             self.best = figures.ap
-            models.save(self.folder / "best.pt", self.spec, self.average.model, figures=figures.as_dict())
+            if self.keep:
+                models.save(self.folder / "best.pt", self.spec, self.average.model, figures=figures.as_dict())
         return {"AP": figures.ap, "AP50": figures.ap50}
 
     def _keep(self, row: dict[str, float]) -> None:
@@ -224,6 +230,8 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in self.log))
         draw_curves(self.log, self.folder / "curves.png")
+        if not self.keep:
+            return
         models.save(
             self.folder / "last.pt",
             self.spec,
@@ -254,7 +262,7 @@ class Trainer:
         self.average.steps = progress["steps"]
 
 
-def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+def _groups(model: Network, decay: float) -> list[dict[str, Any]]:
     """Weights decay, norms and biases do not."""
     shrinking = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]

@@ -1,0 +1,223 @@
+"""What ``nanorover model`` does: each function is one command, without its words on the terminal."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from nanorover.errors import InputError
+from nanorover.perception.description import load_model
+from nanorover.perception.detector import Detector
+from nanorover.perception.engines.choice import make_engine
+from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
+from nanorover_models import model as models
+from nanorover_models.blocks import Network
+from nanorover_models.card import Evidence, write_card
+from nanorover_models.data import DataSet, load_data
+from nanorover_models.distil import DenseTeacher, taught
+from nanorover_models.evaluate import LIMITS, Figures, evaluate, torch_detector
+from nanorover_models.export import export, write_description
+from nanorover_models.measure import Cost, cost, file_cost
+from nanorover_models.model import ModelSpec
+from nanorover_models.params import TrainParams
+from nanorover_models.prune import prune
+from nanorover_models.quantize import TARGETS, aware, calibration_tensors, quantize_file, write_aware
+from nanorover_models.train import FurtherLoss, Pictures, Trainer, join_world
+
+Say = Callable[[str], None]
+
+# Post-training quantization looks at this many pictures.
+CALIBRATION_PICTURES = 128
+
+
+def data_of(
+    data: Path, images: Path | None, validation: Path | None, settings: TrainParams
+) -> tuple[DataSet, DataSet]:
+    """Training and validation data; without an own validation set a part of the training set is held back."""
+    training = load_data(data, images)
+    if validation is None:
+        return training.split(settings.validation_part, settings.seed)
+    held_back = load_data(validation)
+    if held_back.labels != training.labels:
+        raise InputError(
+            f"{validation} has other classes than {data}", f"{held_back.labels[:5]} against {training.labels[:5]}"
+        )
+    return training, held_back
+
+
+def train(
+    training: DataSet,
+    validation: DataSet,
+    settings: TrainParams,
+    out: Path,
+    *,
+    start: Path | None,
+    resume: bool,
+    say: Say,
+) -> Path:
+    """Train a new network, go on with an interrupted run, or fine-tune ``start``; returns the best checkpoint."""
+    if start is None:
+        spec = _new(settings, training)
+        network = models.build(spec)
+    else:
+        spec, network = _start(start, training)
+        settings = _for(spec, settings)
+    trainer = Trainer(spec, network, settings, out, world=join_world())
+    if resume:
+        trainer.resume()
+    return trainer.run(training, validation, say)
+
+
+def figures_of(model: str, data: DataSet, *, engine: str, precision: str, threads: int, cache: Path) -> Figures:
+    """Evaluate a checkpoint (.pt) or whatever the runtime loads."""
+    if model.endswith(".pt"):
+        spec, network = models.load(Path(model))
+        return evaluate(torch_detector(spec, network), data)
+    description = load_model(model)
+    made = make_engine(
+        description, engine=engine, precision=precision, threads=threads, cache_folder=cache, workspace_mib=256
+    )
+    with made:
+        return evaluate(Detector(description, made, LIMITS), data)
+
+
+def prune_and_tune(
+    checkpoint: Path,
+    training: DataSet,
+    validation: DataSet,
+    settings: TrainParams,
+    out: Path,
+    *,
+    part_of_macs: float,
+    teacher: Path | None,
+    say: Say,
+) -> list[Cost]:
+    """Prune, then fine-tune, taught by ``teacher`` if given; costs before, after pruning, after tuning."""
+    spec, network = _start(checkpoint, training)
+    settings = _for(spec, settings)
+    costs = [cost("before", spec, network, validation)]
+    plain = replace(settings, mosaic=0.0)
+    pruned = prune(spec, network, Pictures(training.samples, plain), settings, part_of_macs=part_of_macs, say=say)
+    costs.append(cost("pruned", spec, pruned, validation))
+    further = None if teacher is None else _teacher(spec, teacher)
+    best = Trainer(spec, pruned, settings, out, world=join_world(), further_loss=further).run(
+        training, validation, say
+    )
+    costs.append(cost("pruned and tuned", spec, models.load(best)[1], validation))
+    return costs
+
+
+def distil(
+    checkpoint: Path | None,
+    teacher: str,
+    training: DataSet,
+    validation: DataSet,
+    settings: TrainParams,
+    out: Path,
+    *,
+    say: Say,
+) -> list[Cost]:
+    """Train a student (``checkpoint``, or a new network) with a teacher; costs of teacher, before, after."""
+    if checkpoint is None:
+        spec = _new(settings, training)
+        student = models.build(spec)
+    else:
+        spec, student = _start(checkpoint, training)
+        settings = _for(spec, settings)
+    costs = [cost("student before", spec, student.eval(), validation)]
+    further: FurtherLoss | None = None
+    if teacher.endswith(".pt"):
+        teacher_spec, network = models.load(Path(teacher))
+        costs.insert(0, cost("teacher", teacher_spec, network, validation))
+        further = DenseTeacher(spec, teacher_spec, network, 1.0)
+    else:
+        description = load_model(teacher)
+        with OnnxRuntimeEngine(description.files["fp32"], "fp32") as engine:
+            training = taught(Detector(description, engine, LIMITS), training)
+    best = Trainer(spec, student, settings, out, world=join_world(), further_loss=further).run(
+        training, validation, say
+    )
+    costs.append(cost("student after", spec, models.load(best)[1], validation))
+    return costs
+
+
+def quantize(
+    checkpoint: Path,
+    training: DataSet,
+    validation: DataSet,
+    settings: TrainParams,
+    out: Path,
+    *,
+    trained: bool,
+    say: Say,
+) -> list[Cost]:
+    """Write FP32 and both INT8 files into ``out``; ``trained`` adds training that feels the rounding."""
+    spec, network = _start(checkpoint, training)
+    settings = _for(spec, settings)
+    name = out.name
+    plain = out / f"{name}.onnx"
+    export(spec, network, plain)
+    files = {target: out / f"{name}_int8_{target}.onnx" for target in TARGETS}
+    costs = [file_cost("fp32", spec, network, plain, validation)]
+    tensors = calibration_tensors(spec, network, training, CALIBRATION_PICTURES)
+    for target, path in files.items():
+        quantize_file(plain, path, target, tensors)
+        costs.append(file_cost(f"int8 {target}, PTQ", spec, network, path, validation))
+    if trained:
+        rounding = aware(network, tensors)
+        trainer = Trainer(spec, rounding, settings, out / "run", world=join_world(), keep=False)
+        trainer.run(training, validation, say)
+        write_aware(spec, trainer.average.model, files["gpu"], files["cpu"], tensors)
+        for target, path in files.items():
+            costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation))
+    named = {"fp32": plain.name, **{f"int8_{target}": path.name for target, path in files.items()}}
+    write_description(spec, network, out / f"{name}.yaml", named)
+    return costs
+
+
+def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...]) -> dict[str, float]:
+    """Write ONNX files and their YAML; returns the difference to torch of each."""
+    spec, network = models.load(checkpoint)
+    names = {p: out.name + ("" if p == "fp32" else f"_{p}") + ".onnx" for p in precisions}
+    differences = {p: export(spec, network, out / name, p) for p, name in names.items()}
+    write_description(spec, network, out / f"{out.name}.yaml", names)
+    return differences
+
+
+def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, command: str) -> tuple[Path, list[Cost]]:
+    """Measure every file of a model and write its card beside its YAML."""
+    description = load_model(model)
+    spec, network = models.load(checkpoint)
+    costs = [file_cost(variant, spec, network, path, data) for variant, path in description.files.items()]
+    with OnnxRuntimeEngine(description.files["fp32"], "fp32") as engine:
+        figures = evaluate(Detector(description, engine, LIMITS), data)
+    path = description.source.with_suffix(".md")
+    write_card(path, description, costs, Evidence(command, evidence_data, figures.ap50_by_class))
+    return path, costs
+
+
+def _new(settings: TrainParams, data: DataSet) -> ModelSpec:
+    """The network that the settings name, for the classes of the data."""
+    s = settings
+    return ModelSpec(s.architecture, s.width_multiplier, s.input_width, s.input_height, data.labels)
+
+
+def _start(checkpoint: Path, data: DataSet) -> tuple[ModelSpec, Network]:
+    """A checkpoint to go on from; its classes must be those of the data."""
+    spec, network = models.load(checkpoint)
+    if spec.labels != data.labels:
+        raise InputError(
+            f"{checkpoint} was trained for other classes than the data has",
+            f"{', '.join(spec.labels[:6])} against {', '.join(data.labels[:6])}",
+        )
+    return spec, network
+
+
+def _for(spec: ModelSpec, settings: TrainParams) -> TrainParams:
+    """The settings with the network that a checkpoint brings along."""
+    known = {k: v for k, v in asdict(spec).items() if k in ("architecture", "width_multiplier")}
+    return replace(settings, **known, input_width=spec.input_width, input_height=spec.input_height)
+
+
+def _teacher(spec: ModelSpec, checkpoint: Path) -> DenseTeacher:
+    teacher_spec, network = models.load(checkpoint)
+    return DenseTeacher(spec, teacher_spec, network, 1.0)

@@ -1,0 +1,159 @@
+"""INT8: after training with calibration pictures, or with further training that feels the rounding.
+
+Two files, because engines differ: unsigned asymmetric activations for CPUs, signed symmetric for TensorRT.
+The layers that predict stay in floating point; they are small, and scores and boxes live from their last bits.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanorover.errors import InputError
+from nanorover.files import replacing
+from nanorover.perception.preprocess import Preprocessor
+from nanorover_models.blocks import Network
+from nanorover_models.data import DataSet
+from nanorover_models.export import folded, write_onnx
+from nanorover_models.lint import load_onnx, require_clean
+from nanorover_models.model import ModelSpec, describe
+
+TARGETS = ("cpu", "gpu")
+
+
+def calibration_tensors(spec: ModelSpec, model: Network, data: DataSet, most: int) -> list[np.ndarray]:
+    """Network inputs of ``most`` pictures, spread evenly over the data."""
+    rows = np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).astype(int))
+    preprocess = Preprocessor(describe(spec, model, Path("calibration"), {}).input)
+    return [preprocess(data.samples[i].image())[0].copy() for i in rows]
+
+
+def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray]) -> None:
+    """Post-training quantization of an FP32 ONNX file by ONNX Runtime's tools.
+
+    ``target`` "cpu" gives unsigned asymmetric activations, "gpu" what TensorRT takes, checked by the lint.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    if target not in TARGETS:
+        raise InputError(f"there is no target '{target}'", "one of: " + ", ".join(TARGETS))
+    if not tensors:
+        raise InputError("there are no calibration pictures", "give some with --data")
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rest: Iterator[np.ndarray] = iter(tensors)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            tensor = next(self.rest, None)
+            return None if tensor is None else {"image": tensor}
+
+    graph = load_onnx(onnx)
+    gpu = target == "gpu"
+    extra = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False} if gpu else {}
+    if gpu:
+        extra |= {"DedicatedQDQPair": True, "AddQDQPairToWeight": True}
+    with replacing(out) as temporary, _quiet():
+        quantize_static(
+            str(onnx),
+            str(temporary),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"] if gpu else None,
+            nodes_to_exclude=_prediction_nodes(graph),
+            per_channel=True,
+            activation_type=QuantType.QInt8 if gpu else QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options=extra,
+        )
+        if gpu:
+            require_clean(temporary)
+
+
+def _prediction_nodes(graph: Any) -> list[str]:
+    """Everything from the predicting convolutions to the outputs: what is reached before another convolution."""
+    makers = {output: node for node in graph.graph.node for output in node.output}
+    waiting = [output.name for output in graph.graph.output]
+    reached: dict[str, None] = {}
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in reached:
+            continue
+        reached[node.name] = None
+        if node.op_type != "Conv":
+            waiting.extend(node.input)
+    return list(reached)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice that onnxruntime's tools log."""
+    import logging
+
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)
+
+
+def aware(model: Network, tensors: list[np.ndarray]) -> Network:
+    """A copy that rounds weights and activations to INT8 as TensorRT will, to be trained further (modelopt).
+
+    Batch norms are folded first, so that what is trained is what is deployed.
+    """
+    try:
+        import modelopt.torch.quantization as mtq
+    except ImportError as error:
+        raise InputError(
+            "nvidia-modelopt is not installed", "pip install -r scripts/requirements/train.txt"
+        ) from error
+    plain = folded(model)
+    for parameter in plain.parameters():
+        parameter.requires_grad_(True)
+    predicting = {id(layer) for layer in plain.prediction_layers()}
+    names = [name for name, layer in plain.named_modules() if id(layer) in predicting]
+
+    def forward(network: Network) -> None:
+        with torch.inference_mode():
+            for tensor in tensors:
+                network(torch.from_numpy(tensor))
+
+    config = {
+        "quant_cfg": [
+            {"quantizer_name": "*", "enable": False},
+            {"quantizer_name": "*weight_quantizer", "cfg": {"num_bits": 8, "axis": 0}, "enable": True},
+            {"quantizer_name": "*input_quantizer", "cfg": {"num_bits": 8, "axis": None}, "enable": True},
+            *({"quantizer_name": f"{name}.*", "enable": False} for name in names),
+        ],
+        "algorithm": "max",
+    }
+    network: Network = mtq.quantize(plain, config, forward)
+    return network
+
+
+def write_aware(spec: ModelSpec, network: Network, gpu: Path, cpu: Path, tensors: list[np.ndarray]) -> None:
+    """Both INT8 files of a network after quantization-aware training."""
+    import modelopt.torch.quantization as mtq
+
+    with replacing(gpu) as temporary:
+        write_onnx(spec, network.cpu(), temporary)
+        require_clean(temporary)
+    mtq.disable_quantizer(network, "*")
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        write_onnx(spec, network, plain)
+        quantize_file(plain, cpu, "cpu", tensors)
+    mtq.enable_quantizer(network, "*")

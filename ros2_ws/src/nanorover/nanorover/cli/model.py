@@ -1,0 +1,232 @@
+"""``nanorover model``: train, evaluate, compress, export and build detectors."""
+
+import json
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nanorover.cli import console
+from nanorover.errors import InputError
+
+group = typer.Typer(no_args_is_help=True, help="Train, evaluate, compress, export and build detectors.")
+
+Data = Annotated[
+    Path, typer.Option(help="COCO json, or a VOC, YOLO or COCO folder", exists=True, show_default=False)
+]
+Images = Annotated[Path | None, typer.Option(help="where the pictures are, if not where the format expects them")]
+Validation = Annotated[Path | None, typer.Option(help="own data for validation; else a part is held back")]
+Checkpoint = Annotated[Path, typer.Argument(help="checkpoint (.pt) of `nanorover model train`")]
+ParamsFile = Annotated[Path | None, typer.Option("--params", help="YAML with training parameters")]
+Out = Annotated[Path, typer.Option(help="folder for what is written")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+Epochs = Annotated[int | None, typer.Option(help="epochs, instead of the parameter's")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    app.add_typer(group, name="model")
+
+
+def torch_models(module: str) -> Any:
+    """A module of the package that needs torch; InputError when that is not installed."""
+    try:
+        return import_module(f"nanorover_models.{module}")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"training and compressing need '{error.name}', which is not installed",
+            "pip install -r scripts/requirements/train.txt && pip install -e models",
+        ) from error
+
+
+@group.command()
+def train(
+    data: Data,
+    *,
+    images: Images = None,
+    validation: Validation = None,
+    out: Out = Path("out/train"),
+    start: Annotated[Path | None, typer.Option(help="checkpoint to fine-tune")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on where the run in --out was interrupted")] = False,
+    epochs: Epochs = None,
+    params_file: ParamsFile = None,
+) -> None:
+    """Train a detector; several GPUs: torchrun --nproc-per-node N -m nanorover.cli model train …"""
+    commands, settings = _settings(params_file, epochs)
+    training, held_back = commands.data_of(data, images, validation, settings)
+    console.print(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
+    best = commands.train(training, held_back, settings, out, start=start, resume=resume, say=console.print)
+    console.print(f"best checkpoint: {best}; curves: {out / 'curves.png'}")
+
+
+@group.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Option(help="shipped model, .onnx, .yaml, or checkpoint .pt")],
+    coco: Annotated[Path, typer.Option(help="COCO json, or a VOC or YOLO folder")],
+    *,
+    images: Images = None,
+    engine: Annotated[str, typer.Option(help="auto, tensorrt or onnxruntime")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8")] = "auto",
+    threads: Annotated[int, typer.Option(help="threads of the CPU engine")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """AP, AP50 and milliseconds of a detector on labelled pictures."""
+    from nanorover.params import load
+    from nanorover.perception.params import DetectorParams
+
+    commands = torch_models("commands")
+    cache = Path(load(DetectorParams, "detector").engine_cache).expanduser()
+    figures = commands.figures_of(
+        model,
+        commands.load_data(coco, images),
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        cache=cache,
+    ).as_dict()
+    if as_json:
+        print(json.dumps({"model": model, **figures}))
+        return
+    print(f"AP {figures['AP']:.3f}  AP50 {figures['AP50']:.3f}  AP75 {figures['AP75']:.3f}")
+    print("ms " + "  ".join(f"{stage} {ms:.2f}" for stage, ms in figures["ms"].items()))
+
+
+@group.command()
+def prune(
+    checkpoint: Checkpoint,
+    data: Data,
+    *,
+    images: Images = None,
+    validation: Validation = None,
+    keep: Annotated[float, typer.Option(help="part of the multiply-accumulates that may stay")] = 0.5,
+    teacher: Annotated[Path | None, typer.Option(help="checkpoint that teaches while fine-tuning")] = None,
+    out: Out = Path("out/prune"),
+    epochs: Epochs = None,
+    params_file: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove whole channels until the target is met, then fine-tune; prints before and after."""
+    commands, settings = _settings(params_file, epochs)
+    training, held_back = commands.data_of(data, images, validation, settings)
+    costs = commands.prune_and_tune(
+        checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, say=console.print
+    )
+    _show(costs, as_json)
+
+
+@group.command()
+def distil(
+    teacher: Annotated[str, typer.Option(help="larger checkpoint (.pt), or a public model (.onnx)")],
+    data: Data,
+    *,
+    checkpoint: Annotated[Path | None, typer.Option("--student", help="checkpoint; else a new network")] = None,
+    images: Images = None,
+    validation: Validation = None,
+    out: Out = Path("out/distil"),
+    epochs: Epochs = None,
+    params_file: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a small network learn from a larger one; prints before and after."""
+    commands, settings = _settings(params_file, epochs)
+    training, held_back = commands.data_of(data, images, validation, settings)
+    costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, say=console.print)
+    _show(costs, as_json)
+
+
+@group.command()
+def quantize(
+    checkpoint: Checkpoint,
+    data: Data,
+    *,
+    images: Images = None,
+    validation: Validation = None,
+    mode: Annotated[str, typer.Option(help="ptq: calibrate only; qat: train further too")] = "ptq",
+    out: Out = Path("out/quantize"),
+    epochs: Epochs = None,
+    params_file: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write FP32 and INT8 files (unsigned for CPUs, symmetric for TensorRT); prints before and after."""
+    if mode not in ("ptq", "qat"):
+        raise InputError(f"there is no mode '{mode}'", "ptq or qat")
+    commands, settings = _settings(params_file, epochs)
+    training, held_back = commands.data_of(data, images, validation, settings)
+    costs = commands.quantize(
+        checkpoint, training, held_back, settings, out, trained=mode == "qat", say=console.print
+    )
+    _show(costs, as_json)
+
+
+@group.command()
+def export(
+    checkpoint: Checkpoint,
+    out: Out = Path("out/export"),
+    precision: Annotated[str, typer.Option(help="fp32, fp16, or both, separated by a comma")] = "fp32,fp16",
+) -> None:
+    """Write ONNX that TensorRT 8.2 to 11 take (opset 13), with its YAML; checks operators and parity."""
+    commands = torch_models("commands")
+    for name, difference in commands.export_files(checkpoint, out, tuple(precision.split(","))).items():
+        print(f"{name}: differs from torch by {difference:.1e} of the largest output; operators fit TensorRT 8.2")
+    print(f"written to {out}")
+
+
+@group.command()
+def build(
+    model: Annotated[str, typer.Option(help="shipped model, .onnx or .yaml")],
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8")] = "auto",
+    params_file: ParamsFile = None,
+) -> None:
+    """Build the TensorRT engine of a model on this board, so that the robot need not wait for it."""
+    from nanorover.params import load
+    from nanorover.perception.params import DetectorParams, make_detector
+
+    settings = load(DetectorParams, "detector", params_file, model=model, engine="tensorrt", precision=precision)
+    detector = make_detector(settings, say=console.print)
+    with detector.engine:
+        print(f"{detector.engine.title}: {detector.engine.notice}")
+
+
+@group.command()
+def card(
+    model: Annotated[str, typer.Option(help="shipped model or .yaml")],
+    checkpoint: Annotated[Path, typer.Option(help="the checkpoint that its files were made from")],
+    data: Data,
+    *,
+    described: Annotated[str, typer.Option(help="what the data is, in words")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Measure every file of a model and write its card; the words above the figures are kept."""
+    commands = torch_models("commands")
+    command = shlex.join(["nanorover", *sys.argv[1:]])
+    path, costs = commands.card(model, checkpoint, commands.load_data(data), described or str(data), command)
+    _show(costs, as_json)
+    console.print(f"card: {path}")
+
+
+def _settings(params_file: Path | None, epochs: int | None) -> tuple[Any, Any]:
+    """The commands and the training parameters."""
+    from nanorover.params import load
+
+    commands = torch_models("commands")
+    overrides = {} if epochs is None else {"epochs": epochs}
+    return commands, load(commands.TrainParams, "train", params_file, **overrides)
+
+
+def _show(costs: list[Any], as_json: bool) -> None:
+    """Costs as a table on the terminal, or as JSON."""
+    from dataclasses import asdict
+
+    if as_json:
+        print(json.dumps({"models": [asdict(cost) for cost in costs]}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*torch_models("measure").HEADINGS)
+    for cost in costs:
+        table.add_row(*cost.row())
+    Console().print(table)
