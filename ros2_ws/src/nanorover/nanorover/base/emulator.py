@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nanorover.base.firmware import Firmware
 
 POLL_S = 0.005
+STEP_S = 0.002
 
 
 class ControllerPort:
@@ -86,11 +87,13 @@ class RunningController:
         self.port.close()
 
     def _run(self) -> None:
-        before_s = time.monotonic()
+        reached_s = time.monotonic()
         while not self._ended.is_set():
             self.port.wait(POLL_S)
             now_s = time.monotonic()
             self.port.poll(now_s)
-            duties = self.port.firmware.step(now_s, self.wheels.left_rad, self.wheels.right_rad)
-            self.wheels.step(now_s - before_s, *duties)
-            before_s = now_s
+            # Small steps of equal length, so that a busy machine does not change how the motors behave.
+            while reached_s + STEP_S <= now_s:
+                reached_s += STEP_S
+                duties = self.port.firmware.step(reached_s, self.wheels.left_rad, self.wheels.right_rad)
+                self.wheels.step(STEP_S, *duties)

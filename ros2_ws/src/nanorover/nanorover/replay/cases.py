@@ -1,0 +1,164 @@
+"""One recording through the graph: against its reference, against the truth, with a verdict."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanorover.errors import InputError
+from nanorover.geometry.scan import LaserScan
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.replay import truth as truths
+from nanorover.replay.compare import CHANGED, FieldDifference, compare
+from nanorover.replay.components import ROWS
+from nanorover.replay.graph import Column, Run, run
+from nanorover.replay.logs import need, open_log
+from nanorover.replay.records import TrueMap, TruePose
+from nanorover.replay.references import load_reference, reference_path, save_reference
+
+PASSED, DIFFERS, NEW, UPDATED, FAILED = "passed", "changed", "no reference", "reference updated", "failed"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to replay and where its reference lies; it travels to other processes and machines."""
+
+    recording: Path
+    references: Path
+    update: bool = False
+    clock: str = "header"
+
+
+@dataclass
+class Result:
+    """What came of a case. ``truth`` is empty where the recording knows none."""
+
+    recording: str
+    status: str
+    message: str = ""
+    digest: str = ""
+    scans: int = 0
+    duration_s: float = 0.0
+    cpu_s: float = 0.0
+    problems: dict[str, Any] = field(default_factory=dict)
+    differences: list[FieldDifference] = field(default_factory=list)
+    truth: dict[str, float] = field(default_factory=dict)
+    reference: dict[str, Any] = field(default_factory=dict)
+    now: dict[str, Column] = field(default_factory=dict)
+    then: dict[str, Column] = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing has changed and nothing went wrong."""
+        return self.status in (PASSED, NEW, UPDATED)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a JSON result: everything but the arrays."""
+        return {
+            "recording": self.recording,
+            "status": self.status,
+            "message": self.message,
+            "digest": self.digest,
+            "scans": self.scans,
+            "duration_s": round(self.duration_s, 3),
+            "cpu_s": round(self.cpu_s, 3),
+            "x_realtime": round(self.duration_s / self.cpu_s, 1) if self.cpu_s else 0.0,
+            "truth": self.truth,
+            "differences": [asdict(d) for d in self.differences],
+            "reference": self.reference,
+            "problems": self.problems,
+        }
+
+
+def replay(case: Case, on_record: Callable[[Any], None] | None = None) -> Result:
+    """Run one case; a recording that cannot be read is a failed result, so that the others go on."""
+    try:
+        return _replay(case, on_record)
+    except InputError as error:
+        return Result(str(case.recording), FAILED, str(error))
+
+
+def _replay(case: Case, on_record: Callable[[Any], None] | None) -> Result:
+    log = open_log(case.recording, clock="received" if case.clock == "received" else "header")
+    poses: list[truths.TruePose] = []
+    maps: list[TrueMap] = []
+
+    def watch(record: Any) -> None:
+        if isinstance(record, TruePose):
+            poses.append(record)
+        elif isinstance(record, TrueMap):
+            maps.append(record)
+        if on_record is not None:
+            on_record(record)
+
+    done = run(ROWS, log, watch)
+    if not len(done.outputs["slam"]["stamp_ns"]):
+        need(log, LaserScan)
+    columns = done.columns()
+    result = Result(
+        str(case.recording),
+        NEW,
+        digest=digest(columns),
+        scans=len(done.outputs["slam"]["stamp_ns"]),
+        duration_s=log.summary.duration_s,
+        cpu_s=done.cpu_s,
+        problems=log.problems.as_dict(),
+        truth=judge(done, truths.truth_of(poses, maps[-1] if maps else None)),
+        now=columns,
+    )
+    _against_reference(case, result)
+    return result
+
+
+def _against_reference(case: Case, result: Result) -> None:
+    path = reference_path(case.references, case.recording)
+    reference = None if case.update else load_reference(path)
+    if reference is not None:
+        result.then, result.reference = reference.columns, reference.note
+        result.differences = compare(ROWS, result.now, reference.columns)
+        changed = [d for d in result.differences if d.status == CHANGED]
+        result.status = DIFFERS if changed else PASSED
+        result.message = "; ".join(d.sentence() for d in changed)
+    elif case.update:
+        note = {
+            "recording": case.recording.name,
+            "scans": result.scans,
+            "digest": result.digest,
+            "truth": result.truth,
+        }
+        save_reference(path, result.now, note)
+        result.status, result.message = UPDATED, str(path)
+
+
+def judge(done: Run, truth: truths.Truth | None) -> dict[str, float]:
+    """Pose error, map agreement and clearance, as far as the truth is known."""
+    ends = done.ends["slam"]
+    if truth is None or not len(ends["stamps_ns"]):
+        return {}
+    inside, true_poses = truth.at(ends["stamps_ns"])
+    if inside.sum() < 2:
+        return {}
+    estimated = ends["T_map_base"][inside]
+    T_true_estimated = truths.alignment(true_poses, estimated)
+    figures: dict[str, float] = asdict(truths.pose_error(true_poses, estimated, T_true_estimated))
+    if truth.map is not None:
+        grid = OccupancyGrid(ends["cells"], float(ends["resolution_m"]), ends["T_map_origin"])
+        figures |= asdict(truths.map_agreement(grid, truth.map, T_true_estimated))
+        clearance_m = truths.clearance_m(truth)
+        if clearance_m is not None:
+            figures["clearance_m"] = clearance_m
+    return {name: round(value, 5) for name, value in figures.items()}
+
+
+def digest(columns: dict[str, Column]) -> str:
+    """A short name for exactly these values: equal digests are runs equal to the bit."""
+    collected = hashlib.sha256()
+    for name, column in sorted(columns.items()):
+        collected.update(name.encode())
+        collected.update(str(column.dtype).encode())
+        collected.update(str(column.shape).encode())
+        collected.update(np.ascontiguousarray(column).tobytes())
+    return collected.hexdigest()[:16]
