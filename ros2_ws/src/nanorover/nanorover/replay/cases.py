@@ -1,7 +1,6 @@
 """One recording through the graph: against its reference, against the truth, with a verdict."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from nanorover.replay import truth as truths
 from nanorover.replay.compare import CHANGED, FieldDifference, compare
 from nanorover.replay.components import ROWS
 from nanorover.replay.graph import Column, Run, run
-from nanorover.replay.logs import need, open_log
+from nanorover.replay.logs import Reading, need, open_log
 from nanorover.replay.records import TrueMap, TruePose
 from nanorover.replay.references import load_reference, reference_path, save_reference
 
@@ -29,7 +28,7 @@ class Case:
     recording: Path
     references: Path
     update: bool = False
-    clock: str = "header"
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass
@@ -73,28 +72,38 @@ class Result:
         }
 
 
-def replay(case: Case, on_record: Callable[[Any], None] | None = None) -> Result:
+class TruthWatcher:
+    """Picks the truth out of the records that pass by."""
+
+    def __init__(self) -> None:
+        self._poses: list[TruePose] = []
+        self._map: TrueMap | None = None
+
+    def watch(self, record: Any) -> None:
+        """See one record."""
+        if isinstance(record, TruePose):
+            self._poses.append(record)
+        elif isinstance(record, TrueMap):
+            self._map = record
+
+    def truth(self) -> truths.Truth | None:
+        """What was seen; None where the recording knows no truth."""
+        return truths.truth_of(self._poses, self._map)
+
+
+def replay(case: Case) -> Result:
     """Run one case; a recording that cannot be read is a failed result, so that the others go on."""
     try:
-        return _replay(case, on_record)
+        return _replay(case)
     except InputError as error:
         return Result(str(case.recording), FAILED, str(error))
 
 
-def _replay(case: Case, on_record: Callable[[Any], None] | None) -> Result:
-    log = open_log(case.recording, clock="received" if case.clock == "received" else "header")
-    poses: list[truths.TruePose] = []
-    maps: list[TrueMap] = []
-
-    def watch(record: Any) -> None:
-        if isinstance(record, TruePose):
-            poses.append(record)
-        elif isinstance(record, TrueMap):
-            maps.append(record)
-        if on_record is not None:
-            on_record(record)
-
-    done = run(ROWS, log, watch)
+def _replay(case: Case) -> Result:
+    reading = case.reading
+    log = open_log(case.recording, topics=reading.topics, wheels=reading.wheels, clock=reading.clock)
+    watcher = TruthWatcher()
+    done = run(ROWS, log, watcher.watch)
     if not len(done.outputs["slam"]["stamp_ns"]):
         need(log, LaserScan)
     columns = done.columns()
@@ -106,7 +115,7 @@ def _replay(case: Case, on_record: Callable[[Any], None] | None) -> Result:
         duration_s=log.summary.duration_s,
         cpu_s=done.cpu_s,
         problems=log.problems.as_dict(),
-        truth=judge(done, truths.truth_of(poses, maps[-1] if maps else None)),
+        truth=judge(done, watcher.truth()),
         now=columns,
     )
     _against_reference(case, result)

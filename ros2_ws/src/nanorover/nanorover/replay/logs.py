@@ -1,7 +1,7 @@
 """A recording of any format as one stream of typed records, with what was wrong in it counted."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -36,7 +36,7 @@ class Reading:
     stamp in the header, or the time of arrival where the headers of a bag come from different clocks.
     """
 
-    topics: Mapping[str, str]
+    topics: Mapping[str, str] = field(default_factory=dict)
     wheels: Wheels | None = None
     clock: Literal["header", "received"] = "header"
 

@@ -1,6 +1,6 @@
 """Which topics of a bag are read as what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nanorover.errors import InputError
@@ -70,6 +70,17 @@ def _named(topics: Mapping[str, str], role: Role, wanted: str, source: str) -> s
                 f"{source}: topic {topic} is a {msgtype}", f"as {role.name} it must be a {' or '.join(role.types)}"
             )
     raise InputError(f"{source} has no topic {wanted}", listing(topics))
+
+
+def parse_choices(choices: Iterable[str]) -> dict[str, str]:
+    """Role → topic out of words such as ``scan=/lidar/front``; raises InputError for any other word."""
+    chosen: dict[str, str] = {}
+    for choice in choices:
+        role, _, topic = choice.partition("=")
+        if role not in ROLES or not topic:
+            raise InputError(f"'{choice}' names no topic", f"write ROLE=TOPIC with a role of {', '.join(ROLES)}")
+        chosen[role] = topic
+    return chosen
 
 
 def listing(topics: Mapping[str, str]) -> str:

@@ -28,8 +28,8 @@ class PoseError:
 class MapAgreement:
     """Intersection over union of occupied and of free cells, within what the map claims to know.
 
-    A cell counts as met when the other map has one of its kind within one cell, since a wall that falls on
-    the border of two cells is drawn in either. ``coverage`` is the share of the true free space that is known.
+    An occupied cell counts as met when the other map has one within a cell's distance, since a wall that falls
+    on the border of two cells is drawn in either. ``coverage`` is the share of the true free space that is known.
     """
 
     iou_occupied: float
@@ -107,8 +107,8 @@ def map_agreement(grid: OccupancyGrid, true: TrueMap, T_true_estimated: Pose) ->
     coverage = float(((grid.cells >= 0) & _free(grid.cells) & _free(truth)).sum() * grid.resolution_m**2)
     free_m2 = float(_free(true.cells).sum() * true.resolution_m**2)
     return MapAgreement(
-        _iou((grid.cells >= OCCUPIED) & known, (truth >= OCCUPIED) & known),
-        _iou(_free(grid.cells) & known, _free(truth) & known),
+        _iou((grid.cells >= OCCUPIED) & known, (truth >= OCCUPIED) & known, near=np.ones((3, 3), np.uint8)),
+        _iou(_free(grid.cells) & known, _free(truth) & known, near=np.ones((1, 1), np.uint8)),
         min(1.0, coverage / free_m2) if free_m2 else 0.0,
     )
 
@@ -117,9 +117,8 @@ def _free(cells: NDArray[np.integer]) -> NDArray[np.bool_]:
     return (cells >= 0) & (cells <= FREE)
 
 
-def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Intersection over union where one cell of distance is forgiven."""
-    near = np.ones((3, 3), np.uint8)
+def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_], near: NDArray[np.uint8]) -> float:
+    """Intersection over union, where a cell also meets those that ``near`` reaches around it."""
     a_met = a & cv2.dilate(b.astype(np.uint8), near).astype(bool)
     b_met = b & cv2.dilate(a.astype(np.uint8), near).astype(bool)
     met = (int(a_met.sum()) + int(b_met.sum())) / 2.0

@@ -1,0 +1,169 @@
+"""The lock-step graph and the comparison with references, on components whose answers are known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from bag_samples import NS, START_NS, scan
+
+from nanorover.errors import InputError
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.replay.compare import CHANGED, EQUAL, WITHIN, compare
+from nanorover.replay.graph import Row, run
+from nanorover.replay.records import LidarBytes
+from nanorover.replay.references import load_reference, save_reference
+from nanorover.replay.topics import parse_choices
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    stamp_ns: int
+    range_m: float
+    T_map_base: np.ndarray
+    note: str
+
+
+class NearestPart:
+    """Says the nearest return of each scan."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def take(self, record):
+        self.count += 1
+        pose = np.array([float(self.count), 0.0, np.pi - 1e-9])
+        yield Nearest(record.stamp_ns, float(record.ranges_m.min()), pose, "near")
+
+    def finish(self):
+        return {"count": self.count, "cells": np.zeros((4, 5), np.int8)}
+
+
+class ScannerPart:
+    """Makes a scan of every byte."""
+
+    def take(self, record):
+        for byte in record.data:
+            yield scan(record.stamp_ns + byte, ranges_m=np.array([float(byte)], np.float32))
+
+    def finish(self):
+        return {}
+
+
+SCANNER = Row("scanner", ScannerPart, inputs=(LidarBytes,), outputs=("ranges_m",), replaces=(LaserScan,))
+NEAREST = Row(
+    "nearest",
+    NearestPart,
+    inputs=(LaserScan,),
+    outputs=("range_m", "T_map_base", "note"),
+    tolerance={"range_m": 0.01, "T_map_base": 1e-6},
+    allowed_share={"cells": 0.1},
+)
+ROWS = (SCANNER, NEAREST)
+SCANS = [scan(START_NS + i * NS, ranges_m=np.array([2.0 + i, 9.0], np.float32)) for i in range(4)]
+
+
+def test_outputs_are_collected_by_component_and_field():
+    done = run(ROWS, [Odometry(START_NS, np.zeros(3)), *SCANS])
+    assert done.records == 5
+    assert list(done.outputs["nearest"]["range_m"]) == [2.0, 3.0, 4.0, 5.0]
+    assert list(done.outputs["nearest"]["stamp_ns"]) == [s.stamp_ns for s in SCANS]
+    assert done.ends["nearest"]["count"] == 4
+    assert set(done.columns()) >= {"nearest/range_m", "nearest/end/cells", "scanner/stamp_ns"}
+
+
+def test_what_a_component_makes_goes_to_those_after_it_and_replaces_what_was_recorded():
+    records = [
+        SCANS[0],
+        LidarBytes(START_NS + 5 * NS, b"\x07\x05"),
+        SCANS[1],
+        LidarBytes(START_NS + 9 * NS, b"\x03"),
+    ]
+    done = run(ROWS, records)
+    # before the first bytes the recorded scan counts, afterwards only those made of bytes
+    assert list(done.outputs["nearest"]["range_m"]) == [2.0, 7.0, 5.0, 3.0]
+
+
+def columns(**changed) -> dict[str, np.ndarray]:
+    found = run(ROWS, SCANS).columns()
+    return found | {name.replace("__", "/"): value for name, value in changed.items()}
+
+
+def difference(field, **changed):
+    differences = {d.field: d for d in compare(ROWS, columns(), columns(**changed))}
+    assert all(d.status == EQUAL for name, d in differences.items() if name != field)
+    return differences[field]
+
+
+def test_equal_runs_are_equal_in_every_field():
+    assert {d.status for d in compare(ROWS, columns(), columns())} == {EQUAL}
+
+
+def test_a_small_difference_is_within_tolerance_and_a_larger_one_is_named_with_its_time():
+    ranges = columns()["nearest/range_m"]
+    small = difference("nearest/range_m", nearest__range_m=ranges + np.array([0, 0, 0.005, 0]))
+    assert (small.status, small.differing) == (WITHIN, 1)
+    large = difference("nearest/range_m", nearest__range_m=ranges + np.array([0, 0, 0.5, 0.005]))
+    assert (large.status, large.first_ns, large.differing) == (CHANGED, SCANS[2].stamp_ns, 2)
+    assert large.largest == pytest.approx(0.5)
+    assert "nearest/range_m: changed: 2 of 4 values differ, by 0.5 at most" in large.sentence()
+
+
+def test_yaw_wraps_around():
+    poses = columns()["nearest/T_map_base"]
+    turned = poses * [1, 1, 0] + [0, 0, -np.pi]
+    assert difference("nearest/T_map_base", nearest__T_map_base=turned).status == WITHIN
+    turned = poses * [1, 1, 0] + [0, 0, -np.pi + 0.01]
+    assert difference("nearest/T_map_base", nearest__T_map_base=turned).status == CHANGED
+
+
+def test_a_share_of_the_cells_may_differ():
+    cells = np.zeros((4, 5), np.int8)
+    cells[0, :2] = 100
+    assert difference("nearest/end/cells", nearest__end__cells=cells).status == WITHIN
+    cells[0, :3] = 100
+    assert difference("nearest/end/cells", nearest__end__cells=cells).status == CHANGED
+
+
+def test_shape_text_and_missing_fields():
+    shorter = difference("nearest/range_m", nearest__range_m=np.zeros(3))
+    assert shorter.status == CHANGED and "(4,), was (3,)" in shorter.detail
+    assert difference("nearest/note", nearest__note=np.array(["near", "far", "near", "near"])).status == CHANGED
+    then = columns()
+    del then["nearest/note"]
+    missing = {d.field: d for d in compare(ROWS, columns(), then)}["nearest/note"]
+    assert missing.status == CHANGED and missing.detail == "not in the reference"
+    now = columns()
+    del now["nearest/note"]
+    assert {d.field: d for d in compare(ROWS, now, columns())}["nearest/note"].detail == "only in the reference"
+
+
+def test_infinity_and_not_a_number_are_equal_to_themselves_only():
+    base = np.array([np.inf, np.nan, 1.0, -np.inf])
+    same = compare(ROWS, columns(nearest__range_m=base), columns(nearest__range_m=base.copy()))
+    assert {d.status for d in same} == {EQUAL}
+    other = compare(
+        ROWS, columns(nearest__range_m=base), columns(nearest__range_m=np.array([1.0, np.nan, 1.0, 1.0]))
+    )
+    found = {d.field: d for d in other}["nearest/range_m"]
+    assert (found.status, found.differing, found.largest) == (CHANGED, 2, np.inf)
+
+
+def test_a_reference_comes_back_as_it_was_saved_with_its_commit(tmp_path):
+    save_reference(tmp_path / "a.npz", columns(), {"recording": "a"})
+    reference = load_reference(tmp_path / "a.npz")
+    assert {d.status for d in compare(ROWS, columns(), reference.columns)} == {EQUAL}
+    assert reference.note["recording"] == "a" and reference.note["commit"] == "unknown"
+    assert load_reference(tmp_path / "b.npz") is None
+
+
+def test_a_damaged_reference_is_named(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(InputError, match=r"a\.npz is damaged"):
+        load_reference(tmp_path / "a.npz")
+
+
+def test_choices_of_topics():
+    assert parse_choices(["scan=/front", "odom=/wheels"]) == {"scan": "/front", "odom": "/wheels"}
+    for wrong in ("scan", "lidar=/front", "scan="):
+        with pytest.raises(InputError, match="write ROLE=TOPIC"):
+            parse_choices([wrong])
