@@ -292,9 +292,7 @@ def run(make: Callable[[], Component]) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # asked once is enough: a second one must not cut the end short
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the end short
         if node.active:
             node.active = False
             node.deactivate()

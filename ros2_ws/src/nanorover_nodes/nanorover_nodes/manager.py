@@ -77,6 +77,8 @@ class Managed:
             self._asked, self._asked_s = self._states.call_async(GetState.Request()), now
 
     def _take(self, state: State) -> None:
+        if state.id == State.PRIMARY_STATE_ACTIVE != self.state:
+            self._manager.get_logger().info(f"node {self.name} is active")
         self.state, self.label = state.id, state.label
 
     def _advance(self, may_activate: bool, autostart: bool, now: float) -> None:

@@ -1,0 +1,77 @@
+"""Who may open the page: everybody on this machine, on the network only who has the token."""
+
+import hmac
+import ipaddress
+import os
+import secrets
+import socket
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from nanorover.errors import InputError
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def token_file() -> Path:
+    """Where the token of this user lies; it stays the same, so that a bookmark on a phone stays good."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "nanorover" / "view-token"
+
+
+def network_token(path: Path | None = None) -> str:
+    """The token, made on first use, readable by its owner alone. Raises InputError where it cannot be kept."""
+    path = path or token_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    except OSError as error:
+        raise InputError(
+            f"cannot keep the view's token in {path}: {error.strerror}", "set XDG_STATE_HOME"
+        ) from error
+    token = secrets.token_urlsafe(16)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token
+
+
+def page_address(host: str, port: int, token: str) -> str:
+    """What a person types into the browser."""
+    shown = _own_address() if host in ("0.0.0.0", "::", "") else host
+    shown = f"[{shown}]" if ":" in shown else shown
+    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _own_address() -> str:
+    """The address by which others on the network reach this machine; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def refusal(path: str, host: str, origin: str | None, token: str) -> str:
+    """Why a connection for data and commands is refused; empty if it is not.
+
+    A page of another site must not speak to the robot through a visitor's browser: the origin has to be this
+    server. Without a token the name in the request has to be this machine's own, so that a foreign name that is
+    made to point here does not pass either.
+    """
+    if origin is not None and urlsplit(origin).netloc != host:
+        return "the request comes from another site"
+    if token:
+        given = parse_qs(urlsplit(path).query).get("token", [""])[0]
+        return "" if hmac.compare_digest(given.encode(), token.encode()) else "the token is missing or wrong"
+    name = urlsplit(f"//{host}").hostname or ""
+    return "" if is_loopback(name) else "only this machine may open the page"

@@ -1,0 +1,142 @@
+// Connects the page with the robot: frames in, commands out.
+
+import { Drive } from "/drive.js";
+import { MapView } from "/map.js";
+
+const KINDS = ["state", "map", "scan", "picture", "notice", "lines", "health", "boxes"];
+const RECONNECT_MS = 700;
+const HINTS = { look: "", goal: "press where the robot shall go, drag for its heading", pose: "press where the robot is, drag for its heading" };
+const WORST = ["ok", "warn", "stale", "error"];
+
+const $ = (id) => document.getElementById(id);
+const body = document.body;
+let socket = null;
+let stopWanted = false; // pressed while there was no connection
+
+const map = new MapView($("map"), (tool, place) => { send({ type: tool, ...place }); chooseTool("look"); });
+new Drive($("stick"), $("knob"), $("speed"), (linear, angular) => send({ type: "drive", linear, angular }));
+
+function send(command) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
+}
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/socket${location.search}`);
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => { setConnection("open", "connected"); if (stopWanted) { send({ type: "stop" }); stopWanted = false; } };
+  socket.onmessage = (event) => receive(event.data);
+  socket.onclose = () => { setConnection("closed", "no connection"); setTimeout(connect, RECONNECT_MS); };
+}
+
+function setConnection(state, text) {
+  body.dataset.connection = state;
+  $("connection").textContent = text;
+}
+
+function receive(data) {
+  const view = new DataView(data), length = view.getUint32(1, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 5, length)));
+  show[KINDS[view.getUint8(0)]](header, data.slice(5 + length));
+}
+
+let boxes = [];
+let bitmap = null;
+let noticeTimer = 0;
+
+const show = {
+  state(state) {
+    map.setPose(state.pose);
+    $("pose").textContent = state.pose ? `x ${state.pose[0].toFixed(2)} m  y ${state.pose[1].toFixed(2)} m  ${(state.pose[2] * 180 / Math.PI).toFixed(0)}°` : "not located";
+    $("battery").textContent = state.battery.voltage ? `${state.battery.voltage.toFixed(1)} V` : "";
+    body.toggleAttribute("data-stopped", state.stopped);
+    $("release").hidden = !state.stopped;
+  },
+  map(header, png) {
+    map.setMap(header, png).then(() => { body.dataset.map = `${header.width}x${header.height}`; });
+  },
+  scan(header, payload) {
+    const points = new Int16Array(payload);
+    map.setScan(header, points);
+    body.dataset.scan = points.length / 2;
+  },
+  async picture(header, jpeg) {
+    bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+    $("camera").hidden = false;
+    drawPicture();
+    body.dataset.picture = `${bitmap.width}x${bitmap.height}`;
+  },
+  boxes(header) { boxes = header.boxes; body.dataset.boxes = boxes.length; },
+  lines(lines) { map.setLines(lines); },
+  notice(header) {
+    $("notice").textContent = header.text;
+    $("notice").hidden = false;
+    clearTimeout(noticeTimer);
+    noticeTimer = setTimeout(() => { $("notice").hidden = true; }, 2500);
+  },
+  health(nodes) {
+    const names = Object.keys(nodes);
+    const items = names.map((name) => {
+      const item = document.createElement("li"), says = document.createElement("span");
+      item.dataset.level = nodes[name].level;
+      item.title = Object.entries(nodes[name].values).map(([k, v]) => `${k}: ${v}`).join("\n");
+      item.append(name, says);
+      says.textContent = nodes[name].message;
+      return item;
+    });
+    $("health").querySelector("ul").replaceChildren(...items);
+    const worst = names.reduce((w, n) => Math.max(w, WORST.indexOf(nodes[n].level)), 0);
+    const bad = names.filter((n) => nodes[n].level !== "ok").length;
+    $("health-button").dataset.level = WORST[worst];
+    $("health-button").textContent = bad ? `${bad} of ${names.length} nodes unwell` : `${names.length} nodes well`;
+  },
+};
+
+function drawPicture() {
+  const canvas = $("picture"), c = canvas.getContext("2d");
+  if (canvas.width !== bitmap.width) canvas.width = bitmap.width;
+  if (canvas.height !== bitmap.height) canvas.height = bitmap.height;
+  c.drawImage(bitmap, 0, 0);
+  const unit = bitmap.width / 320;
+  c.lineWidth = 2 * unit;
+  c.font = `600 ${12 * unit}px system-ui, sans-serif`;
+  c.textBaseline = "bottom";
+  for (const [x, y, w, h, label, score] of boxes) {
+    const left = x - w / 2, top = y - h / 2, text = `${label} ${Math.round(score * 100)} %`;
+    c.strokeStyle = c.fillStyle = "#ffb547";
+    c.strokeRect(left, top, w, h);
+    const above = Math.max(top, 16 * unit);
+    c.fillRect(left, above - 16 * unit, c.measureText(text).width + 8 * unit, 16 * unit);
+    c.fillStyle = "#241500";
+    c.fillText(text, left + 4 * unit, above - 1 * unit);
+  }
+}
+
+function chooseTool(tool) {
+  map.tool = body.dataset.tool = tool;
+  $("hint").textContent = HINTS[tool];
+  for (const button of document.querySelectorAll("nav [data-tool]")) button.ariaPressed = String(button.dataset.tool === tool);
+}
+
+for (const button of document.querySelectorAll("nav [data-tool]")) button.onclick = () => chooseTool(button.dataset.tool);
+map.onFollow = (on) => { $("follow").ariaPressed = String(on); };
+$("follow").onclick = () => map.setFollow(!map.follow);
+$("fit").onclick = () => { map.setFollow(false); map.fit(); };
+function stop() {
+  if (socket?.readyState !== WebSocket.OPEN) stopWanted = true;
+  send({ type: "stop" });
+}
+$("stop").onpointerdown = stop; // at once, not when the finger leaves again
+$("stop").onclick = stop; // for keyboards and screen readers
+$("release").onclick = () => { stopWanted = false; send({ type: "release" }); };
+window.addEventListener("keydown", (event) => {
+  if (event.code === "Space" || event.code === "Escape") { event.preventDefault(); stop(); }
+});
+$("health-button").onclick = () => {
+  const hidden = !$("health").hidden;
+  $("health").hidden = hidden;
+  $("health-button").ariaExpanded = String(!hidden);
+};
+if (matchMedia("(max-width: 800px)").matches) $("health-button").click();
+chooseTool("look");
+connect();

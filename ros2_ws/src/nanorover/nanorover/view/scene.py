@@ -1,0 +1,44 @@
+"""What the page shows, as headers and bytes for its frames."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import Pose
+
+# A fast setting: a map of 400 × 400 cells takes 0.4 ms and 10 kB.
+PNG_SETTINGS = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+MM = 1000.0
+# More poses than a screen has pixels to show.
+LINE_POINTS = 400
+
+
+def map_frame(cells: NDArray[np.int8], resolution_m: float, T_map_origin: Pose) -> tuple[dict[str, Any], bytes]:
+    """An occupancy grid ``(H, W)`` (−1 unknown, 0…100) as a PNG whose first row is the top; 255 is unknown."""
+    picture = np.flipud(cells).view(np.uint8)  # −1 becomes 255
+    header = {
+        "width": int(cells.shape[1]),
+        "height": int(cells.shape[0]),
+        "resolution": float(resolution_m),
+        "origin": [float(v) for v in T_map_origin],
+    }
+    return header, cv2.imencode(".png", picture, PNG_SETTINGS)[1].tobytes()
+
+
+def scan_frame(scan: LaserScan, T_map_laser: Pose) -> tuple[dict[str, Any], bytes]:
+    """The hits of a scan as little-endian int16 pairs x, y in millimetres, laser frame."""
+    ranges_m = scan.ranges_m
+    hit = np.isfinite(ranges_m) & (ranges_m >= scan.range_min_m) & (ranges_m <= min(scan.range_max_m, 32.0))
+    bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
+    reach_mm = ranges_m[hit] * MM
+    points_mm = np.column_stack((np.cos(bearings_rad) * reach_mm, np.sin(bearings_rad) * reach_mm))
+    return {"pose": [round(float(v), 4) for v in T_map_laser]}, points_mm.astype("<i2").tobytes()
+
+
+def thinned(line: NDArray[np.float64]) -> list[list[float]]:
+    """A line ``(N, 2)`` in metres with at most LINE_POINTS points, both ends kept."""
+    chosen = np.unique(np.linspace(0, len(line) - 1, min(len(line), LINE_POINTS)).astype(int)) if len(line) else []
+    return [[round(float(x), 3), round(float(y), 3)] for x, y in line[chosen]] if len(line) else []

@@ -1,0 +1,212 @@
+"""The page in the browser as a node: what there is to see goes out, what a person asks for comes in."""
+
+import time
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, Twist
+from nav_msgs.msg import OccupancyGrid
+from nav_msgs.msg import Path as PathMsg
+from sensor_msgs.msg import BatteryState, CompressedImage
+from sensor_msgs.msg import LaserScan as LaserScanMsg
+from std_msgs.msg import Bool
+from vision_msgs.msg import Detection2DArray
+
+from nanorover.geometry.se2 import compose
+from nanorover.view.access import is_loopback, network_token, page_address
+from nanorover.view.commands import Commands, Wish
+from nanorover.view.params import WebParams
+from nanorover.view.scene import map_frame, scan_frame, thinned
+from nanorover.view.server import WebServer
+from nanorover_nodes import convert
+from nanorover_nodes.component import OK, Component, Health, run
+from nanorover_nodes.frames import FrameListener
+
+DRIVE_PERIOD_S = 0.05
+HEALTH_PERIOD_S = 1.0
+LEVELS = {b"\x00": "ok", b"\x01": "warn", b"\x02": "error", b"\x03": "stale"}
+
+# How sure a person is who points at a map: standard deviations of x, y (m) and yaw (rad).
+POINTED_DEVIATION = np.array([0.3, 0.3, 0.3])
+
+
+class WebNode(Component):
+    """Serves while active."""
+
+    PARAMS = {"web": WebParams}
+
+    def __init__(self) -> None:
+        super().__init__("web")
+
+    def configure(self) -> None:
+        self.settings: WebParams = self.params["web"]
+        self.commands = Commands(self.settings)
+        self.frames = FrameListener(self)
+        self.map: OccupancyGrid | None = None
+        self.health: dict[str, tuple[float, dict[str, Any]]] = {}
+        self.battery: dict[str, float] = {}
+        self.lines: dict[str, list[list[float]]] = {}
+        self.picture_due_s = 0.0
+        self.driving = False
+        self.outputs = {t: self.offer(t) for t in ("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop")}
+        self.listen("map", self.on_map)
+        self.listen("scan", self.on_scan)
+        self.listen("path", lambda message: self.on_line("path", message))
+        self.listen("plan", lambda message: self.on_line("plan", message))
+        self.listen("camera/image_raw/compressed", self.on_picture)
+        self.listen("detections", self.on_detections)
+        self.listen("battery", self.on_battery)
+        self.listen("e_stop", self.on_stop)
+        self.listen("/diagnostics", self.on_health)
+        self.timers_running = [
+            self.create_timer(period_s, callback, clock=self.steady_clock)
+            for period_s, callback in (
+                (DRIVE_PERIOD_S, self.carry_commands),
+                (1.0 / self.settings.rate_hz, self.send_state),
+                (HEALTH_PERIOD_S, self.send_health),
+            )
+        ]
+        host = self.settings.host
+        token = "" if is_loopback(host) else network_token()
+        self.server = WebServer(host, self.settings.port, token, self.commands.take, self.commands.leave)
+        self.server.start()
+
+    def activate(self) -> None:
+        address = page_address(self.settings.host, self.server.port, self.server.token)
+        self.get_logger().info(f"the page: {address}")
+
+    def cleanup(self) -> None:
+        if hasattr(self, "server"):
+            self.server.stop()
+            del self.server
+            for timer in self.timers_running:
+                self.destroy_timer(timer)
+
+    # -- what there is to see ---------------------------------------------------------------------------
+
+    def on_map(self, message: OccupancyGrid) -> None:
+        self.map = message
+
+    def on_scan(self, message: LaserScanMsg) -> None:
+        if not self.server.watched:
+            return
+        mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
+        if mounting is None:
+            return
+        scan = convert.scan_of(message, *mounting)
+        self.server.send("scan", *scan_frame(scan, compose(self.pose(), scan.T_base_laser)))
+
+    def pose(self) -> np.ndarray:
+        """``T_map_base``; the origin while nothing locates the robot."""
+        found = self.frames.planar(self.settings.map_frame, self.settings.base_frame)
+        return np.zeros(3) if found is None else found[0]
+
+    def on_line(self, name: str, message: PathMsg) -> None:
+        line = np.array([[p.pose.position.x, p.pose.position.y] for p in message.poses]).reshape(-1, 2)
+        self.lines[name] = thinned(line)
+        self.server.send("lines", self.lines, keep=True)
+
+    def on_picture(self, message: CompressedImage) -> None:
+        now = time.monotonic()
+        if self.server.watched and now >= self.picture_due_s:
+            self.picture_due_s = now + 0.8 / self.settings.picture_rate_hz
+            self.server.send("picture", {"format": message.format}, bytes(message.data))
+
+    def on_detections(self, message: Detection2DArray) -> None:
+        if not self.server.watched:
+            return
+        boxes = []
+        for detection in message.detections:
+            best = max(detection.results, key=lambda r: r.hypothesis.score, default=None)
+            centre, box = detection.bbox.center.position, detection.bbox
+            label = best.hypothesis.class_id if best else ""
+            score = best.hypothesis.score if best else 0.0
+            boxes.append([centre.x, centre.y, box.size_x, box.size_y, label, round(score, 2), detection.id])
+        self.server.send("boxes", {"boxes": boxes})
+
+    def on_battery(self, message: BatteryState) -> None:
+        self.battery = {"voltage": round(message.voltage, 2), "percentage": round(message.percentage, 3)}
+
+    def on_stop(self, message: Bool) -> None:
+        self.commands.stopped = message.data
+
+    def on_health(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            said = {
+                "level": LEVELS[bytes(status.level)],
+                "message": status.message,
+                "values": {v.key: v.value for v in status.values},
+            }
+            self.health[status.name.lstrip("/")] = (time.monotonic(), said)
+
+    def send_state(self) -> None:
+        if not (self.active and self.server.watched):
+            return
+        if self.map is not None:
+            grid, self.map = self.map, None
+            cells = np.asarray(grid.data, dtype=np.int8).reshape(grid.info.height, grid.info.width)
+            frame = map_frame(cells, grid.info.resolution, convert.pose_of(grid.info.origin))
+            self.server.send("map", *frame, keep=True)
+        located = self.frames.planar(self.settings.map_frame, self.settings.base_frame)
+        state = {
+            "pose": None if located is None else [round(float(v), 4) for v in located[0]],
+            "stopped": self.commands.stopped,
+            "driving": self.driving,
+            "battery": self.battery,
+        }
+        self.server.send("state", state)
+
+    def send_health(self) -> None:
+        if not (self.active and self.server.watched):
+            return
+        now = time.monotonic()
+        shown = {}
+        for name, (heard_s, said) in sorted(self.health.items()):
+            silent_s = now - heard_s
+            stale = {"level": "stale", "message": f"not heard for {silent_s:.0f} s"}
+            shown[name] = said | stale if silent_s > self.settings.heartbeat_timeout_s else said
+        self.server.send("health", shown)
+
+    # -- what a person asks for -------------------------------------------------------------------------
+
+    def carry_commands(self) -> None:
+        if not self.active:
+            return
+        for wish in self.commands.wishes():
+            self.carry(wish)
+        velocity = self.commands.velocity()
+        if velocity is not None or self.driving:
+            twist = Twist()
+            twist.linear.x, twist.angular.z = velocity or (0.0, 0.0)
+            self.outputs["cmd_vel_teleop"].publish(twist)
+        self.driving = velocity is not None
+
+    def carry(self, wish: Wish) -> None:
+        self.get_logger().info(f"asked in the browser: {wish}")
+        if wish.kind in ("stop", "release"):
+            self.outputs["e_stop"].publish(Bool(data=wish.kind == "stop"))
+            return
+        pose = np.array(wish.pose)
+        stamp_ns = self.get_clock().now().nanoseconds
+        if wish.kind == "pose":
+            covariance = np.diag(POINTED_DEVIATION**2)
+            message = convert.pose_with_covariance_msg(stamp_ns, self.settings.map_frame, pose, covariance)
+            self.outputs["initialpose"].publish(message)
+            return
+        goal = PoseStamped(pose=convert.pose_msg(pose))
+        goal.header.frame_id, goal.header.stamp = self.settings.map_frame, convert.time_of(stamp_ns)
+        self.outputs["goal_pose"].publish(goal)
+
+    def diagnose(self) -> Health:
+        watched = "watched" if self.server.watched else "nobody watches"
+        return Health(OK, f"serving port {self.server.port}, {watched}", {"port": self.server.port})
+
+
+def main() -> None:
+    """Run the node."""
+    run(WebNode)
+
+
+if __name__ == "__main__":
+    main()

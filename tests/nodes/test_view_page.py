@@ -1,0 +1,177 @@
+"""The page in a real browser, served by the real node, of a robot that other nodes see."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+from browser import Page, chromium
+from shown_robot import ShownRobot
+
+from nanorover_nodes.convert import pose_of
+
+pytestmark = pytest.mark.nodes
+
+# Where to keep pictures of the page for a person to look at; nowhere if not set.
+PICTURES = os.environ.get("NANOROVER_TEST_PICTURES")
+
+
+class Shown:
+    """The page and the robot behind it."""
+
+    def __init__(self, graph, page: Page, address: str) -> None:
+        self.graph, self.page, self.address = graph, page, address
+        self.robot = ShownRobot(graph)
+        self.robot.wait_for_listener()
+        self.robot.publish_still()
+        self.alive()
+
+    def alive(self) -> None:
+        """One moment in the life of the robot."""
+        self.robot.publish_moment()
+        self.robot.publish_health()
+        self.graph.wait_until(lambda: True, "a moment passes")
+
+    def wait_for(self, condition: str) -> None:
+        self.page.wait_for(condition, meanwhile=self.alive)
+
+    def picture(self, name: str) -> None:
+        if PICTURES:
+            self.page.screenshot(Path(PICTURES) / name)
+
+    def screen_of(self, x: float, y: float) -> tuple[float, float]:
+        """Where the page draws a point of the map."""
+        return tuple(self.page.value(f"document.getElementById('map').view.toScreen({x}, {y})"))
+
+
+@pytest.fixture
+def address(graph, tmp_path) -> str:
+    """The page, served by the node."""
+    graph.start("web", "-p", "port:=0", "-p", "command_lapse_s:=0.3")
+    graph.bring_up("web")
+    log = graph.processes.log_path("web")
+    graph.wait_until(lambda: "the page: " in log.read_text(), "the node says where the page is")
+    return log.read_text().split("the page: ")[1].split()[0]
+
+
+@pytest.fixture
+def shown(graph, address, tmp_path):
+    with chromium(tmp_path / "browser") as page:
+        page.size(1280, 800)
+        page.open(address)
+        made = Shown(graph, page, address)
+        made.wait_for("document.body.dataset.connection === 'open'")
+        yield made
+        assert page.errors == []
+
+
+def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
+    page = shown.page
+    goals, poses = graph.collect("goal_pose"), graph.collect("initialpose")
+    shown.wait_for("document.body.dataset.map === '160x120'")
+    shown.wait_for("+document.body.dataset.scan > 700")
+    shown.wait_for("document.body.dataset.picture === '320x240' && document.body.dataset.boxes === '1'")
+    shown.wait_for("document.querySelectorAll('#health li').length >= 5")
+    shown.wait_for("document.getElementById('pose').textContent.startsWith('x -1.00 m')")
+    levels = "[...document.querySelectorAll('#health li')].map(l => l.firstChild.data + '=' + l.dataset.level)"
+    shown.wait_for(f"{levels}.includes('web=ok')")
+    assert page.value(levels) == ["base=error", "camera=warn", "lidar=ok", "slam=ok", "web=ok"]
+    assert page.value("document.getElementById('health-button').textContent") == "2 of 5 nodes unwell"
+    shown.picture("desktop.png")
+
+    # The wall at x = 3.5 m is drawn where the map says: bright there, dark beside it.
+    u, v = shown.screen_of(3.525, 0.0)
+    pixel = "document.getElementById('map').getContext('2d').getImageData({u}, {v}, 1, 1).data[0]"
+    assert page.value(pixel.format(u=round(u), v=round(v))) > 180
+    assert page.value(pixel.format(u=round(u) - 30, v=round(v))) < 80
+
+    place_on_map(page, "goal", shown.screen_of(1.0, 0.25), heading_px=(0, -60))
+    graph.wait_until(lambda: goals, "a goal")
+    assert goals[-1].header.frame_id == "map"
+    assert pose_of(goals[-1].pose) == pytest.approx([1.0, 0.25, math.pi / 2], abs=0.02)
+    place_on_map(page, "pose", shown.screen_of(-2.0, -1.0), heading_px=(-60, 0))
+    graph.wait_until(lambda: poses, "a pose")
+    assert pose_of(poses[-1].pose.pose)[:2] == pytest.approx([-2.0, -1.0], abs=0.02)
+    assert abs(pose_of(poses[-1].pose.pose)[2]) == pytest.approx(math.pi, abs=0.02)
+    assert page.value("document.body.dataset.tool") == "look", "one click gives one goal"
+
+
+def place_on_map(page: Page, tool: str, at: tuple[float, float], heading_px: tuple[float, float]) -> None:
+    page.value(f"document.querySelector('nav [data-tool={tool}]').click()")
+    page.mouse("Pressed", *at)
+    page.mouse("Moved", at[0] + heading_px[0], at[1] + heading_px[1])
+    page.mouse("Released", at[0] + heading_px[0], at[1] + heading_px[1])
+
+
+def test_driving_lasts_while_a_key_is_held_and_the_connection_stands(shown, graph):
+    page, driven, stops = shown.page, graph.collect("cmd_vel_teleop"), graph.collect("e_stop")
+    page.key("keyDown", "KeyW")
+    graph.wait_until(lambda: len(driven) > 5, "the key drives")
+    assert driven[-1].linear.x == pytest.approx(0.2), "half of 0.4 m/s, as the slider stands"
+    assert driven[-1].angular.z == 0.0
+    page.key("keyUp", "KeyW")
+    graph.wait_until(lambda: driven[-1].linear.x == 0.0, "letting go stops")
+    graph.wait_until(lambda: quiet(graph, driven), "nothing more is asked for")
+
+    x, y = page.middle_of("stick")
+    page.mouse("Pressed", x, y)
+    page.mouse("Moved", x - 200, y)
+    graph.wait_until(lambda: driven[-1].angular.z > 0.7, "the stick turns left")
+    page.call(
+        "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
+    )
+    page.open("about:blank")  # the connection is gone while the stick is held
+    graph.wait_until(lambda: driven[-1].angular.z == 0.0, "the command lapses")
+    assert stops == []
+
+
+def quiet(graph, messages: list) -> bool:
+    """Whether nothing comes for a while that would bring five messages."""
+    before = len(messages)
+    passed = []
+    timer = graph.node.create_timer(0.3, lambda: passed.append(True))
+    graph.wait_until(lambda: passed, "time passes")
+    graph.node.destroy_timer(timer)
+    return len(messages) == before
+
+
+def test_stop_stops_and_holds_until_it_is_released(shown, graph):
+    page, driven, stops, goals = shown.page, *(graph.collect(t) for t in ("cmd_vel_teleop", "e_stop", "goal_pose"))
+    page.key("keyDown", "KeyW")
+    graph.wait_until(lambda: driven and driven[-1].linear.x > 0, "it drives")
+    page.click("stop")
+    graph.wait_until(lambda: stops and stops[-1].data, "the stop arrives")
+    graph.wait_until(lambda: driven[-1].linear.x == 0.0, "and the driving ends, although the key is held")
+    shown.wait_for("document.body.hasAttribute('data-stopped')")
+    shown.wait_for("document.getElementById('notice').textContent === 'stopped: release first'")
+    page.key("keyUp", "KeyW")
+    place_on_map(page, "goal", shown.screen_of(1.0, 0.25), (50, 0))
+    assert quiet(graph, goals) and goals == []
+    shown.picture("stopped.png")
+    assert all(m.data for m in stops), "pressing again must not release"
+    page.click("release")
+    graph.wait_until(lambda: not stops[-1].data, "the release arrives")
+    shown.wait_for("!document.body.hasAttribute('data-stopped')")
+
+
+def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):
+    page, stops = shown.page, graph.collect("e_stop")
+    page.size(390, 844, phone=True)
+    page.open(shown.address)
+    shown.wait_for(
+        "document.body.dataset.connection === 'open' && document.body.dataset.map && document.body.dataset.boxes"
+    )
+    assert page.value("document.documentElement.scrollWidth") <= 390
+    for element in ("stop", "stick", "health-button", "follow"):
+        x, y = page.middle_of(element)
+        assert 0 < x < 390 and 0 < y < 844, element
+        top = page.value(f"document.elementFromPoint({x}, {y}).closest('#{element}') !== null")
+        assert top, f"{element} is covered"
+    shown.picture("phone.png")
+    page.click("health-button")
+    shown.wait_for("document.querySelectorAll('#health li').length >= 5")
+    shown.picture("phone_health.png")
+    x, y = page.middle_of("stop")
+    touch = {"touchPoints": [{"x": x, "y": y}]}
+    page.call("Input.dispatchTouchEvent", type="touchStart", **touch)
+    graph.wait_until(lambda: stops and stops[-1].data, "the stop arrives at the touch")
