@@ -1,11 +1,14 @@
 """A live view of the running graph in the browser, drawn by rerun (an extra dependency)."""
 
+import sys
 import time
 
 import numpy as np
+import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Path as PathMsg
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rich.console import Console
 from sensor_msgs.msg import CompressedImage
@@ -87,3 +90,24 @@ class LiveView:
 
     def _on_picture(self, message: CompressedImage) -> None:
         self._rerun.log("camera", self._rerun.EncodedImage(contents=bytes(message.data), media_type="image/jpeg"))
+
+
+def main() -> None:
+    """Show the running robot until Ctrl-C."""
+    console = Console(stderr=True, highlight=False)
+    rclpy.init()
+    try:
+        node = Node("live_view")
+        LiveView(node, console)
+        rclpy.spin(node)
+    except InputError as error:
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        console.print("view closed")
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()

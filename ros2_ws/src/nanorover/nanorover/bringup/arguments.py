@@ -16,12 +16,18 @@ from nanorover.tables import GROUPS, MODES, NODES
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
+class SerialPort(str):
+    """The kind of an argument that names a serial port; it must exist where the node runs on real hardware."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Argument:
     """One argument of a start.
 
-    ``kind`` is bool, str, float, or Path for a file that must exist; ``modes`` are those it belongs to, empty
-    means all.
+    ``kind`` is bool, str, int, float, SerialPort, or Path for a file that must exist. ``modes`` are those it
+    belongs to, empty means all.
     """
 
     name: str
@@ -44,9 +50,9 @@ class Argument:
             if not path.exists():
                 raise InputError(f"argument {self.name}: there is no file '{text}'", self.meaning)
             return path.resolve()
-        if self.kind is float:
+        if self.kind in (int, float) and text:
             try:
-                return float(text)
+                return self.kind(text)
             except ValueError:
                 raise InputError(f"argument {self.name} is '{text}'", "allowed is a number") from None
         return text
@@ -67,8 +73,10 @@ ARGUMENTS = {
                  choices=("debug", "info", "warn", "error", "fatal")),
         Argument("use_rviz", "false", bool, "open RViz with the robot's view (needs rviz2)"),
         Argument("view", "false", bool, "serve the page for the browser"),
-        Argument("port", "", str, "serial port of the lidar instead of the parameter's"),
-        Argument("base_port", "", str, "serial port of the motor controller instead of the parameter's"),
+        Argument("view_host", "", str, "address of that page instead of the parameter's; 0.0.0.0 opens it"),
+        Argument("view_port", "", int, "TCP port of that page instead of the parameter's"),
+        Argument("port", "", SerialPort, "serial port of the lidar instead of the parameter's"),
+        Argument("base_port", "", SerialPort, "serial port of the motor controller instead of the parameter's"),
         Argument("camera", "", str, "camera instead of the parameter's: a device, a stream, a file, a folder"),
         Argument("model", "", str, "detector model instead of the parameter's: a name or an ONNX file"),
         Argument("without", "", str, "nodes or groups to leave out, such as camera,perception"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from nanorover.bringup.arguments import ARGUMENTS, SerialPort
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.ros_environment import ros_environment
@@ -60,7 +61,7 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
     parameters = effective_parameters(overrides, values["params_file"] or None)
     for node in nodes:
         for argument, name in node.arguments.items():
-            if argument.endswith("port") and mode != "sim":
+            if ARGUMENTS[argument].kind is SerialPort and mode != "sim":
                 _check_port(parameters[node.name][name], node.name, argument)
     sim_time = {"use_sim_time": values["use_sim_time"] or mode == "sim"}
     return [PlannedNode(node, parameters[node.name] | sim_time) for node in nodes]

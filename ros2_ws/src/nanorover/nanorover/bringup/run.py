@@ -10,13 +10,16 @@ from typing import Any
 
 from nanorover import params
 from nanorover.bringup.arguments import check
-from nanorover.bringup.plan import plan
+from nanorover.bringup.plan import PlannedNode, plan
 from nanorover.bringup.run_state import RunState
 from nanorover.bringup.supervisor import Program, Supervisor, SupervisorParams
 from nanorover.processes import Processes
 from nanorover.ros_environment import ros_environment
+from nanorover.view.access import is_loopback, network_token, page_address
 
 MANAGER = "lifecycle_manager"
+# Modes that run beside the robot, each under its own lock.
+BESIDE = ("view",)
 
 
 def default_log_base() -> Path:
@@ -31,14 +34,19 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
     """
     values = check(mode, given)
     settings = params.load(SupervisorParams, "supervisor", values["params_file"] or None)
-    with RunState(values["namespace"]) as state:
+    beside = mode if mode in BESIDE else ""
+    with RunState(values["namespace"], beside) as state:
         planned = plan(mode, values)
         folder = _log_folder(log_base, settings.kept_logs)
         state.write({"pid": os.getpid(), "mode": mode, "log": str(folder), "nodes": {}})
         health_file = folder / "health.json"
         programs = [Program(p.node.name, p.command(values, folder), p.node.lifecycle) for p in planned]
-        programs.append(Program(MANAGER, _manager_command(programs, values, health_file), has_heartbeat=True))
+        programs.append(
+            Program(MANAGER, _manager_command(programs, values, health_file, beside), has_heartbeat=True)
+        )
         os.environ.update(ros_environment())
+        for address in _page_addresses(planned):
+            say(f"the page: {address}")
         say(f"starting {', '.join(p.node.name for p in planned)}; logs in {folder}")
         with Processes(folder, settings.stop_patience_s) as processes:
             supervisor = Supervisor(
@@ -59,14 +67,23 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
     return code
 
 
-def _manager_command(programs: list[Program], values: dict[str, Any], health_file: Path) -> list[str]:
+def _manager_command(programs: list[Program], values: dict[str, Any], health_file: Path, beside: str) -> list[str]:
     words = ["-m", "nanorover_nodes.manager", *(p.name for p in programs if p.has_heartbeat)]
     words += ["--health-file", str(health_file)]
     if not values["autostart"]:
         words.append("--no-autostart")
+    words += ["--ros-args", "-r", f"__node:={'_'.join(filter(None, (MANAGER, beside)))}"]
     if values["namespace"]:
-        words += ["--ros-args", "-r", f"__ns:=/{values['namespace'].strip('/')}"]
+        words += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
     return words
+
+
+def _page_addresses(planned: list[PlannedNode]) -> list[str]:
+    for node in planned:
+        if node.node.group == "view":
+            host, port = node.parameters["host"], node.parameters["port"]
+            return [page_address(host, port, "" if is_loopback(host) else network_token())]
+    return []
 
 
 def _log_folder(base: Path, kept: int) -> Path:

@@ -14,19 +14,22 @@ from nanorover.errors import InputError
 from nanorover.files import replacing
 
 
-def robot_folder(namespace: str) -> Path:
+def robot_folder(namespace: str, instance: str) -> Path:
     """Where the running robot of this user, ROS domain and namespace keeps its lock and state."""
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
-    name = "-".join(part for part in (f"domain{domain}", *namespace.strip("/").split("/")) if part)
+    name = "-".join(part for part in (f"domain{domain}", *namespace.strip("/").split("/"), instance) if part)
     return base / f"nanorover-{os.getuid()}" / name
 
 
 class RunState:
-    """The lock of a robot and what it says of itself. A process that dies loses the lock, whatever happens."""
+    """The lock of a robot and what it says of itself. A process that dies loses the lock, whatever happens.
 
-    def __init__(self, namespace: str) -> None:
-        self.folder = robot_folder(namespace)
+    ``instance`` sets apart what may run beside the robot, such as the page in the browser.
+    """
+
+    def __init__(self, namespace: str, instance: str = "") -> None:
+        self.folder = robot_folder(namespace, instance)
         self.file = self.folder / "state.json"
         self._lock: int | None = None
 

@@ -1,0 +1,47 @@
+"""``nanorover view``: look at the robot, in the page it serves or in rerun."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(view)
+
+
+def view(
+    bag: Annotated[Path | None, typer.Argument(help="with --rerun: a recording instead of the live robot")] = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 opens the page to the network, with a token")] = "",
+    port: Annotated[int | None, typer.Option(help="TCP port of the page")] = None,
+    namespace: Annotated[str, typer.Option(help="namespace of the robot")] = "",
+    rerun: Annotated[bool, typer.Option("--rerun", help="show or export with rerun instead of the page")] = False,
+    out: Annotated[Path | None, typer.Option(help="with --rerun and a recording: the .rrd file to write")] = None,
+) -> None:
+    """Serve the page of a robot that runs already: map, scan, camera, health; goals, driving, stop."""
+    from nanorover.bringup import run
+    from nanorover.cli import console
+    from nanorover.errors import InputError
+
+    if not rerun:
+        if bag is not None:
+            raise InputError("a recording is shown with --rerun", f"nanorover view --rerun {bag}")
+        given = {"view_host": host, "view_port": "" if port is None else str(port), "namespace": namespace}
+        raise typer.Exit(
+            run.run("view", given, run.default_log_base(), lambda text: console.print(text, soft_wrap=True))
+        )
+    if bag is None:
+        from nanorover.ros_environment import ros_environment
+
+        environment = {**os.environ, **ros_environment()}
+        command = [sys.executable, "-m", "nanorover_nodes.live_view"]
+        raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    from nanorover.view.rerun_export import export
+
+    path = out or bag.with_suffix(".rrd")
+    counts = export(bag, path)
+    console.print(f"{path}: {', '.join(f'{n} {name}s' for name, n in counts.items())}; open it with: rerun {path}")

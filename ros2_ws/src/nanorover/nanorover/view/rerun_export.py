@@ -1,0 +1,87 @@
+"""A recording as a rerun file: scans and pictures over time, where the wheels say the robot is, the true map."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from nanorover.errors import InputError
+from nanorover.files import replacing
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import Pose, compose, transform_points
+from nanorover.replay.logs import open_log
+from nanorover.replay.records import Picture, Record, TruePose
+
+TIMELINE = "robot"
+
+
+def export(recording: Path, path: Path) -> dict[str, int]:
+    """Write ``path`` (.rrd) and return how many records of each kind went in.
+
+    Raises InputError where rerun-sdk is missing, the recording cannot be read or the file cannot be written.
+    """
+    try:
+        import rerun
+    except ImportError as error:
+        raise InputError("the export needs the package rerun-sdk", "./scripts/setup view installs it") from error
+    log = open_log(recording)
+    counts: Counter[str] = Counter()
+    with replacing(path) as temporary, rerun.RecordingStream("nanorover") as stream:
+        stream.save(temporary)
+        scene = _Scene(rerun, stream)
+        for record in log:
+            if scene.show(record):
+                counts[type(record).__name__] += 1
+        stream.flush()
+        stream.disconnect()
+    if not counts:
+        raise InputError(f"{recording} holds nothing that can be shown", "; ".join(log.problems.lines()))
+    return dict(counts)
+
+
+class _Scene:
+    """Places records in the odometry's frame, or in the map's where the true pose is recorded."""
+
+    def __init__(self, rerun, stream) -> None:
+        self._rerun, self._stream = rerun, stream
+        self._T_world_base: Pose = np.zeros(3)
+        self._driven: list[tuple[float, float]] = []
+        self._truth_known = False
+
+    def show(self, record: Record) -> bool:
+        """Log one record; False where there is nothing to see in it."""
+        self._stream.set_time(TIMELINE, timestamp=record.stamp_ns / 1e9)
+        if isinstance(record, TruePose):
+            self._truth_known = True
+            self._move(record.T_map_base)
+        elif isinstance(record, Odometry):
+            if not self._truth_known:
+                self._move(record.T_odom_base)
+        elif isinstance(record, LaserScan):
+            self._scan(record)
+        elif isinstance(record, Picture):
+            media_type = "image/png" if record.encoding == "png" else "image/jpeg"
+            data = record.data if record.compressed else record.jpeg
+            self._stream.log("camera", self._rerun.EncodedImage(contents=data, media_type=media_type))
+        else:
+            return False
+        return True
+
+    def _move(self, T_world_base: Pose) -> None:
+        self._T_world_base = T_world_base
+        x, y, yaw = T_world_base
+        self._driven.append((x, -y))  # rerun's y points down
+        vector = [[0.4 * np.cos(yaw), -0.4 * np.sin(yaw)]]
+        self._stream.log("world/robot", self._rerun.Arrows2D(origins=[[x, -y]], vectors=vector))
+        if len(self._driven) % 10 == 0:
+            self._stream.log("world/driven", self._rerun.LineStrips2D([self._driven]))
+
+    def _scan(self, scan: LaserScan) -> None:
+        hit = (
+            np.isfinite(scan.ranges_m) & (scan.ranges_m >= scan.range_min_m) & (scan.ranges_m <= scan.range_max_m)
+        )
+        bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
+        ranges_m = scan.ranges_m[hit].astype(np.float64)
+        points = np.column_stack((ranges_m * np.cos(bearings_rad), ranges_m * np.sin(bearings_rad)))
+        seen = transform_points(compose(self._T_world_base, scan.T_base_laser), points) * (1.0, -1.0)
+        self._stream.log("world/scan", self._rerun.Points2D(seen, radii=0.02, colors=[[55, 224, 208]]))
