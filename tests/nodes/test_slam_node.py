@@ -113,7 +113,10 @@ def test_a_drive_through_a_known_room(graph, tmp_path, with_odometry):
     assert np.sqrt(np.diag(covariance)[:2]).max() < 0.2
 
     # map → odom, together with odom → base, must give the same pose.
-    graph.wait_until(lambda: transforms, "a transform")
+    graph.wait_until(
+        lambda: transforms and stamp_ns_of(transforms[-1].transforms[0].header.stamp) > last_ns,
+        "the transform of the last scan",
+    )
     newest = {(t.header.frame_id, t.child_frame_id): transform_of_msg(t) for m in transforms for t in m.transforms}
     T_odom_base = newest.get(("odom", "base_link"))
     if with_odometry:
@@ -163,11 +166,13 @@ def test_scans_without_a_mounting_are_refused_with_the_reason(graph):
     graph.start("slam")
     graph.bring_up("slam")
     drive_ = Drive(graph)
-    drive_.scans.publish(scan_msg(scan_at(NS, np.zeros(3))))
-    graph.wait_until(
-        lambda: (s := graph.health_of("slam", diagnostics)) and "no transform base_link → laser" in s.message,
-        "the reason in the diagnostics",
-    )
+
+    def refused() -> bool:
+        drive_.scans.publish(scan_msg(scan_at(NS, np.zeros(3))))
+        status = graph.health_of("slam", diagnostics)
+        return status is not None and "no transform base_link → laser" in status.message
+
+    graph.wait_until(refused, "the reason in the diagnostics")
     assert drive_.poses == []
 
 

@@ -131,11 +131,15 @@ class Component(LifecycleNode):
             try:
                 callback(message)
             except Exception as error:
-                self._callback_faults += 1
-                self._last_fault = f"{what}: {type(error).__name__}: {error}"
-                self.get_logger().error(f"{self._last_fault}\n{traceback.format_exc()}", throttle_duration_sec=5.0)
+                self._note_fault(what, error)
 
         return call
+
+    def _note_fault(self, what: str, error: Exception) -> str:
+        self._callback_faults += 1
+        self._last_fault = f"{what}: {type(error).__name__}: {error}"
+        self.get_logger().error(f"{self._last_fault}\n{traceback.format_exc()}", throttle_duration_sec=5.0)
+        return self._last_fault
 
     def serve(self, service_type: type, name: str, answer: Callable[[Any], str]) -> None:
         """Offer a service whose response has ``success`` and ``message``.
@@ -150,6 +154,8 @@ class Component(LifecycleNode):
             except InputError as error:
                 response.message, response.success = str(error), False
                 self.get_logger().warning(f"{name}: {error}")
+            except Exception as error:
+                response.message, response.success = self._note_fault(f"service {name}", error), False
             return response
 
         self._services_served.append(self.create_service(service_type, name, call))
@@ -222,15 +228,13 @@ class Component(LifecycleNode):
     def _read_parameters(self) -> None:
         known = {name for cls in self.PARAMS.values() for name in params.declared(cls)}
         given = {name: p.value for name, p in self.get_parameters_by_prefix("").items()}
-        strangers = {n: v for n, v in given.items() if n not in known and n.split(".")[0] not in params.ROS_OWN}
+        named = [name for name in given if name.split(".")[0] not in params.ROS_OWN]
+        source = f"node {self.get_name()}"
+        params.refuse_unknown(named, known, f"{source}: unknown parameter")
         for component, cls in self.PARAMS.items():
-            names = params.declared(cls)
-            values = {name: given[name] for name in names}
-            # A stranger is reported against the first class, whose names the message then suggests.
-            values |= strangers
-            strangers = {}
+            values = {name: given[name] for name in params.declared(cls)}
             values = {n: list(v) if isinstance(v, array) else v for n, v in values.items()}
-            self.params[component] = params.from_mapping(cls, values, f"node {self.get_name()}")
+            self.params[component] = params.from_mapping(cls, values, source)
 
     # -- diagnostics ----------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from nanorover_nodes.lifecycle import bring_up, call, wait_until
 from nanorover_nodes.live_view import LiveView
 from nanorover_nodes.player import Player
 
+SHIPPED_RECORDING = Path(__file__).resolve().parents[4] / "tests" / "recordings" / "apartment.mcap"
 NODES_SHOWN = ("slam",)
 DISCOVERY_TIMEOUT_S = 15.0
 
@@ -44,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
     try:
-        demonstrate(arguments.recording or SHIPPED[0], arguments.out, arguments.speed, arguments.view, console)
+        demonstrate(arguments.recording or SHIPPED_RECORDING, arguments.out, arguments.speed, arguments.view, console)
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(2)

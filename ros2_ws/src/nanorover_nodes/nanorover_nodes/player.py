@@ -33,6 +33,10 @@ BASE, ODOM = "base_link", "odom"
 WINDOW = 2
 ANSWER_TIMEOUT_S = 5.0
 
+# A best-effort listener that is just being discovered misses what is sent meanwhile: until the first answer
+# the oldest scan is sent again after this time.
+RESEND_S = 1.0
+
 
 class Player:
     """Publishes the records of a recording from within ``node``.
@@ -51,6 +55,7 @@ class Player:
         }
         self._mountings: dict[str, Pose] = {}
         self._awaited: OrderedDict[int, float] = OrderedDict()  # stamp of a scan → when it was sent
+        self._unheard: list[LaserScan] = []  # what was sent before the first answer
         self.answer_ms: list[float] = []
         self.unanswered = 0
         self.T_map_base: dict[int, Pose] = {}
@@ -93,16 +98,28 @@ class Player:
             self._publishers["/tf_static"].publish(TFMessage(transforms=[transform]))
         if self._speed is None:
             self._wait_for_answers(allowed=WINDOW - 1)
+        if not self.T_map_base:
+            self._unheard.append(scan)
         self._awaited[scan.stamp_ns] = time.monotonic()
         self._publishers["scan"].publish(scan_msg(scan))
 
     def _wait_for_answers(self, allowed: int) -> None:
         while len(self._awaited) > allowed:
             rclpy.spin_once(self._node, timeout_sec=0.1)
+            self._resend_unheard()
             for stamp_ns, sent in list(self._awaited.items()):
                 if time.monotonic() - sent > ANSWER_TIMEOUT_S:
                     del self._awaited[stamp_ns]
                     self.unanswered += 1
+
+    def _resend_unheard(self) -> None:
+        if self.T_map_base:
+            self._unheard = []
+        for scan in self._unheard:
+            sent = self._awaited.get(scan.stamp_ns)
+            if sent is not None and time.monotonic() - sent > RESEND_S:
+                self._awaited[scan.stamp_ns] = time.monotonic()
+                self._publishers["scan"].publish(scan_msg(scan))
 
     def _spin_until(self, moment: float) -> None:
         while (left := moment - time.monotonic()) > 0:
