@@ -1,0 +1,74 @@
+"""The simulated camera: a rendered picture as a small sensor would take it."""
+
+import math
+import os
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.errors import InputError
+from nanorover.sim.params import SimParams
+
+Image = NDArray[np.uint8]
+
+WANTED_GREY = 112.0  # what the exposure control aims at
+ADAPTING = 0.25  # part of the way that it goes per picture
+GAINS = (0.5, 2.2)
+READ_NOISE = 0.4  # of the noise is there in the dark too
+
+
+def open_renderer(model: mujoco.MjModel, width_px: int, height_px: int) -> mujoco.Renderer:
+    """An offscreen renderer; raises InputError where this machine has neither EGL nor OSMesa."""
+    try:
+        return mujoco.Renderer(model, height_px, width_px)
+    except (RuntimeError, ImportError, AttributeError, TypeError, mujoco.FatalError) as error:
+        backend = os.environ.get("MUJOCO_GL", "its usual backend")
+        raise InputError(
+            f"cannot draw pictures with {backend}: {error}",
+            "install libegl1 (MUJOCO_GL=egl) or libosmesa6 (MUJOCO_GL=osmesa), or run without a camera",
+        ) from error
+
+
+class Camera:
+    """Takes pictures of a running model from the robot."""
+
+    def __init__(
+        self, model: mujoco.MjModel, sim: SimParams, rng: np.random.Generator, name: str = "camera"
+    ) -> None:
+        self._sim, self._rng, self._name = sim, rng, name
+        self._renderer = open_renderer(model, sim.camera_width_px, sim.camera_height_px)
+        self._gain = 1.0
+        y, x = np.mgrid[-1 : 1 : sim.camera_height_px * 1j, -1 : 1 : sim.camera_width_px * 1j]
+        self._vignette = (1.0 - 0.1 * (x * x + y * y)).astype(np.float32)[:, :, None]
+
+    def picture(self, data: mujoco.MjData, turn_rate_rad_s: float) -> Image:
+        """The picture ``(H, W, 3)`` RGB, blurred by the turn during the exposure, with gain and noise."""
+        self._renderer.update_scene(data, self._name)
+        light = self._renderer.render().astype(np.float32) * self._vignette
+        light = _blurred(light, turn_rate_rad_s * self._sim.camera_exposure_s * float(self._sim.K[0, 0]))
+        wanted = WANTED_GREY / max(1.0, float(light.mean()))
+        self._gain += ADAPTING * (min(max(wanted, GAINS[0]), GAINS[1]) - self._gain)
+        light *= self._gain
+        spread = self._sim.camera_noise * (
+            READ_NOISE + (1.0 - READ_NOISE) * np.sqrt(np.clip(light, 0, 255) / 128.0)
+        )
+        light += spread * self._rng.standard_normal(light.shape, dtype=np.float32)
+        return np.clip(light + 0.5, 0.0, 255.0).astype(np.uint8)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._renderer.close()
+
+
+def _blurred(light: NDArray[np.float32], length_px: float) -> NDArray[np.float32]:
+    """Smeared along the rows by this many pixels, fractions included."""
+    import cv2
+
+    length = abs(length_px)
+    if length < 0.1:
+        return light
+    taps = 2 * math.ceil(length / 2) + 1
+    kernel = np.clip((length + 1.0) / 2.0 - np.abs(np.arange(taps) - taps // 2) + 0.5, 0.0, 1.0)
+    kernel = (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(cv2.filter2D(light, -1, kernel[None]), np.float32)

@@ -1,0 +1,103 @@
+"""Recordings of simulated drives, with the truth in them, from nothing but a seed."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanorover.errors import InputError
+from nanorover.files import replacing
+from nanorover.geometry.frames import transform_of
+from nanorover.geometry.scan import Odometry
+from nanorover.geometry.se2 import quaternion_of_yaw
+from nanorover.replay.messages import Encoder
+from nanorover.replay.records import Record, StaticTransform
+from nanorover.replay.writer import BagWriter
+from nanorover.sim.pilots import Pilot, Tour, Wander
+from nanorover.sim.rover import EPOCH_NS, Rover
+from nanorover.sim.scene import Scene
+from nanorover.sim.simulation import Score, Simulation
+
+PILOTS = ("tour", "wander")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recording came to."""
+
+    path: Path
+    duration_s: float
+    bytes: int
+    score: Score
+
+
+def pilot_of(name: str, scene: Scene, seed: int) -> Pilot:
+    """The pilot of this name for a scene; a scene without a tour is wandered through."""
+    if name == "tour" and len(scene.tour_m) > 1:
+        return Tour(scene.tour_m)
+    return Wander(np.random.default_rng((seed, 1)))
+
+
+def record(
+    scene: Scene,
+    out: Path,
+    *,
+    seed: int,
+    duration_s: float,
+    pilot: str = "tour",
+    camera_hz: float = 2.0,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Recorded:
+    """Drive a scene and write what the robot publishes, and the truth, as a rosbag2 folder (mcap, zstd).
+
+    Where ``out`` ends in ``.mcap`` it is that one file instead of a folder. The same arguments give the same bytes.
+    ``progress`` is called with the simulated seconds. Raises InputError where ``out`` exists or the robot starts
+    inside something.
+    """
+    if out.suffix == ".mcap":
+        return _as_file(
+            scene, out, seed=seed, duration_s=duration_s, pilot=pilot, camera_hz=camera_hz, progress=progress
+        )
+    simulation = Simulation(scene, seed)
+    rover = Rover(simulation, pilot_of(pilot, scene, seed), camera_hz=camera_hz)
+    with BagWriter(out) as bag:
+        for mounting in rover.mountings():
+            bag.write(mounting)
+        bag.write(rover.true_map())
+        moving = MovingFrame(bag)
+        for item in rover.run(duration_s):
+            # A scan is published once its last ray is measured: that is now, not at its stamp.
+            bag.write(item, EPOCH_NS + simulation.now_ns)
+            moving.follow(item)
+            progress(simulation.now_s)
+    simulation.close()
+    size = sum(file.stat().st_size for file in out.iterdir())
+    return Recorded(out, simulation.now_s, size, simulation.score)
+
+
+def _as_file(scene: Scene, out: Path, **how: Any) -> Recorded:
+    if out.exists():
+        raise InputError(f"{out} exists already", "choose another name; a recording is never overwritten")
+    with replacing(out) as temporary, tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        recorded = record(scene, Path(folder) / out.stem, **how)
+        (recorded.path / f"{out.stem}_0.mcap").replace(temporary)
+    return replace(recorded, path=out, bytes=out.stat().st_size)
+
+
+class MovingFrame:
+    """Writes odom → base_link beside the odometry, as the base's node does."""
+
+    def __init__(self, bag: BagWriter) -> None:
+        self._bag, self._encoder = bag, Encoder()
+
+    def follow(self, item: Record) -> None:
+        """Take any record; odometry becomes a transform."""
+        if not isinstance(item, Odometry):
+            return
+        x, y, yaw = (float(v) for v in item.T_odom_base)
+        T = transform_of((x, y, 0.0), quaternion_of_yaw(yaw))
+        _, msgtype, data = self._encoder.encode(StaticTransform(item.stamp_ns, "odom", "base_link", T))
+        self._bag.write_raw("/tf", msgtype, data, item.stamp_ns)

@@ -1,0 +1,207 @@
+"""The simulated robot in its world, in lock-step: bytes to and from its ports, pictures, and the truth.
+
+Nothing here reads a clock; two runs with the same scene, seed and inputs are equal to the bit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.params import BaseParams
+from nanorover.bringup.robot_model import FramesParams
+from nanorover.errors import InputError
+from nanorover.geometry.se2 import Pose
+from nanorover.lidar.emulator import G4
+from nanorover.lidar.params import LidarParams
+from nanorover.params import load
+from nanorover.sim.camera import Camera, Image
+from nanorover.sim.lidar_view import LidarView
+from nanorover.sim.model import FLOOR_GROUP, World, build_world
+from nanorover.sim.params import SimParams
+from nanorover.sim.robot import Build, Robot
+from nanorover.sim.scene import Scene
+from nanorover.sim.shapes import solids_of
+from nanorover.sim.truth import Grid, TrueObject, true_map
+from nanorover.sim.walkers import Walking
+
+SLOW_TASKS_S = 0.01  # walkers move and collisions are counted this often
+CLEARANCE_S = 0.1
+NEAR_M = 1.0  # things farther away than this do not count for the clearance
+APART_S = 0.5  # a touch counts anew after this long without one
+SETTLING_S = 0.3  # the robot comes to rest on its wheels before time begins
+
+
+@dataclass
+class Score:
+    """What a run has come to so far. ``clearance_m`` is the least distance to anything but the floor."""
+
+    collisions: int = 0
+    distance_m: float = 0.0
+    clearance_m: float = NEAR_M
+
+
+class Simulation:
+    """A scene with a robot in it.
+
+    ``lidar`` and ``controller`` are the devices as state machines: give them the bytes of the drivers and take
+    theirs, at ``now_s``. Raises InputError where the robot would start inside something.
+    """
+
+    def __init__(self, scene: Scene, seed: int = 0, *, params: SimParams | None = None) -> None:
+        self.scene = scene
+        self.params = params or load(SimParams, "sim")
+        self.frames = load(FramesParams, "frames")
+        self.base = load(BaseParams, "base")
+        streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+        build = Build.drawn(self.params, self.base, streams[0])
+        self.world: World = build_world(scene, self.params, self.base, self.frames, build)
+        self.map: Grid = true_map(scene, self.frames.laser_z_m)
+        self._data = mujoco.MjData(self.world.model)
+        mujoco.mj_forward(self.world.model, self._data)
+        self._robot = Robot(self.world.model, self._data, self.params.motor_latency_s)
+        self._walkers = [Walking(walker, n, self.world) for n, walker in enumerate(scene.walkers)]
+        self._view = LidarView(self.world, self._data, self.params, self.frames, streams[1])
+        self._camera_rng = streams[2]
+        self._camera: Camera | None = None
+        spec = ControllerSpec(self.base.ticks_per_revolution, self.base.controller_rate_hz)
+        self.controller = Firmware(spec)
+        lidar = load(LidarParams, "lidar")
+        self.lidar = G4(
+            self._view,
+            rate_khz=lidar.rate_khz,
+            frequency_hz=lidar.frequency_hz,
+            seed=int(streams[3].integers(1 << 31)),
+        )
+        self.score = Score()
+        self.steps = 0
+        self._per_slow_task = round(SLOW_TASKS_S / self.params.timestep_s)
+        self._per_clearance = round(CLEARANCE_S / self.params.timestep_s)
+        self._touched_s = -math.inf
+        self._settle()
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time since the start."""
+        return self.steps * self.params.timestep_s
+
+    @property
+    def now_ns(self) -> int:
+        """The same, whole."""
+        return round(self.steps * self.params.timestep_s * 1e9)
+
+    @property
+    def pose(self) -> Pose:
+        """T_map_base, as it really is."""
+        return self._robot.pose
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """MuJoCo's state, to look at."""
+        return self._data
+
+    def step(self) -> None:
+        """One step of the physics, and all that hangs on it."""
+        self.controller_step()
+        before = self._data.qpos[:2].copy()
+        mujoco.mj_step(self.world.model, self._data)
+        self.steps += 1
+        pose = self._robot.pose
+        self.score.distance_m += math.dist(before.tolist(), pose[:2].tolist())
+        self._view.moved(self.now_s, pose)
+        if self.steps % self._per_slow_task == 0:
+            self._move_walkers(pose)
+            self._count_touch()
+        if self.steps % self._per_clearance == 0:
+            self.score.clearance_m = min(self.score.clearance_m, self.clearance_m())
+
+    def controller_step(self) -> None:
+        """Let the motor controller see its encoders and set the motors."""
+        self._robot.drive(*self.controller.step(self.now_s, *self._robot.wheel_angles_rad))
+
+    def run_until(self, time_s: float) -> None:
+        """Step until then."""
+        while self.now_s < time_s - 1e-9:
+            self.step()
+
+    def picture(self) -> Image:
+        """What the camera takes now, ``(H, W, 3)`` RGB. Raises InputError where nothing can be drawn here."""
+        if self._camera is None:
+            self._camera = Camera(self.world.model, self.params, self._camera_rng)
+        return self._camera.picture(self._data, self._robot.turn_rate_rad_s)
+
+    def objects(self) -> list[TrueObject]:
+        """Everything that stands or walks, where it is now."""
+        fixed = [
+            TrueObject(f"{t.kind} {n}", t.kind, np.array([*t.at_m, math.radians(t.yaw_deg)]), _size(t))
+            for n, t in enumerate(self.scene.furniture)
+        ]
+        moving = [
+            TrueObject(f"{w.kind} w{n}", w.kind, walking.pose, _size(w))
+            for n, (w, walking) in enumerate(zip(self.scene.walkers, self._walkers, strict=True))
+        ]
+        return fixed + moving
+
+    def clearance_m(self) -> float:
+        """Distance from the robot to the nearest thing that it could touch, at most ``NEAR_M``."""
+        model, data = self.world.model, self._data
+        hull = self._robot.geoms
+        touchable = (model.geom_conaffinity > 0) & (model.geom_group != FLOOR_GROUP)
+        away = np.linalg.norm(data.geom_xpos[:, :2] - self.pose[:2], axis=1) - model.geom_rbound
+        nearest = NEAR_M
+        for other in np.flatnonzero(touchable & (away < NEAR_M)):
+            if away[other] < nearest:
+                nearest = min(
+                    nearest, *(mujoco.mj_geomDistance(model, data, g, other, nearest, None) for g in hull)
+                )
+        return nearest
+
+    def close(self) -> None:
+        """Free the camera's renderer."""
+        if self._camera is not None:
+            self._camera.close()
+
+    def _settle(self) -> None:
+        for walking in self._walkers:
+            walking.show(self._data)
+        for _ in range(round(SETTLING_S / self.params.timestep_s)):
+            mujoco.mj_step(self.world.model, self._data)
+        if self.clearance_m() <= 0.0:
+            at = self.scene.robot.at_m
+            raise InputError(
+                f"scene {self.scene.name}: the robot at {at} touches something", "move robot.at_m to a free place"
+            )
+        self._view.moved(0.0, self._robot.pose)
+
+    def _move_walkers(self, robot: Pose) -> None:
+        for walking in self._walkers:
+            walking.step(SLOW_TASKS_S, robot)
+            walking.show(self._data)
+
+    def _count_touch(self) -> None:
+        touching = self._data.contact.geom
+        model = self.world.model
+        if len(touching) and bool((model.geom_group[touching] < FLOOR_GROUP).any()):
+            if self.now_s - self._touched_s > APART_S:
+                self.score.collisions += 1
+            self._touched_s = self.now_s
+
+
+def _size(thing: object) -> tuple[float, float, float]:
+    """Ahead, across and up of a thing as it was built."""
+    solids = solids_of(thing.kind, thing.size_m, thing.colour, thing.style)  # type: ignore[attr-defined]
+    outlines: list[NDArray[np.float64]] = [
+        outline for solid in solids if (outline := solid.outline(solid.at_m[2])) is not None
+    ]
+    points = np.concatenate(outlines)
+    high = max(solid.at_m[2] + _half_height(solid) for solid in solids)
+    ahead, across = (float(v) for v in np.ptp(points, axis=0))
+    return ahead, across, high
+
+
+def _half_height(solid: object) -> float:
+    size = solid.size_m  # type: ignore[attr-defined]
+    return float(size[2] if len(size) == 3 else size[-1])
