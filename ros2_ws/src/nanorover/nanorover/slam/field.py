@@ -19,6 +19,10 @@ REACH_CELLS = 8
 # Standard deviation of the likelihood that the correlative search looks up, in metres.
 LIKELIHOOD_SIGMA_M = 0.10
 LIKELIHOOD_FULL = 255
+# What was seen to be free is kept in coarser cells: this many cells of the field on a side.
+FREE_CELLS = 4
+# A ray says nothing of the space this near to its end.
+FREE_SHORT_OF_M = 0.4
 
 
 class FieldArrays(NamedTuple):
@@ -32,6 +36,7 @@ class FieldArrays(NamedTuple):
     count: NDArray[np.int32]  # (1,)
     frame: NDArray[np.float64]  # x, y of the lower-left corner, cells per metre
     disc: NDArray[np.int32]  # (D, 3) row, column offset and likelihood there
+    free: NDArray[np.bool_]  # (H / FREE_CELLS, W / FREE_CELLS) a ray went through
 
 
 @njit(cache=True, nogil=True)
@@ -39,6 +44,7 @@ def _clear(f: FieldArrays) -> None:
     f.nearest[:] = -1
     f.likelihood[:] = 0
     f.count[0] = 0
+    f.free[:] = False
 
 
 @njit(cache=True, nogil=True)
@@ -76,12 +82,35 @@ def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float) -> None
 
 
 @njit(cache=True, nogil=True)
-def _add_points(f: FieldArrays, points: NDArray[np.float32], T_map_base: NDArray[np.float64]) -> None:
+def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float) -> None:
+    """Note what a ray went through, in the field's own frame."""
+    length = math.hypot(x1 - x0, y1 - y0)
+    cell_m = FREE_CELLS / f.frame[2]
+    steps = int((length - FREE_SHORT_OF_M) / (0.5 * cell_m))
+    for k in range(steps + 1):
+        part = k * 0.5 * cell_m / length
+        column = int(math.floor((x0 + part * (x1 - x0)) / cell_m))
+        row = int(math.floor((y0 + part * (y1 - y0)) / cell_m))
+        if 0 <= row < f.free.shape[0] and 0 <= column < f.free.shape[1]:
+            f.free[row, column] = True
+
+
+@njit(cache=True, nogil=True)
+def _add_points(
+    f: FieldArrays,
+    points: NDArray[np.float32],
+    T_map_base: NDArray[np.float64],
+    T_base_laser: NDArray[np.float64],
+) -> None:
     c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
     tx, ty = T_map_base[0] - f.frame[0], T_map_base[1] - f.frame[1]
+    x0 = tx + c * T_base_laser[0] - s * T_base_laser[1]
+    y0 = ty + s * T_base_laser[0] + c * T_base_laser[1]
     for i in range(len(points)):
         x, y, nx, ny = points[i, 0], points[i, 1], points[i, 2], points[i, 3]
-        _add_point(f, tx + c * x - s * y, ty + s * x + c * y, c * nx - s * ny, s * nx + c * ny)
+        x1, y1 = tx + c * x - s * y, ty + s * x + c * y
+        _add_point(f, x1, y1, c * nx - s * ny, s * nx + c * ny)
+        _free_ray(f, x0, y0, x1, y1)
 
 
 def _disc(resolution_m: float) -> NDArray[np.int32]:
@@ -100,7 +129,7 @@ class Field:
     """A square window of the map, ``size_m`` wide, in cells of ``resolution_m``."""
 
     def __init__(self, size_m: float, resolution_m: float, most_surfels: int = 60_000) -> None:
-        cells = int(math.ceil(size_m / resolution_m))
+        cells = FREE_CELLS * math.ceil(size_m / resolution_m / FREE_CELLS)
         self.arrays = FieldArrays(
             nearest=np.empty((cells, cells), np.int32),
             likelihood=np.empty((cells, cells), np.uint8),
@@ -110,6 +139,7 @@ class Field:
             count=np.zeros(1, np.int32),
             frame=np.array([0.0, 0.0, 1.0 / resolution_m]),
             disc=_disc(resolution_m),
+            free=np.empty((cells // FREE_CELLS, cells // FREE_CELLS), np.bool_),
         )
         self.size_m = cells * resolution_m
         self.clear(np.zeros(2))
@@ -121,9 +151,14 @@ class Field:
         corner = np.floor((centre_m[:2] - self.size_m / 2) * self.arrays.frame[2])
         self.arrays.frame[:2] = corner / self.arrays.frame[2]
 
-    def add(self, points: NDArray[np.float32], T_map_base: NDArray[np.float64]) -> None:
-        """Add points (N, 4) ``x, y, nx, ny`` of the base frame."""
-        _add_points(self.arrays, points, T_map_base)
+    def add(
+        self,
+        points: NDArray[np.float32],
+        T_map_base: NDArray[np.float64],
+        T_base_laser: NDArray[np.float64],
+    ) -> None:
+        """Add points (N, 4) ``x, y, nx, ny`` of the base frame, seen from ``T_base_laser``."""
+        _add_points(self.arrays, points, T_map_base, T_base_laser)
 
     def centre_m(self) -> NDArray[np.float64]:
         """x, y of the middle of the window in the map."""

@@ -11,6 +11,8 @@ from nanorover.geometry.se2 import Pose, between
 
 # A turn counts as this much way when paths along the graph are measured.
 METRES_PER_RADIAN = 0.3
+# Standard deviations (x, y, yaw) below which no edge is believed.
+EDGE_FLOOR = np.array([0.01, 0.01, 0.003])
 
 
 class Edge(NamedTuple):
@@ -128,3 +130,9 @@ class Graph:
         path_m = np.empty(len(self))
         _path_lengths(start, limit_m, self._adjacency, path_m)
         return path_m
+
+
+def softened(information: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The information of an edge that is believed no better than ``EDGE_FLOOR``."""
+    tiny = np.diag([1e-3, 1e-3, 1e-3])
+    return np.linalg.inv(np.linalg.inv(information + tiny) + np.diag(EDGE_FLOOR**2))

@@ -52,7 +52,8 @@ class LocalMap:
 
     def draw(self, keyframe: int) -> None:
         """Add one keyframe to the field."""
-        self.field.add(self.graph.points[keyframe], self.graph.poses[keyframe])
+        g = self.graph
+        self.field.add(g.points[keyframe], g.poses[keyframe], g.sensors[keyframe])
         self._drawn.add(keyframe)
 
     def nearest(self, T_map_base: Pose) -> tuple[int, float, float]:

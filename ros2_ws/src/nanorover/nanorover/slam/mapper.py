@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.mapping.grid import GridMap, OccupancyGrid
-from nanorover.slam.graph import Graph
+from nanorover.slam.graph import Graph, softened
 from nanorover.slam.local_map import LocalMap
-from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, scaled
+from nanorover.slam.loops import LoopCloser
+from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction
 from nanorover.slam.params import SlamParams
 from nanorover.slam.preprocess import surface_points
 from nanorover.slam.tracker import Match, Tracker
@@ -23,9 +24,10 @@ from nanorover.slam.warm_up import warm_up
 LEAST_POINTS = 12
 # Standard deviation of a pose that nothing has measured, per scan in a row.
 UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
-# Relative errors (see ErrorBound) that odometry and the last motion start with.
-ODOMETRY_ERROR_START = 1.0
-MOTION_ERROR_START = 2.0
+# Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
+# (see ErrorBound): a robot may start, stop or turn between any two scans.
+ODOMETRY_ERROR = (1.0, 0.05, 0.04)
+MOTION_ERROR = (1.0, 0.15, 0.12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +56,12 @@ class Mapper:
         self.graph = Graph()
         self.local_map = LocalMap(self.graph, params.local_path_m, params.max_range_m, params.match_resolution_m)
         self.tracker = Tracker(params)
+        self.loop_closer = LoopCloser(self.graph, params)
         self.odometry = OdometryBuffer()
         self.grid_map = GridMap(params.map_resolution_m)
         self.counts: Counter[str] = Counter()
-        self._odometry_error = ErrorBound(ODOMETRY_ERROR_START)
-        self._motion_error = ErrorBound(MOTION_ERROR_START)
+        self._odometry_error = ErrorBound(*ODOMETRY_ERROR)
+        self._motion_error = ErrorBound(*MOTION_ERROR)
         self._reference = -1
         self._T_reference_base = np.zeros(3)
         self._path = Trajectory()
@@ -94,7 +97,16 @@ class Mapper:
         self._last_ns = scan.stamp_ns
         self._path.append(scan.stamp_ns, max(self._reference, 0), self._T_reference_base)
         self.last_reason = reason
+        if self._reference >= 0:
+            self._close_loops()
         return result
+
+    def _close_loops(self) -> None:
+        """The next bit of the work behind the front end; afterwards the local map is where the graph says."""
+        revision = self.graph.revision
+        self.loop_closer.step(self._reference, math.hypot(self._motion[0], self._motion[1]))
+        if self.graph.revision != revision:
+            self.local_map.follow(self._reference)
 
     def _twist(self, scan: LaserScan) -> NDArray[np.float64]:
         """The base's velocity during the scan: from odometry, else as between the last two scans."""
@@ -124,10 +136,13 @@ class Mapper:
         if len(points) < LEAST_POINTS:
             return f"the scan has {len(points)} usable points, {LEAST_POINTS} are needed", None
         if self._reference < 0:
-            return "", Match(last, np.diag([1e6, 1e6, 1e6]), 1.0, 0.0)
+            return "", Match(last, np.diag([1e6, 1e6, 1e6]), 0.0, 1.0, 0.0)
         match = self.tracker.match(self.local_map.field, points, last, predictions)
-        if match.explained < self.params.poor_match:
-            return f"the map explains {match.explained:.0%} of the scan", None
+        if match.score < self.params.poor_match:
+            return (
+                f"the map explains {match.explained:.0%} and contradicts {match.contradicted:.0%} of the scan",
+                None,
+            )
         return "", match
 
     def _unmeasured(self, scan: LaserScan, reason: str, prediction: Prediction) -> ScanResult:
@@ -179,8 +194,8 @@ class Mapper:
             scan.stamp_ns, match.T_map_base, points.astype(np.float32), scan.T_base_laser
         )
         if self._reference >= 0:
-            information = in_own_frame(match.information, match.T_map_base[2])
             for other in self.local_map.supporters(match.T_map_base):
+                information = softened(seen_from(match.information, self.graph.poses[other, 2]))
                 self.graph.add_edge(other, number, information)
         self._reference = number
         self._T_reference_base = np.zeros(3)
@@ -188,6 +203,7 @@ class Mapper:
 
     def finish(self) -> None:
         """Complete what is still to be computed, at the end of a recording."""
+        self.loop_closer.finish()
 
     def T_map_base(self) -> Pose:
         """Where the base was at the last scan."""
@@ -213,6 +229,7 @@ class Mapper:
         """Counters and figures for diagnostics."""
         return {
             **self.counts,
+            **self.loop_closer.counts,
             "keyframes": len(self.graph),
             "wide searches": self.tracker.wide_searches,
             "odometry readings refused": self.odometry.refused,
@@ -221,8 +238,8 @@ class Mapper:
         }
 
 
-def in_own_frame(information: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
-    """Information in x, y, yaw of the map, turned into the frame of a base that looks along ``yaw_rad``."""
+def seen_from(information: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
+    """Information in x, y, yaw of the map, turned into a frame that looks along ``yaw_rad``."""
     c, s = math.cos(yaw_rad), math.sin(yaw_rad)
     R = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     return R.T @ information @ R

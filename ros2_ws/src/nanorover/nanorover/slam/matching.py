@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.slam.field import LIKELIHOOD_FULL, FieldArrays
+from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, FieldArrays
 
 ITERATIONS = 12
 # The robust kernel starts wide, so that a guess 0.3 m off still pulls, and ends at the noise of a laser.
@@ -23,6 +23,8 @@ CONVERGED_M = 2e-4
 CONVERGED_RAD = 1e-4
 # A point counts as explained when the nearest surface is no further than this.
 EXPLAINED_M = 0.10
+# It contradicts the map when it lies where rays went through and no surface is nearer than this.
+CONTRADICTED_M = 0.25
 
 
 @njit(cache=True, nogil=True)
@@ -85,13 +87,13 @@ PENALTY = 0.03
 @njit(cache=True, nogil=True)
 def _normal_equations(
     f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64], kernel_m: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, float]:
-    """Hessian, gradient, sum of weights, of weighted squares, and the number of points explained."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
+    """Hessian, gradient, sum of weights and of weighted squares."""
     H, g = np.zeros((3, 3)), np.zeros(3)
     height, width = f.nearest.shape
     c, s = math.cos(pose[2]), math.sin(pose[2])
     tx, ty = pose[0] - f.frame[0], pose[1] - f.frame[1]
-    weights, squares, explained = 0.0, 0.0, 0.0
+    weights, squares = 0.0, 0.0
     for i in range(len(points)):
         rx, ry = c * points[i, 0] - s * points[i, 1], s * points[i, 0] + c * points[i, 1]
         x, y = tx + rx, ty + ry
@@ -135,10 +137,8 @@ def _normal_equations(
             g[2] += w * (rx * dy - ry * dx)
         weights += w
         squares += w * r * r
-        if abs(r) < EXPLAINED_M:
-            explained += 1.0
     H[1, 0], H[2, 0], H[2, 1] = H[0, 1], H[0, 2], H[1, 2]
-    return H, g, weights, squares, explained
+    return H, g, weights, squares
 
 
 @njit(cache=True, nogil=True)
@@ -149,15 +149,15 @@ def refine(
     prior: NDArray[np.float64],
     prior_information: NDArray[np.float64],
     noise_m: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
-    """Gauss-Newton from ``guess``: pose, its information (3, 3), part explained, RMS distance in metres.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Gauss-Newton from ``guess``: pose, its information (3, 3), RMS distance in metres.
 
     ``prior`` with its diagonal information (3,) enters as one more measurement. ``noise_m`` is the standard
     deviation of one point.
     """
     pose = guess.copy()
     kernel = KERNEL_START_M
-    H, g, weights, squares, explained = _normal_equations(f, points, pose, kernel)
+    H, g, weights, squares = _normal_equations(f, points, pose, kernel)
     for _ in range(ITERATIONS):
         A = H / noise_m**2
         b = g / noise_m**2
@@ -172,9 +172,46 @@ def refine(
         done = abs(step[0]) + abs(step[1]) < CONVERGED_M and abs(step[2]) < CONVERGED_RAD
         last = kernel == KERNEL_END_M
         kernel = max(kernel * KERNEL_SHRINK, KERNEL_END_M)
-        H, g, weights, squares, explained = _normal_equations(f, points, pose, kernel)
+        H, g, weights, squares = _normal_equations(f, points, pose, kernel)
         if done and last:
             break
     pose[2] = (pose[2] + math.pi) % (2.0 * math.pi) - math.pi
     rms = math.sqrt(squares / weights) if weights > 0.0 else 0.0
-    return pose, H / noise_m**2, explained / max(len(points), 1), rms
+    information = H / noise_m**2
+    for k in range(3):
+        information[k, k] += prior_information[k]
+    return pose, information, rms
+
+
+@njit(cache=True, nogil=True)
+def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]) -> tuple[float, float]:
+    """The parts of the points that the map explains, and that contradict it.
+
+    A point where nothing is known does neither; one in the middle of free space contradicts.
+    """
+    height, width = f.nearest.shape
+    c, s = math.cos(pose[2]), math.sin(pose[2])
+    tx, ty = pose[0] - f.frame[0], pose[1] - f.frame[1]
+    explained, contradicted = 0, 0
+    for i in range(len(points)):
+        x, y = tx + c * points[i, 0] - s * points[i, 1], ty + s * points[i, 0] + c * points[i, 1]
+        column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
+        if row < 0 or column < 0 or row >= height or column >= width:
+            continue
+        surfel = f.nearest[row, column]
+        distance = CONTRADICTED_M
+        if surfel >= 0:
+            dx, dy = x - f.surfels[surfel, 0], y - f.surfels[surfel, 1]
+            nx, ny = f.surfels[surfel, 2], f.surfels[surfel, 3]
+            distance = math.hypot(dx, dy)
+            mx, my = c * points[i, 2] - s * points[i, 3], s * points[i, 2] + c * points[i, 3]
+            facing = nx * mx + ny * my
+            if facing >= 0.0:
+                across = abs(nx * dx + ny * dy) if facing > 0.0 else distance
+                if across < EXPLAINED_M:
+                    explained += 1
+                    continue
+        if distance >= CONTRADICTED_M and f.free[row // FREE_CELLS, column // FREE_CELLS]:
+            contradicted += 1
+    n = max(len(points), 1)
+    return explained / n, contradicted / n

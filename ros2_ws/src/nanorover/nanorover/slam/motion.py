@@ -37,16 +37,16 @@ class Prediction:
 class ErrorBound:
     """The 95 % quantile of a predictor's relative error, followed by stochastic approximation."""
 
-    def __init__(self, start: float) -> None:
-        self.start = start
+    def __init__(self, start: float, least_m: float, least_rad: float) -> None:
         self.trans, self.rot = start, start
+        self._least_m, self._least_rad = least_m, least_rad
 
     def predict(self, T_last_now: Pose) -> Prediction:
         """The prediction with the bounds learnt so far."""
         return Prediction(
             T_last_now,
-            self.trans * (REST_M + math.hypot(T_last_now[0], T_last_now[1])),
-            self.rot * (REST_RAD + abs(T_last_now[2])),
+            max(self.trans * (REST_M + math.hypot(T_last_now[0], T_last_now[1])), self._least_m),
+            max(self.rot * (REST_RAD + abs(T_last_now[2])), self._least_rad),
         )
 
     def learn(self, predicted: Pose, found: Pose) -> None:
@@ -123,10 +123,3 @@ class OdometryBuffer:
         half = -0.5 * motion[2] * abs(duration_ns * 1e-9)
         c, s = math.cos(half), math.sin(half)
         return np.array([c * motion[0] - s * motion[1], s * motion[0] + c * motion[1], motion[2]])
-
-
-def scaled(T_last_now: Pose, factor: float) -> Pose:
-    """The same motion for ``factor`` times as long."""
-    made = T_last_now * factor
-    made[2] = wrap_angle(made[2])
-    return made

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, compose
 from nanorover.slam.field import Field
-from nanorover.slam.matching import refine, search
+from nanorover.slam.matching import judge, refine, search
 from nanorover.slam.motion import Prediction
 from nanorover.slam.params import SlamParams
 
@@ -16,8 +16,8 @@ SEARCH_POINTS = 70
 SEARCH_STEP_M = 0.10
 SEARCH_STEP_RAD = 0.025
 # The search looks at least this far around a prediction, and in sigmas.
-LEAST_WINDOW_M = 0.20
-LEAST_WINDOW_RAD = 0.12
+LEAST_WINDOW_M = 0.30
+LEAST_WINDOW_RAD = 0.24
 WINDOW_SIGMAS = 1.5
 MOST_WINDOW_M = 1.0
 MOST_WINDOW_RAD = 1.0
@@ -26,21 +26,27 @@ WIDE_WINDOW_M = 1.2
 WIDE_WINDOW_RAD = 1.8
 WIDE_STEP_RAD = 0.05
 WIDE_SECTORS = 3
-# Evidence is never taken as better than this; it settles only what walls leave open.
-PRIOR_LEAST_M = 0.02
-PRIOR_LEAST_RAD = 0.01
 # Two matches that explain the scan about equally well are told apart by what was predicted.
 CLEARLY_BETTER = 0.03
 
 
 @dataclass(frozen=True)
 class Match:
-    """A pose in the map's frame, its information (3, 3), the part of the scan explained, the RMS distance."""
+    """A pose in the map's frame with its information (3, 3), and how the scan fits there.
+
+    ``explained`` and ``contradicted`` are parts of the scan, ``rms_m`` the distance of its points.
+    """
 
     T_map_base: Pose
     information: NDArray[np.float64]
-    explained: float
     rms_m: float
+    explained: float
+    contradicted: float
+
+    @property
+    def score(self) -> float:
+        """What one match is preferred to another by."""
+        return self.explained - self.contradicted
 
 
 class Tracker:
@@ -65,10 +71,10 @@ class Tracker:
                 ]
             )
             found = self._around(field, points, last, prediction, 0.0, window, SEARCH_STEP_RAD)
-            if best is None or found.explained > best.explained + CLEARLY_BETTER:
+            if best is None or found.score > best.score + CLEARLY_BETTER:
                 best = found
         assert best is not None
-        if best.explained >= self.params.good_match:
+        if best.score >= self.params.good_match:
             return best
         return self._wide(field, points, last, predictions[0], best)
 
@@ -81,7 +87,7 @@ class Tracker:
         for sector in range(WIDE_SECTORS):
             turn = WIDE_WINDOW_RAD * (2.0 * sector / (WIDE_SECTORS - 1) - 1.0) * (1.0 - 1.0 / WIDE_SECTORS)
             found = self._around(field, points, last, prediction, turn, window, WIDE_STEP_RAD)
-            if found.explained > best.explained + CLEARLY_BETTER:
+            if found.score > best.score + CLEARLY_BETTER:
                 best = found
         return best
 
@@ -97,14 +103,17 @@ class Tracker:
     ) -> Match:
         expected = compose(last, prediction.T_last_now)
         centre = expected + np.array([0.0, 0.0, turn])
-        sigma = np.array([max(prediction.sigma_m, PRIOR_LEAST_M), max(prediction.sigma_rad, PRIOR_LEAST_RAD)])
+        sigma = np.array([prediction.sigma_m, prediction.sigma_rad])
         some = points[:: max(len(points) // SEARCH_POINTS, 1)]
         start, _ = search(field.arrays, some, centre, window, SEARCH_STEP_M, step_rad, sigma)
         off = math.hypot(start[0] - expected[0], start[1] - expected[1]) / sigma[0]
         off = max(off, abs(start[2] - expected[2]) / sigma[1], 1.0)
         # A prediction that the search contradicts loses its weight (as under a Cauchy kernel).
         information = 1.0 / (off * np.array([sigma[0], sigma[0], sigma[1]])) ** 2
-        return Match(*refine(field.arrays, points, start, expected, information, self.params.point_noise_m))
+        pose, information, rms_m = refine(
+            field.arrays, points, start, expected, information, self.params.point_noise_m
+        )
+        return Match(pose, information, rms_m, *judge(field.arrays, points, pose))
 
 
 def _between(value: float, low: float, high: float) -> float:

@@ -1,0 +1,242 @@
+"""Closing loops: recognising a place by its walls, and refusing what only looks like it.
+
+The robot's recent surroundings are searched for in older parts of the map that lie within the drift of the way
+between. A find counts only when it passes all of these: most of it is explained and next to nothing contradicted
+in both directions; the walls fix it in every direction; no other place fits nearly as well; and finds a way apart
+agree with each other. What passes is tied in and the graph is optimised; when that strains the graph, it is undone.
+
+The work is cut into steps of a few milliseconds, one after each scan, so no scan waits for it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.se2 import Pose, between, compose, inverse
+from nanorover.slam.branch_and_bound import Pyramid
+from nanorover.slam.field import Field
+from nanorover.slam.graph import Edge, Graph, softened
+from nanorover.slam.matching import judge, refine
+from nanorover.slam.params import SlamParams
+from nanorover.slam.pose_graph import LOOP_KERNEL_CHI2, PoseGraph
+
+# Places count as old when the way to them along the graph is longer than this.
+APART_M = 15.0
+# The surroundings searched for, and the part of the old map they are searched in, as way along the graph.
+QUERY_PATH_M, TARGET_PATH_M = 5.0, 9.0
+TARGET_SIZE_M = 60.0
+# A new search only after driving this far.
+EVERY_M = 1.0
+# Views of a place overlap when taken within this distance.
+VIEW_M = 4.0
+# Drift of the way along the graph, one sigma: at once, per metre; and of the heading.
+DRIFT_M, DRIFT_PER_M = 0.15, 0.012
+DRIFT_RAD, DRIFT_RAD_PER_M = 0.02, 0.0004
+WINDOW_SIGMAS = 2.5
+MOST_WINDOW_M, MOST_WINDOW_RAD = 12.0, 0.4
+SEARCH_POINTS, JUDGED_POINTS = 150, 900
+# What a find must reach.
+LEAST_LIKELIHOOD = 0.45
+LEAST_EXPLAINED = 0.6
+MOST_CONTRADICTED = 0.08
+# Information per point in the direction that the walls fix least: a corridor without doors has none.
+LEAST_FIXED = 0.04
+# The next best place, beyond this distance and turn, may reach this part of the best's likelihood.
+OTHER_PLACE_M, OTHER_PLACE_RAD = 0.8, 0.2
+MOST_AMBIGUOUS = 0.9
+# Finds agree when they move the robot to places this near to each other; so many must agree.
+AGREE_M, AGREE_RAD = 0.25, 0.03
+AGREE_PER_M = 0.02
+AGREEING = 2
+FINDS_KEPT = 6
+# An accepted loop may leave edges with this chi-square strained; more means that something was false.
+MOST_STRAIN_CHI2 = 60.0
+ITERATIONS = 10
+FREE_ITERATIONS = 3  # without the robust kernel, until the loop is closed at all
+CONVERGED_M = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Find:
+    """A recent keyframe seen from an old one."""
+
+    old: int
+    recent: int
+    T_old_recent: Pose
+    information: NDArray[np.float64]
+    travelled_m: float
+
+    def correction(self, poses: NDArray[np.float64]) -> Pose:
+        """What moves the recent part of the map to where this find says."""
+        return compose(compose(poses[self.old], self.T_old_recent), inverse(poses[self.recent]))
+
+
+class LoopCloser:
+    """Looks for loops behind the front end's back; ``step`` does the next bit."""
+
+    def __init__(self, graph: Graph, params: SlamParams) -> None:
+        self.graph = graph
+        self.params = params
+        self.counts: Counter[str] = Counter()
+        self._field = Field(TARGET_SIZE_M, params.match_resolution_m)
+        self._pyramid = Pyramid(self._field)
+        self._finds: list[Find] = []
+        self._travelled_m = 0.0
+        self._searched_at_m = 0.0
+        self._work: Iterator[None] | None = None
+
+    def step(self, reference: int, moved_m: float) -> None:
+        """Go on with the work at hand, or begin a search around keyframe ``reference``."""
+        self._travelled_m += moved_m
+        if self._work is None and self._travelled_m - self._searched_at_m >= EVERY_M:
+            self._searched_at_m = self._travelled_m
+            self._work = self._search(reference)
+        if self._work is not None and next(self._work, "done") == "done":
+            self._work = None
+
+    def finish(self) -> None:
+        """Complete the work at hand."""
+        while self._work is not None:
+            if next(self._work, "done") == "done":
+                self._work = None
+
+    def _search(self, recent: int) -> Iterator[None]:
+        path_m = self.graph.path_lengths(recent)
+        for old in self._candidates(recent, path_m):
+            yield
+            found = yield from self._find(old, recent, float(path_m[old]))
+            if found is None:
+                continue
+            self.counts["loops found"] += 1
+            agreeing = [f for f in self._finds if self._agree(f, found)]
+            self._finds = [*self._finds[-FINDS_KEPT:], found]
+            if len(agreeing) + 1 >= AGREEING:
+                yield from self._close([*agreeing, found])
+                return
+
+    def _candidates(self, recent: int, path_m: NDArray[np.float64]) -> list[int]:
+        """Up to two old keyframes that may be near, in the light of the drift between."""
+        poses = self.graph.poses
+        away_m = np.hypot(poses[:, 0] - poses[recent, 0], poses[:, 1] - poses[recent, 1])
+        drift_m = np.minimum(DRIFT_M + DRIFT_PER_M * path_m, MOST_WINDOW_M / WINDOW_SIGMAS)
+        possible = (path_m > APART_M) & (away_m < VIEW_M + WINDOW_SIGMAS * drift_m)
+        chosen: list[int] = []
+        while possible.any() and len(chosen) < 2:
+            best = int(np.argmin(np.where(possible, away_m, np.inf)))
+            chosen.append(best)
+            possible &= np.abs(self.graph.path_lengths(best)) > TARGET_PATH_M
+        return chosen
+
+    def _cloud(self, centre: int, path_m: float, most: int) -> NDArray[np.float64]:
+        """Points (N, 4) around a keyframe, in its frame, thinned to about ``most``."""
+        members = np.flatnonzero(np.isfinite(self.graph.path_lengths(centre, path_m)))
+        poses, points = self.graph.poses, self.graph.points
+        every = max(sum(len(points[k]) for k in members) // most, 1)
+        clouds = []
+        for k in members:
+            x, y, yaw = between(poses[centre], poses[k])
+            c, s = math.cos(yaw), math.sin(yaw)
+            R = np.array([[c, s], [-s, c]])
+            p = points[k][k % every :: every].astype(np.float64)
+            clouds.append(np.column_stack([p[:, :2] @ R + [x, y], p[:, 2:] @ R]))
+        return np.concatenate(clouds)
+
+    def _draw(self, centre: int, path_m: float) -> None:
+        """Draw the keyframes around one into the field, in its frame."""
+        g = self.graph
+        self._field.clear(np.zeros(2))
+        for k in np.flatnonzero(np.isfinite(g.path_lengths(centre, path_m))):
+            self._field.add(g.points[k], between(g.poses[centre], g.poses[k]), g.sensors[k])
+
+    def _find(self, old: int, recent: int, path_m: float) -> Iterator[None]:
+        """Search the recent surroundings in the old ones; a Find, or None with the reason counted."""
+        g = self.graph
+        cloud = self._cloud(recent, QUERY_PATH_M, JUDGED_POINTS)
+        self._draw(old, TARGET_PATH_M)
+        yield
+        self._pyramid.draw()
+        yield
+        some = cloud[:: max(len(cloud) // SEARCH_POINTS, 1)]
+        centre = between(g.poses[old], g.poses[recent])
+        window_m = min(WINDOW_SIGMAS * (DRIFT_M + DRIFT_PER_M * path_m), MOST_WINDOW_M)
+        window_rad = min(WINDOW_SIGMAS * (DRIFT_RAD + DRIFT_RAD_PER_M * path_m), MOST_WINDOW_RAD)
+        self.counts["loop searches"] += 1
+        best = self._pyramid.search(some, centre, window_m, window_rad, at_least=LEAST_LIKELIHOOD)
+        yield
+        if best is None:
+            return self._refused("nothing alike")
+        if not best.complete:
+            return self._refused("too much alike")
+        pose, information, _ = refine(
+            self._field.arrays, cloud, best.pose, best.pose, np.zeros(3), self.params.point_noise_m
+        )
+        explained, contradicted = judge(self._field.arrays, cloud, pose)
+        if explained < LEAST_EXPLAINED or contradicted > MOST_CONTRADICTED:
+            return self._refused("contradicted")
+        fixed = np.linalg.eigvalsh(information[:2, :2])[0] * self.params.point_noise_m**2 / len(cloud)
+        if fixed < LEAST_FIXED:
+            return self._refused("sliding along walls")
+        other = self._pyramid.search(
+            some,
+            centre,
+            window_m,
+            window_rad,
+            at_least=MOST_AMBIGUOUS * best.likelihood,
+            besides=(pose, OTHER_PLACE_M, OTHER_PLACE_RAD),
+        )
+        yield
+        if other is not None:
+            return self._refused("ambiguous")
+        self._draw(recent, QUERY_PATH_M)
+        back = self._cloud(old, QUERY_PATH_M, JUDGED_POINTS)
+        _, contradicted = judge(self._field.arrays, back, inverse(pose))
+        if contradicted > MOST_CONTRADICTED:
+            return self._refused("contradicted the other way round")
+        return Find(old, recent, pose, softened(information), self._travelled_m)
+
+    def _refused(self, why: str) -> None:
+        self.counts[f"loops refused: {why}"] += 1
+
+    def _agree(self, one: Find, other: Find) -> bool:
+        """Whether both finds move the robot to the same place."""
+        poses = self.graph.poses
+        first, second = one.correction(poses), other.correction(poses)
+        here = poses[other.recent]
+        off = between(compose(first, here), compose(second, here))
+        apart_m = abs(one.travelled_m - other.travelled_m)
+        return (
+            apart_m >= EVERY_M
+            and math.hypot(off[0], off[1]) < AGREE_M + AGREE_PER_M * apart_m
+            and abs(off[2]) < AGREE_RAD
+        )
+
+    def _close(self, finds: list[Find]) -> Iterator[None]:
+        """Tie the finds in and optimise; undo it when the graph is strained."""
+        g = self.graph
+        tied = [Edge(f.old, f.recent, f.T_old_recent, f.information, True) for f in finds]
+        known = {(e.i, e.j) for e in g.edges if e.loop}
+        tied = [edge for edge in tied if (edge.i, edge.j) not in known]
+        count, others = len(g), len(g.edges)
+        problem = PoseGraph(g.poses, [*g.edges, *tied])
+        for k in range(ITERATIONS):
+            yield
+            moved_m = problem.iterate(math.inf if k < FREE_ITERATIONS else LOOP_KERNEL_CHI2)
+            if moved_m < CONVERGED_M and k >= FREE_ITERATIONS:
+                break
+        yield
+        chi2 = problem.chi2()
+        if not (math.isfinite(moved_m) and chi2[:others].max(initial=0.0) < MOST_STRAIN_CHI2):
+            self._finds.clear()
+            return self._refused("strained the graph")
+        for edge in tied:
+            g.add_edge(edge.i, edge.j, edge.information, edge.T_i_j)
+        # Keyframes made meanwhile go along with the last one that took part.
+        correction = compose(problem.poses[count - 1], inverse(g.poses[count - 1]))
+        later = [compose(correction, pose) for pose in g.poses[count:]]
+        g.set_poses(np.concatenate([problem.poses, np.array(later).reshape(-1, 3)]))
+        self.counts["loops closed"] += 1
+        return None
