@@ -79,6 +79,10 @@ class Environment:
                 f"to start anew: rm -rf '{self.folder}' && ./scripts/setup"
             )
 
+    def packages(self) -> set[str]:
+        """What pip has installed, as name-version."""
+        return {folder.stem for folder in self.site_packages().glob("*.dist-info")}
+
     def broken(self) -> Iterator[Path]:
         """The ``*.dist-info`` folders of what pip has installed and is not whole."""
         return (folder for folder in self.site_packages().glob("*.dist-info") if missing_files(folder))

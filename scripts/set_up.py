@@ -107,17 +107,23 @@ class SetUp:
         # What an earlier call has installed stays up to date too.
         groups = [g for g in self.lock_files() if g in wanted or f"requirements {g}" in self.state]
         keys = {f"requirements {g}": self.lock_key(g) for g in groups}
+        listing = self.environment.notes / "packages.txt"
+        expected = set(listing.read_text().split()) if listing.exists() else set()
+        gone = expected - self.environment.packages()
         broken = list(self.environment.broken())
-        if not broken and all(self.state.get(name) == key for name, key in keys.items()):
+        if not gone and not broken and all(self.state.get(name) == key for name, key in keys.items()):
             return
         for name in keys:
             self.state.pop(name, None)
         self.save_state()
+        for package in sorted(gone):
+            print(f"• {package} is gone", file=sys.stderr)
         for dist_info in broken:
             print(f"• {dist_info.stem} is not whole", file=sys.stderr)
             self.environment.forget(dist_info)
         with timed(f"requirements: {' '.join(groups)}"):
             self.pip_install(groups)
+        listing.write_text("\n".join(sorted(self.environment.packages())) + "\n")
         self.state |= keys
         self.save_state()
 
