@@ -1,0 +1,61 @@
+"""Suppression against the textbook's loop, over all kinds of boxes."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanorover.perception.nms import suppress, top_k
+
+
+def textbook(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, limit: float) -> list[int]:
+    """Greedy suppression, one class at a time, one pair at a time."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        for k in kept:
+            if classes[i] == classes[k] and iou(boxes[i], boxes[k]) > limit:
+                break
+        else:
+            kept.append(int(i))
+    return kept
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Up to 300 boxes with whole-numbered corners, crowded or scattered, in up to 4 classes."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count, spread = draw(st.integers(1, 300)), draw(st.sampled_from([20, 100, 1000]))
+    low = rng.integers(0, spread, (count, 2))
+    boxes = np.concatenate([low, low + rng.integers(1, 60, (count, 2))], axis=1)
+    return boxes, rng.permutation(count) / count, rng.integers(0, draw(st.integers(1, 4)), count)
+
+
+@given(crowd=crowds(), limit=st.sampled_from([0.3, 0.45, 0.6]))
+def test_the_same_boxes_stay_as_in_the_textbook(crowd, limit) -> None:
+    boxes, scores, classes = crowd
+    assert list(suppress(boxes, scores, classes, limit, most=1000)) == textbook(boxes, scores, classes, limit)
+
+
+@given(crowd=crowds(), most=st.integers(1, 20))
+def test_a_limit_on_the_number_keeps_the_best(crowd, most) -> None:
+    boxes, scores, classes = crowd
+    assert list(suppress(boxes, scores, classes, 0.45, most)) == textbook(boxes, scores, classes, 0.45)[:most]
+
+
+@given(scores=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.5]), max_size=60), k=st.integers(1, 40))
+def test_top_k_gives_the_highest_in_order(scores, k) -> None:
+    values = np.array(scores, np.float32)
+    chosen = top_k(values, k)
+    assert list(values[chosen]) == sorted(values, reverse=True)[:k]
+    assert len(set(chosen)) == len(chosen)
+
+
+def test_no_boxes_give_no_boxes() -> None:
+    assert len(suppress(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int), 0.5, 10)) == 0

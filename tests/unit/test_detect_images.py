@@ -1,0 +1,107 @@
+"""Pictures from files and messages, good and bad."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nanorover.errors import InputError
+from nanorover.perception.images import ENCODINGS, decode_image, from_message, read_image
+
+COLOUR = (10, 120, 200)  # blue, green, red
+
+
+def message(encoding: str, data: np.ndarray, width: int, height: int, big_endian: bool = False) -> np.ndarray:
+    raw = np.frombuffer(data.tobytes(), np.uint8)
+    return from_message(
+        raw, width=width, height=height, step=len(raw) // height, encoding=encoding, big_endian=big_endian
+    )
+
+
+def test_colour_encodings_agree() -> None:
+    bgr = np.zeros((4, 6, 3), np.uint8)
+    bgr[:] = COLOUR
+    alpha = np.full((4, 6, 1), 255, np.uint8)
+    for encoding, data in (
+        ("bgr8", bgr),
+        ("rgb8", bgr[..., ::-1]),
+        ("bgra8", np.concatenate([bgr, alpha], 2)),
+        ("rgba8", np.concatenate([bgr[..., ::-1], alpha], 2)),
+        ("bgr16", bgr.astype("<u2") << 8),
+    ):
+        assert (message(encoding, data, 6, 4) == bgr).all(), encoding
+
+
+def test_grey_16_bit_and_byte_order() -> None:
+    grey = np.array([[0, 255], [128, 1]], np.uint16)
+    for order, big in (("<u2", False), (">u2", True)):
+        image = message("mono16", (grey << 8).astype(order), 2, 2, big)
+        assert (image[..., 0] == grey).all()
+        assert (image[..., 1] == grey).all()
+
+
+def test_yuv_keeps_grey_grey() -> None:
+    uyvy = np.tile(np.array([128, 90], np.uint8), (4, 6))
+    image = message("uyvy", uyvy, 6, 4)
+    assert image.shape == (4, 6, 3)
+    assert np.ptp(image.astype(int), axis=2).max() <= 1
+    assert (message("yuyv", uyvy[:, ::-1], 6, 4) == image).all()
+
+
+def test_rows_may_be_longer_than_the_picture() -> None:
+    padded = np.full((3, 20), 99, np.uint8)
+    padded[:, :12] = 7
+    image = from_message(padded.ravel(), width=4, height=3, step=20, encoding="bgr8", big_endian=False)
+    assert (image == 7).all()
+
+
+@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
+def test_every_encoding_gives_a_picture(encoding: str) -> None:
+    known = ENCODINGS[encoding]
+    data = np.random.default_rng(1).integers(0, 255, (8, 8 * known.channels * known.depth), dtype=np.uint8)
+    image = message(encoding, data, 8, 8)
+    assert (image.shape, image.dtype) == ((8, 8, 3), np.uint8)
+
+
+def test_a_wrong_encoding_or_size_is_named() -> None:
+    with pytest.raises(InputError, match="'32FC1' is not supported"):
+        from_message(np.zeros(16, np.uint8), width=2, height=2, step=8, encoding="32FC1", big_endian=False)
+    for width, height, step in ((5, 4, 12), (4, 5, 12), (0, 4, 12), (4, 4, 3)):
+        with pytest.raises(InputError, match="cannot have 48 bytes"):
+            from_message(
+                np.zeros(48, np.uint8), width=width, height=height, step=step, encoding="bgr8", big_endian=False
+            )
+
+
+def test_files(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    grey16 = (image[..., 0].astype(np.uint16)) << 8
+    alpha = np.dstack([image, np.full((40, 60), 255, np.uint8)])
+    for name, content in (("a.png", image), ("g.png", grey16), ("alpha.png", alpha), ("a.jpg", image)):
+        cv2.imwrite(str(tmp_path / name), content)
+        read = read_image(tmp_path / name)
+        assert (read.shape, read.dtype) == ((40, 60, 3), np.uint8)
+    assert (read_image(tmp_path / "a.png") == image).all()
+    assert (read_image(tmp_path / "g.png")[..., 1] == image[..., 0]).all()
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    whole = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    for name, content, word in (
+        ("empty.jpg", b"", "is empty"),
+        ("cut.jpg", whole[: len(whole) // 2], "cut off"),
+        ("text.png", b"this is no picture", "cannot be decoded"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} .*{word}"):
+            read_image(tmp_path / name)
+    with pytest.raises(InputError, match="cannot read the picture"):
+        read_image(tmp_path / "absent.jpg")
+
+
+def test_a_huge_picture_is_refused_by_its_size() -> None:
+    # A PNG of a bitmap of ones: a few kilobytes that claim 12000 × 12000 pixels.
+    encoded = cv2.imencode(".png", np.zeros((12000, 12000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+    with pytest.raises(InputError, match="12000 × 12000 pixels"):
+        decode_image(encoded.ravel(), "huge.png")
