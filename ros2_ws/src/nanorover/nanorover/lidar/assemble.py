@@ -11,11 +11,15 @@ from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
 from nanorover.lidar.packets import FAR_CORRECTION_DEG, Packets
 from nanorover.lidar.params import LidarParams
+from nanorover.lidar.protocol import BYTE_TIME_S
+from nanorover.lidar.sample_clock import Course
 
 Floats = NDArray[np.float64]
 
 # The rotation has settled once two revolutions in a row differ by less.
 SETTLED_SHARE = 0.03
+# A revolution in which the motor was off a steady turn by more, as a share of the turn, has no time line.
+UNEVEN_SHARE = 0.03
 # A motor that does not turn must not fill the memory: this many revolutions' worth of samples are kept at most.
 MOST_PENDING_REVOLUTIONS = 20
 # A revolution of which less was received takes its time line from the one before.
@@ -29,7 +33,8 @@ class Revolution:
     ``ray_time_s`` ``(N,)`` is when each ray was measured, relative to the scan's stamp: the time of its very
     sample where there is a return. The points ``(M,)`` are all returns within the range limits in the order of
     time, in the sensor frame: ``bearing_rad`` counter-clockwise in [−π, π), ``time_s`` relative to the stamp.
-    ``samples`` counts what was received for the whole revolution, with or without return.
+    ``samples`` counts what was received for the whole revolution, with or without return. ``arrival_ns`` is when
+    the last byte that it needed arrived, as well as that can be told.
     """
 
     scan: LaserScan
@@ -40,6 +45,7 @@ class Revolution:
     intensity: NDArray[np.int64]
     samples: int
     frequency_hz: float
+    arrival_ns: int
 
 
 class Assembler:
@@ -54,12 +60,12 @@ class Assembler:
         self.params = params
         self.frequency_hz = math.nan  # as measured over the last revolution
         self.epoch_ns = 0  # what the time 0 of the samples is
-        self.unsettled = 0  # revolutions dropped because the rotation had not settled
+        self.unsettled = 0  # revolutions dropped because the rotation was not steady
         self._beams = params.beams
         self._step_deg = 360.0 / self._beams
         self._kept = _kept_rays(params)
         self._ignored = _ignored_rays(params)
-        self._samples: list[tuple[NDArray[Any], ...]] = []  # place, range, time, motor angle, intensity
+        self._samples: list[tuple[NDArray[Any], ...]] = []  # place, range, time, motor, number, intensity
         self._pending = 0
         self._turn = -1  # the revolution being collected
         self._marked = False  # whether the first index mark was seen
@@ -70,23 +76,20 @@ class Assembler:
         """Motor angle, counted on as in ``feed``, that completes the next scan; +inf before the first mark."""
         return self._cut_deg(self._turn + 1) - FAR_CORRECTION_DEG if self._marked else math.inf
 
-    def feed(self, packets: Packets, last_sample_s: Floats, turned_deg: Floats) -> list[Revolution]:
-        """The revolutions that these packets complete.
-
-        ``last_sample_s`` ``(P,)`` is when the last sample of each packet was measured, ``turned_deg`` ``(P,)`` the
-        motor angle of its first sample, clockwise, counted on through the revolutions.
-        """
+    def feed(self, packets: Packets, course: Course) -> list[Revolution]:
+        """The revolutions that these packets complete."""
         if not self._marked:
             marks = np.flatnonzero(packets.zero)
             if not len(marks):
                 return []
-            self._turn = math.floor((turned_deg[marks[0]] - self._cut_deg(0)) / 360.0) + 1
+            self._turn = math.floor((course.first_deg[marks[0]] - self._cut_deg(0)) / 360.0) + 1
             self._marked = True
-        self._collect(packets, last_sample_s, turned_deg)
-        reached_deg = turned_deg[-1] + (packets.last_deg[-1] - packets.first_deg[-1]) % 360.0
+        self._collect(packets, course)
+        reached_deg = course.first_deg + (packets.last_deg - packets.first_deg) % 360.0
         complete = []
-        while reached_deg >= self.turn_ends_deg:
-            revolution = self._complete()
+        while reached_deg[-1] >= self.turn_ends_deg:
+            last = int(np.searchsorted(reached_deg, self.turn_ends_deg))
+            revolution = self._complete(course.last_s[last] + packets.size[last] * BYTE_TIME_S)
             if revolution is not None:
                 complete.append(revolution)
             self._turn += 1
@@ -98,31 +101,33 @@ class Assembler:
         """Clockwise angle at which a revolution begins: half a ray before −π, so that no ray is cut."""
         return 180.0 + self._step_deg / 2 + 360.0 * (turn - 1)
 
-    def _collect(self, packets: Packets, last_sample_s: Floats, turned_deg: Floats) -> None:
+    def _collect(self, packets: Packets, course: Course) -> None:
         count = packets.count
         number = np.arange(len(packets.range_m)) - np.repeat(np.cumsum(count) - count, count)
         before_last = np.repeat(count - 1, count) - number
-        time_s = np.repeat(last_sample_s, count) - before_last * (1e-3 / self.params.rate_khz)
+        time_s = np.repeat(course.last_s, count) - before_last * (1e-3 / self.params.rate_khz)
         motor_deg = (
-            np.repeat(turned_deg, count) + (packets.motor_deg - np.repeat(packets.first_deg, count)) % 360.0
+            np.repeat(course.first_deg, count) + (packets.motor_deg - np.repeat(packets.first_deg, count)) % 360.0
         )
         correction_deg = (packets.angle_deg - packets.motor_deg + 180.0) % 360.0 - 180.0
         # Rays counted clockwise from the cut before turn 0, so that floor(place / beams) is the turn.
         place = (motor_deg + correction_deg - self._cut_deg(0)) / self._step_deg
-        self._samples.append((place, packets.range_m, time_s, motor_deg, packets.intensity))
+        number = np.repeat(course.last_sample, count) - before_last
+        self._samples.append((place, packets.range_m, time_s, motor_deg, number, packets.intensity))
         self._pending += len(place)
 
-    def _complete(self) -> Revolution | None:
-        """Take the samples of the current turn out; None while the rotation has not settled or nothing came."""
+    def _complete(self, arrival_s: float) -> Revolution | None:
+        """Take the samples of the current turn out; None while the rotation is not steady."""
         samples = [np.concatenate(parts) for parts in zip(*self._samples, strict=True)]
         turn = np.floor(samples[0] / self._beams)
         later = turn > self._turn
         self._samples = [tuple(values[later] for values in samples)]
         self._pending = int(later.sum())
-        place, range_m, time_s, motor_deg, intensity = (values[turn == self._turn] for values in samples)
+        place, range_m, time_s, motor_deg, number, intensity = (values[turn == self._turn] for values in samples)
         place = place - self._turn * self._beams
-        line = self._time_line(place, range_m, time_s, motor_deg)
+        line = self._time_line(place, range_m, time_s, motor_deg, number)
         if line is None:
+            self.unsettled += 1
             return None
         frequency_hz = 1.0 / (line[1] * self._beams)
         self.settled |= abs(frequency_hz - self.frequency_hz) < SETTLED_SHARE * frequency_hz
@@ -150,18 +155,19 @@ class Assembler:
         return Revolution(
             scan=scan,
             ray_time_s=(ray_time_s[kept] - stamp_s).astype(np.float32),
-            bearing_rad=math.pi - (place[good] + 0.5) * (2 * math.pi / self._beams),
+            bearing_rad=np.mod(-(place[good] + 0.5) * (2 * math.pi / self._beams), 2 * math.pi) - math.pi,
             range_m=range_m[good],
             time_s=time_s[good] - stamp_s,
             intensity=intensity[good],
             samples=len(place),
             frequency_hz=frequency_hz,
+            arrival_ns=self.epoch_ns + round(arrival_s * 1e9),
         )
 
     def _time_line(
-        self, place: Floats, range_m: Floats, time_s: Floats, motor_deg: Floats
+        self, place: Floats, range_m: Floats, time_s: Floats, motor_deg: Floats, number: NDArray[np.int64]
     ) -> tuple[float, float] | None:
-        """Time at place 0 and time per place: a straight line through all samples; None if it cannot be drawn."""
+        """Time at place 0 and time per place: a straight line through all samples; None if there is none."""
         if not len(place):
             return None
         # Samples without return have no place of their own: they stand where a typical return would.
@@ -175,7 +181,12 @@ class Assembler:
         slope_s = 1.0 / (self.frequency_hz * self._beams)
         if np.ptp(ray) * self._step_deg >= FITTED_ARC_DEG:
             aside = ray - ray.mean()
-            slope_s = float(aside @ time_s) / float(aside @ aside)
+            # The device counts its samples more evenly than their arrival can tell.
+            per_ray = float(aside @ number) / float(aside @ aside)
+            uneven = number - number.mean() - per_ray * aside
+            if np.abs(uneven).max() > UNEVEN_SHARE * self._beams * abs(per_ray):
+                return None
+            slope_s = per_ray * 1e-3 / self.params.rate_khz
         if not slope_s > 0:  # also without a revolution before
             return None
         return float(time_s.mean() - slope_s * ray.mean()), slope_s
@@ -224,5 +235,7 @@ def _ignored_rays(params: LidarParams) -> NDArray[np.bool_]:
     bearing_rad = -math.pi + np.arange(params.beams) * 2 * math.pi / params.beams
     ignored = np.zeros(params.beams, bool)
     for start_rad, end_rad in params.ignored_sectors_rad:
-        ignored |= (bearing_rad - start_rad) % (2 * math.pi) <= (end_rad - start_rad) % (2 * math.pi)
+        width_rad = (end_rad - start_rad) % (2 * math.pi)
+        # a ray on the very edge belongs to the sector, however it was rounded
+        ignored |= (bearing_rad - start_rad + 1e-9) % (2 * math.pi) <= width_rad + 2e-9
     return ignored

@@ -15,7 +15,7 @@ from nanorover.lidar.status import Status, Watch
 from nanorover.lidar.stream import LidarStream
 
 # The stream is read this often, and right after a revolution should be complete.
-READ_PERIOD_S = 0.02
+READ_PERIOD_S = 0.05
 COMPLETION_MARGIN_S = 0.0003
 # Without a good packet for this long the lidar is silent; the first may take longer.
 SILENCE_S = 0.5
@@ -78,6 +78,12 @@ class Lidar:
     def info(self) -> DeviceInfo | None:
         """What the device said of itself."""
         return self._watch.info
+
+    @property
+    def thread_id(self) -> int:
+        """Of the reader thread, to measure its cost."""
+        assert self._thread.ident is not None
+        return self._thread.ident
 
     def status(self) -> Status:
         """How the lidar is, now and over the last seconds."""

@@ -124,14 +124,13 @@ class PacketDecoder:
         """Whether the checksum holds and both angles carry their check bit."""
         if not (data[at + 4] & 1 and data[at + 6] & 1):
             return False
-        words = np.frombuffer(data, "<u2", 5, at)
-        if self.sample_bytes == 2:
-            sum_of_samples = np.bitwise_xor.reduce(np.frombuffer(data, "<u2", samples, at + HEADER_BYTES))
-        else:
-            triples = np.frombuffer(data, np.uint8, 3 * samples, at + HEADER_BYTES).reshape(-1, 3)
-            low = np.bitwise_xor.reduce(triples[:, 0] ^ triples[:, 1])
-            sum_of_samples = int(low) | int(np.bitwise_xor.reduce(triples[:, 2])) << 8
-        return int(np.bitwise_xor.reduce(words)) == int(sum_of_samples)  # all five with CS cancel the samples
+        if self.sample_bytes == 2:  # the checksum cancels all the other words
+            words = HEADER_BYTES // 2 + samples
+            return int(np.bitwise_xor.reduce(np.frombuffer(data, "<u2", words, at))) == 0
+        triples = np.frombuffer(data, np.uint8, 3 * samples, at + HEADER_BYTES).reshape(-1, 3)
+        intensity, low, high = np.bitwise_xor.reduce(triples).tolist()
+        head = int(np.bitwise_xor.reduce(np.frombuffer(data, "<u2", HEADER_BYTES // 2, at)))
+        return head == intensity ^ low ^ high << 8
 
 
 def _decoded(data: bytes, found: list[tuple[int, int, int]], sample_bytes: int, stream_start: int) -> Packets:

@@ -5,6 +5,8 @@ and takes the line's time for its bytes; so an arrival tells the latest time at 
 have been measured. Delays of the host only ever make it later: the truth is the lower envelope.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,21 @@ WINDOW_S = 2.0
 OVERLAP_DEG = 5.0
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How the device went on with ``P`` packets, from the first packet on.
+
+    ``last_s`` is when the last sample of a packet was measured, on the clock of the arrivals; ``last_sample`` is
+    its number, lost ones counted in; ``first_deg`` is the motor angle at the first sample, clockwise, counted on
+    through the revolutions.
+    """
+
+    last_s: NDArray[np.float64]
+    last_sample: NDArray[np.int64]
+    first_deg: NDArray[np.float64]
+    lost_samples: int
+
+
 class SampleClock:
     """Follows the device's samples on the host's clock through delays and losses."""
 
@@ -26,20 +43,15 @@ class SampleClock:
         self._turn_s = 1.0 / frequency_hz
         self._last_deg: float | None = None
         self._last_s = 0.0
+        self._last_sample = -1
         self._turned_deg = 0.0
         self._window_end_s = 0.0
         self._least_late_s = np.inf
 
-    def follow(
-        self, packets: Packets, arrival_s: float, after: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-        """Take packets of one read that ended at ``arrival_s`` with ``after`` bytes behind each packet ``(P,)``.
-
-        Returns the time of each packet's last sample ``(P,)`` in seconds on the clock of ``arrival_s``, the motor
-        angle of its first sample ``(P,)`` in degrees clockwise, counted on through the revolutions, and how many
-        samples were lost before and between them.
-        """
+    def follow(self, packets: Packets, arrival_s: float, after: NDArray[np.int64]) -> Course:
+        """Take packets of one read that ended at ``arrival_s``, ``after`` ``(P,)`` bytes behind each."""
         times_s, turned_deg = np.empty(len(packets)), np.empty(len(packets))
+        last_sample = np.empty(len(packets), np.int64)
         latest_s = arrival_s - (after + packets.size) * BYTE_TIME_S
         lost_samples = 0
         rows = zip(
@@ -61,11 +73,12 @@ class SampleClock:
                 self._turned_deg += ahead_deg + 360.0 * max(whole_turns, 0)
             lost_samples += lost
             self._last_s = self._towards(late_s, self._last_s + (count + lost) * self._period_s)
-            times_s[i], turned_deg[i] = self._last_s, self._turned_deg
+            self._last_sample += count + lost
+            times_s[i], turned_deg[i], last_sample[i] = self._last_s, self._turned_deg, self._last_sample
             span_deg = (last_deg - first_deg) % 360.0
             self._turned_deg += span_deg
             self._last_deg = last_deg
-        return times_s, turned_deg, lost_samples
+        return Course(times_s, last_sample, turned_deg, lost_samples)
 
     def measured(self, frequency_hz: float) -> None:
         """Say how fast the motor turns, so that lost samples are counted well."""

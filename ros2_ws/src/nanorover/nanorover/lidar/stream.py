@@ -73,15 +73,16 @@ class LidarStream:
         self._assembler.epoch_ns = self._epoch_ns + self.offset_ns
         arrival_s = (arrival_ns - self._epoch_ns) / 1e9
         after = self._decoder.position - packets.end
-        last_sample_s, turned_deg, lost_samples = self._clock.follow(packets, arrival_s, after)
-        revolutions = self._assembler.feed(packets, last_sample_s, turned_deg)
+        course = self._clock.follow(packets, arrival_s, after)
+        revolutions = self._assembler.feed(packets, course)
         if revolutions:
             self._clock.measured(revolutions[-1].frequency_hz)
-        self._watch_motor(float(last_sample_s[-1]), float(turned_deg[-1]))
+        span_deg = (packets.last_deg[-1] - packets.first_deg[-1]) % 360.0
+        self._watch_motor(float(course.last_s[-1]), float(course.first_deg[-1] + span_deg))
         self._packet_samples = int(packets.count.max())
         self.counts.packets += len(packets)
         self.counts.samples += int(packets.count.sum())
-        self.counts.lost_samples += lost_samples
+        self.counts.lost_samples += course.lost_samples
         self.counts.revolutions += len(revolutions)
         return revolutions
 
