@@ -118,7 +118,7 @@ def aware(model: Network, tensors: list[np.ndarray]) -> Network:
         import modelopt.torch.quantization as mtq
     except ImportError as error:
         raise InputError(
-            "nvidia-modelopt is not installed", "pip install -r scripts/requirements/train.txt"
+            "nvidia-modelopt is not installed", "pip install --no-deps -r models/requirements-qat.txt"
         ) from error
     plain = folded(model)
     for parameter in plain.parameters():
