@@ -11,9 +11,11 @@ from rosbags.rosbag2.enums import CompressionFormat, CompressionMode, StoragePlu
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
+from nanorover.geometry.frames import transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import compose
 from nanorover.replay.messages import Encoder
-from nanorover.replay.records import Record
+from nanorover.replay.records import Record, StaticTransform, TrueMap, TruePose
 from nanorover.replay.writer import BagWriter
 
 NS = 1_000_000_000
@@ -114,3 +116,49 @@ def transforms(stamp_ns: int, *edges: tuple[str, str, float, float]) -> bytes:
         )
     content = message("tf2_msgs/msg/TFMessage", transforms=stamped)
     return bytes(TYPES.serialize_cdr(content, "tf2_msgs/msg/TFMessage"))
+
+
+# An empty room of 6 × 4 m around the origin of the map, seen by a robot that drives an ellipse in it.
+HALF_X_M, HALF_Y_M = 3.0, 2.0
+T_BASE_LASER = np.array([0.1, 0.0, 0.0])
+BEARINGS_RAD = np.linspace(-np.pi, np.pi, 360, endpoint=False)
+
+
+def room_scan(stamp_ns: int, T_map_base: np.ndarray) -> LaserScan:
+    """The exact scan of the room from a pose of the base."""
+    x, y, yaw = compose(T_map_base, T_BASE_LASER)
+    c, s = np.cos(BEARINGS_RAD + yaw), np.sin(BEARINGS_RAD + yaw)
+    with np.errstate(divide="ignore"):
+        to_x = np.where(c > 0, (HALF_X_M - x) / c, (-HALF_X_M - x) / c)
+        to_y = np.where(s > 0, (HALF_Y_M - y) / s, (-HALF_Y_M - y) / s)
+    return LaserScan(
+        stamp_ns=stamp_ns,
+        ranges_m=np.minimum(to_x, to_y).astype(np.float32),
+        angle_min_rad=-np.pi,
+        angle_increment_rad=2 * np.pi / 360,
+        range_min_m=0.1,
+        range_max_m=16.0,
+        T_base_laser=T_BASE_LASER,
+    )
+
+
+def room_map() -> TrueMap:
+    """The room as a grid of 5 cm; its walls are two cells thick."""
+    cells = np.zeros((84, 124), np.int8)
+    cells[:2], cells[-2:], cells[:, :2], cells[:, -2:] = 100, 100, 100, 100
+    return TrueMap(START_NS, cells, 0.05, np.array([-HALF_X_M - 0.1, -HALF_Y_M - 0.1, 0.0]))
+
+
+def room_drive(seconds: float = 20.0) -> Iterator[Record]:
+    """A drive through the room at 10 Hz with wheels that read 3 % long, and with its truth."""
+    yield room_map()
+    yield StaticTransform(START_NS, "base_link", "laser", transform_of((*T_BASE_LASER[:2], 0.0), (0, 0, 0, 1)))
+    true = np.array([1.5, 0.0, np.pi / 2])
+    wheels = np.zeros(3)
+    for i in range(round(seconds * 10)):
+        stamp_ns = START_NS + NS + i * NS // 10
+        step = np.array([0.03, 0.0, 0.02])
+        yield TruePose(stamp_ns, true)
+        yield Odometry(stamp_ns, wheels)
+        yield room_scan(stamp_ns + 1, true)
+        true, wheels = compose(true, step), compose(wheels, step * [1.03, 1.0, 1.0])

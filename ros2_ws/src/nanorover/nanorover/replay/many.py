@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from nanorover.errors import InputError
 from nanorover.replay.cases import Case, Result, replay
 from nanorover.replay.references import reference_path
 
+CONNECT_TIMEOUT_S = 10.0
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -39,6 +41,7 @@ def on_ray(cases: Sequence[Case], address: str) -> Iterator[Result]:
         raise InputError("Ray is not installed", "pip install -r scripts/requirements/ray.txt") from error
     if any(case.update for case in cases):
         raise InputError("references are not updated from a cluster", "leave out --ray")
+    _reachable(address)
     library = Path(nanorover.__file__).parent
     try:
         ray.init(
@@ -56,6 +59,17 @@ def on_ray(cases: Sequence[Case], address: str) -> Iterator[Result]:
             yield ray.get(reference)
     finally:
         ray.shutdown()
+
+
+def _reachable(address: str) -> None:
+    """Ray itself waits for minutes where nobody listens. Raises InputError."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("local", "auto"):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"no Ray cluster at {address}: {error}", "start one with `ray start --head`") from error
 
 
 Files = dict[str, bytes]
