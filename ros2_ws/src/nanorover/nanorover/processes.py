@@ -22,7 +22,10 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _die_with_parent() -> None:
-    """In the child: a parent that is killed outright takes its children along."""
+    """In the child: a parent that is killed outright takes its children along.
+
+    What counts for Linux is the thread that started the child, so a thread that starts one has to live on.
+    """
     LIBC.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 

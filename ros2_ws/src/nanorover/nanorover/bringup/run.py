@@ -19,7 +19,7 @@ from nanorover.view.access import is_loopback, network_token, page_address
 
 MANAGER = "lifecycle_manager"
 # Modes that run beside the robot, each under its own lock.
-BESIDE = ("view",)
+BESIDE = ("view", "record")
 
 
 def default_log_base() -> Path:

@@ -32,9 +32,8 @@ def status(
         _print(content)
     else:
         typer.echo("no robot runs here")
-    well = all(
-        n["state"] in ("active", "running") and n["level"] != "ERROR" for n in content.get("nodes", {}).values()
-    )
+    nodes = content.get("nodes", {}).values()
+    well = bool(nodes) and all(n["state"] in ("active", "running") and n["level"] != "ERROR" for n in nodes)
     raise typer.Exit((0 if well else 1) if running else 3)
 
 

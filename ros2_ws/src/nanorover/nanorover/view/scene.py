@@ -40,5 +40,5 @@ def scan_frame(scan: LaserScan, T_map_laser: Pose) -> tuple[dict[str, Any], byte
 
 def thinned(line: NDArray[np.float64]) -> list[list[float]]:
     """A line ``(N, 2)`` in metres with at most LINE_POINTS points, both ends kept."""
-    chosen = np.unique(np.linspace(0, len(line) - 1, min(len(line), LINE_POINTS)).astype(int)) if len(line) else []
-    return [[round(float(x), 3), round(float(y), 3)] for x, y in line[chosen]] if len(line) else []
+    chosen = np.unique(np.linspace(0, len(line) - 1, min(len(line), LINE_POINTS)).astype(int))
+    return [[round(float(x), 3), round(float(y), 3)] for x, y in line[chosen]]

@@ -1,0 +1,82 @@
+"""The arguments of a start: named as Nav2 names them, refused with the name, the value and what is allowed."""
+
+import pytest
+
+from nanorover.bringup import arguments
+from nanorover.bringup.plan import chosen_nodes
+from nanorover.errors import InputError
+from nanorover.tables import GROUPS, MODES, NODES
+
+NAV2 = {
+    "namespace", "use_sim_time", "params_file", "map", "slam", "autostart", "use_respawn", "log_level", "use_rviz",
+}  # fmt: skip
+
+
+def test_every_mode_takes_the_arguments_of_nav2_and_the_robots_own():
+    for mode in MODES:
+        assert NAV2 | {"port", "camera", "model"} <= set(arguments.of_mode(mode)), mode
+
+
+def test_an_argument_is_written_in_any_of_three_ways():
+    words = ["map:=a.yaml", "--use-sim-time", "true", "--log_level=debug", "namespace:="]
+    assert arguments.split(words) == {
+        "map": "a.yaml",
+        "use_sim_time": "true",
+        "log_level": "debug",
+        "namespace": "",
+    }
+
+
+@pytest.mark.parametrize("words", [["map"], ["--map"], [":=x"], ["map:=a", "=3"]])
+def test_a_word_that_is_no_argument_is_named(words):
+    with pytest.raises(InputError, match=f"'{words[-1]}'"):
+        arguments.split(words)
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "named"),
+    [
+        ("robot", {"mapp": "x"}, ["'mapp'", "did you mean 'map'"]),
+        ("robot", {"bag": "x"}, ["'bag'"]),
+        ("robot", {"slam": "maybe"}, ["slam is 'maybe'", "true or false"]),
+        ("robot", {"log_level": "loud"}, ["log_level is 'loud'", "debug, info"]),
+        ("robot", {"map": "/nowhere.yaml"}, ["map", "/nowhere.yaml"]),
+        ("robot", {"params_file": "/nowhere.yaml"}, ["params_file", "/nowhere.yaml"]),
+        ("robot", {"without": "camra"}, ["'camra'"]),
+        ("robot", {"slam": "false"}, ["localization needs a map"]),
+        ("localization", {}, ["localization needs a map"]),
+        ("replay", {"rate": "fast"}, ["rate is 'fast'", "number"]),
+        ("view", {"view_port": "http"}, ["view_port is 'http'", "number"]),
+        ("robbot", {}, ["unknown mode 'robbot'", "did you mean 'robot'"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(mode, given, named):
+    with pytest.raises(InputError) as refusal:
+        arguments.check(mode, given)
+    for words in named:
+        assert words in str(refusal.value)
+
+
+def test_values_come_checked(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.touch()
+    values = arguments.check("view", {"use_sim_time": "True", "params_file": str(file), "view_port": "80"})
+    assert (values["use_sim_time"], values["params_file"], values["view_port"]) == (True, file, 80)
+    assert values["without"] == () and values["namespace"] == ""
+
+
+def test_a_mode_is_the_nodes_of_its_groups_in_the_order_of_the_table():
+    for mode, groups in MODES.items():
+        assert set(groups) <= set(GROUPS)
+        values = {"view": False, "without": ()}
+        expected = [node.name for node in NODES.values() if node.group in groups]
+        assert [node.name for node in chosen_nodes(mode, values)] == expected
+    with_page = chosen_nodes("robot", {"view": True, "without": ("drivers", "slam")})
+    names = {node.name for node in with_page}
+    assert "web" in names and "static_frames" in names and not names & {"base", "slam"}
+
+
+def test_every_node_belongs_to_a_group_and_its_arguments_are_declared():
+    for node in NODES.values():
+        assert node.group in GROUPS, node.name
+        assert set(node.arguments) <= set(arguments.ARGUMENTS), node.name

@@ -1,0 +1,44 @@
+"""One robot per user, domain and namespace; the lock is gone with the process that held it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nanorover.bringup.run_state import RunState
+from nanorover.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+
+
+def test_a_second_instance_is_refused_with_the_process_that_runs():
+    with RunState("") as first:
+        first.write({"pid": 4711})
+        with pytest.raises(InputError, match="runs already .process 4711"), RunState(""):
+            pass
+        assert RunState("").running()
+        with RunState("other"), RunState("", "view"):
+            pass  # another robot, and the page beside this one
+    assert not RunState("").running()
+    assert RunState("").read() == {}
+
+
+def test_another_domain_is_another_robot(monkeypatch):
+    with RunState(""):
+        monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+        with RunState(""):
+            pass
+
+
+def test_the_lock_of_a_killed_process_is_free():
+    program = (
+        "import os, signal; from nanorover.bringup.run_state import RunState\n"
+        "with RunState(''): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    with RunState(""):
+        pass

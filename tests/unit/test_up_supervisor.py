@@ -1,0 +1,145 @@
+"""The supervisor with real processes: started again with a growing pause, killed when silent, stopped in time."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from nanorover import params
+from nanorover.bringup.supervisor import Program, Supervisor, SupervisorParams
+from nanorover.processes import Processes
+
+SETTINGS = {
+    "first_pause_s": 0.1,
+    "longest_pause_s": 0.4,
+    "heartbeat_timeout_s": 1.5,
+    "interrupt_patience_s": 0.5,
+    "terminate_patience_s": 0.3,
+}
+LIVES = "import time\nprint('alive', flush=True)\ntime.sleep(60)"
+DEAF = """
+import signal
+for sign in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(sign, signal.SIG_IGN)
+print('deaf', flush=True)
+signal.pause()
+"""
+DIES = "import sys\nsys.exit('the cable is out')"
+
+
+class Run:
+    """A supervisor in a thread, with what it said."""
+
+    def __init__(
+        self, tmp_path: Path, programs: dict[str, str], heartbeat: bool = False, respawn: bool = True
+    ) -> None:
+        self.health_file = tmp_path / "health.json"
+        self.said: list[str] = []
+        self.states: list[dict] = []
+        settings = params.load(SupervisorParams, "supervisor", **SETTINGS)
+        self.processes = Processes(tmp_path / "log", settings.stop_patience_s)
+        self.supervisor = Supervisor(
+            [Program(name, ["-c", code], has_heartbeat=heartbeat) for name, code in programs.items()],
+            self.processes,
+            settings,
+            respawn=respawn,
+            health_file=self.health_file,
+            say=self.said.append,
+            write_state=self.states.append,
+        )
+        self.code: int | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        self.code = self.supervisor.run()
+
+    def __enter__(self) -> "Run":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.supervisor.stopping = True
+        self.thread.join()
+        self.processes.stop()
+
+    def wait_until(self, condition, timeout_s: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, (self.said, self.states[-1:])
+            time.sleep(0.01)
+
+
+def test_a_program_that_ends_is_started_again_after_pauses_that_double(tmp_path):
+    with Run(tmp_path, {"base": DIES}) as run:
+        run.wait_until(lambda: len(run.said) >= 4)
+    pauses = [text.split("again in ")[1].split(" s")[0] for text in run.said[:4]]
+    assert pauses == ["0.1", "0.2", "0.4", "0.4"], "doubled up to the longest"
+    assert all("ended with exit code 1" in text and "the cable is out" in text for text in run.said[:4])
+    assert (tmp_path / "log" / "base.log").read_text().count("the cable is out") >= 4, "no log is lost"
+
+
+def test_without_respawn_the_run_ends_with_the_programs_exit_code(tmp_path):
+    with Run(tmp_path, {"base": DIES, "slam": LIVES}, respawn=False) as run:
+        run.thread.join(timeout=10.0)
+    assert run.code == 1
+    assert run.states[-1]["nodes"]["base"] | {"log": ""} == {
+        "pid": run.states[-1]["nodes"]["base"]["pid"],
+        "state": "ended",
+        "level": "",
+        "message": "ended with exit code 1",
+        "restarts": 0,
+        "exit_code": 1,
+        "up_s": 0.0,
+        "log": "",
+    }
+
+
+def test_a_program_whose_heart_stops_is_killed_and_started_again(tmp_path):
+    with Run(tmp_path, {"slam": DEAF}, heartbeat=True) as run:
+        log = run.processes.log_path("slam")
+        run.wait_until(lambda: log.exists() and log.read_text() == "deaf\n")
+        first = run.processes.pid("slam")
+        beat = {"state": "active", "level": "OK", "message": "mapping", "heard_s": time.monotonic()}
+        run.health_file.write_text(json.dumps({"slam": beat}))
+        run.wait_until(lambda: len(run.said) > 1)
+        assert time.monotonic() - beat["heard_s"] > SETTINGS["heartbeat_timeout_s"]
+        run.wait_until(lambda: run.processes.pid("slam") != first)
+    assert run.said[0] == "all 1 nodes are active"
+    assert "said nothing for 1.5 s; starting it again" in run.said[1]
+
+
+@pytest.mark.parametrize("code", [LIVES, DEAF])
+def test_everything_is_stopped_within_three_seconds(tmp_path, code):
+    processes = Processes(tmp_path, params.load(SupervisorParams, "supervisor").stop_patience_s)
+    processes.start("slam", ["-c", code])
+    deadline = time.monotonic() + 10.0
+    while not processes.log_path("slam").read_text():
+        assert time.monotonic() < deadline
+    pid = processes.pid("slam")
+    started = time.monotonic()
+    processes.stop()
+    assert time.monotonic() - started < 3.0
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path):
+    grandchild = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    parent = (
+        "import time; from pathlib import Path; from nanorover.processes import Processes\n"
+        f"Processes(Path({str(tmp_path / 'inner')!r})).start('child', ['-c', {grandchild!r}])\ntime.sleep(60)"
+    )
+    with Processes(tmp_path / "outer", (0.0, 0.0, 2.0)) as processes:
+        processes.start("parent", ["-c", parent])
+        log = tmp_path / "inner" / "child.log"
+        wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    child = Path("/proc") / log.read_text().strip()
+    wait_for(lambda: not child.exists())
+
+
+def wait_for(condition, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,143 @@
+"""The web server against real sockets: who gets in, what a slow browser gets, what happens when it leaves."""
+
+import json
+import struct
+import time
+import urllib.error
+import urllib.request
+
+import cv2
+import numpy as np
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from nanorover.errors import InputError
+from nanorover.geometry.scan import LaserScan
+from nanorover.view.scene import map_frame, scan_frame, thinned
+from nanorover.view.server import FILES, KINDS, WebServer
+
+
+class Robot:
+    def __init__(self) -> None:
+        self.commands: list[tuple[int, dict]] = []
+        self.left: list[int] = []
+
+    def take(self, client: int, command: dict) -> str:
+        self.commands.append((client, command))
+        return "not now" if command["type"] == "goal" else ""
+
+
+@pytest.fixture
+def robot():
+    return Robot()
+
+
+@pytest.fixture
+def server(robot):
+    made = WebServer("127.0.0.1", 0, "", robot.take, robot.left.append)
+    made.start()
+    yield made
+    made.stop()
+
+
+def parse(data: bytes) -> tuple[str, dict, bytes]:
+    number, length = struct.unpack_from("<BI", data)
+    return list(KINDS)[number], json.loads(data[5 : 5 + length]), data[5 + length :]
+
+
+def wait_for(condition, timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_the_page_and_nothing_else_is_served(server):
+    for path, (_, content_type) in FILES.items():
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5.0) as answer:
+            assert answer.headers["Content-Type"] == content_type
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            assert answer.read()
+    for path in ("/../params.py", "/server.py", "/nothing"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5.0)
+
+
+def test_frames_go_out_commands_come_in_and_leaving_is_noticed(server, robot):
+    server.send("map", {"width": 3}, b"png", keep=True)
+    with connect(f"ws://127.0.0.1:{server.port}/socket") as socket:
+        assert parse(socket.recv(timeout=5.0)) == ("map", {"width": 3}, b"png")
+        server.send("state", {"pose": None})
+        assert parse(socket.recv(timeout=5.0)) == ("state", {"pose": None}, b"")
+        socket.send(json.dumps({"type": "goal", "x": 1}))
+        assert parse(socket.recv(timeout=5.0)) == ("notice", {"text": "not now"}, b"")
+        for nonsense in ("", "[]", "3", "{", b"\xff\x00"):
+            socket.send(nonsense)
+        socket.send(json.dumps({"type": "stop"}))
+        wait_for(lambda: len(robot.commands) == 7)
+        assert [c["type"] for _, c in robot.commands] == ["goal", "", "", "", "", "", "stop"]
+        assert server.watched and robot.left == []
+    wait_for(lambda: robot.left == [1])
+    assert not server.watched
+
+
+def test_a_slow_browser_gets_the_newest_picture_not_a_queue(server):
+    picture = b"x" * 300_000
+    with connect(f"ws://127.0.0.1:{server.port}/socket", max_size=None, max_queue=1) as socket:
+        wait_for(lambda: server.watched)
+        for number in range(200):
+            server.send("picture", {"number": number}, picture)
+        seen = []
+        while not seen or seen[-1] != 199:
+            seen.append(parse(socket.recv(timeout=5.0))[1]["number"])
+        assert len(seen) < 100, "it fell behind, so it skipped"
+        assert seen == sorted(seen)
+
+
+def test_the_network_needs_a_token(robot):
+    with pytest.raises(InputError, match="without a token"):
+        WebServer("0.0.0.0", 0, "", robot.take, robot.left.append)
+    server = WebServer("0.0.0.0", 0, "secret", robot.take, robot.left.append)
+    server.start()
+    try:
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(f"ws://127.0.0.1:{server.port}/socket?token=wrong")
+        with connect(f"ws://127.0.0.1:{server.port}/socket?token=secret") as socket:
+            socket.ping().wait(5.0)
+    finally:
+        server.stop()
+
+
+def test_another_site_in_the_same_browser_is_refused(server):
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"ws://127.0.0.1:{server.port}/socket", origin="http://evil.example")
+
+
+def test_a_port_that_is_taken_is_named(server, robot):
+    second = WebServer("127.0.0.1", server.port, "", robot.take, robot.left.append)
+    with pytest.raises(InputError, match=f"127.0.0.1:{server.port}"):
+        second.start()
+
+
+def test_a_map_reaches_the_browser_top_row_first():
+    cells = np.array([[-1, 0, 100], [0, 50, -1]], np.int8)
+    header, png = map_frame(cells, 0.05, np.array([-1.0, 2.0, 0.0]))
+    assert header == {"width": 3, "height": 2, "resolution": 0.05, "origin": [-1.0, 2.0, 0.0]}
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture.tolist() == [[0, 50, 255], [255, 0, 100]]
+
+
+def test_a_scan_reaches_the_browser_as_millimetres_without_what_was_not_hit():
+    ranges_m = np.array([1.0, np.inf, np.nan, 0.01, 2.0, 99.0], np.float32)
+    scan = LaserScan(0, ranges_m, 0.0, np.pi / 4, 0.1, 16.0)
+    header, payload = scan_frame(scan, np.array([1.0, 2.0, 0.5]))
+    assert header == {"pose": [1.0, 2.0, 0.5]}
+    assert np.frombuffer(payload, "<i2").reshape(-1, 2).tolist() == [[1000, 0], [-2000, 0]]
+
+
+def test_a_long_line_is_thinned_with_both_ends_kept():
+    line = np.column_stack((np.arange(5000.0), np.zeros(5000)))
+    thin = thinned(line)
+    assert len(thin) == 400 and thin[0] == [0.0, 0.0] and thin[-1] == [4999.0, 0.0]
+    assert thinned(line[:0]) == []
