@@ -124,11 +124,7 @@ class Mapper:
         again = self._motion_error.predict(self._motion)
         if T_odom_base is None or self._T_odom_base is None:
             return [again]
-        driven = self._odometry_error.predict(between(self._T_odom_base, T_odom_base))
-        apart = between(driven.T_last_now, again.T_last_now)
-        if math.hypot(apart[0], apart[1]) < again.sigma_m and abs(apart[2]) < again.sigma_rad:
-            return [driven]
-        return [driven, again]
+        return [self._odometry_error.predict(between(self._T_odom_base, T_odom_base)), again]
 
     def _place(
         self, points: NDArray[np.float64], last: Pose, predictions: list[Prediction]

@@ -81,7 +81,7 @@ def search(
 
 
 # What leaving the prediction by one sigma costs, as a part of the likelihood.
-PENALTY = 0.03
+PENALTY = 0.015
 
 
 @njit(cache=True, nogil=True)

@@ -26,6 +26,8 @@ WIDE_WINDOW_M = 1.2
 WIDE_WINDOW_RAD = 1.8
 WIDE_STEP_RAD = 0.05
 WIDE_SECTORS = 3
+# A match with this score makes further guesses needless.
+BEYOND_DOUBT = 0.85
 # Two matches that explain the scan about equally well are told apart by what was predicted.
 CLEARLY_BETTER = 0.03
 
@@ -73,6 +75,8 @@ class Tracker:
             found = self._around(field, points, last, prediction, 0.0, window, SEARCH_STEP_RAD)
             if best is None or found.score > best.score + CLEARLY_BETTER:
                 best = found
+            if best.score >= BEYOND_DOUBT:
+                return best
         assert best is not None
         if best.score >= self.params.good_match:
             return best
