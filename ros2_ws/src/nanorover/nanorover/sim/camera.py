@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.errors import InputError
+from nanorover.sim.model import GLASS_ALPHA
 from nanorover.sim.params import SimParams
 
 Image = NDArray[np.uint8]
@@ -15,6 +16,9 @@ Image = NDArray[np.uint8]
 WANTED_GREY = 112.0  # what the exposure control aims at
 ADAPTING = 0.25  # part of the way that it goes per picture
 GAINS = (0.5, 2.2)
+NEAREST_M = 0.02
+LENS_BLUR_PX = 0.55
+_GEOM = int(mujoco.mjtObj.mjOBJ_GEOM)
 READ_NOISE = 0.4  # of the noise is there in the dark too
 
 
@@ -36,7 +40,7 @@ class Camera:
     def __init__(
         self, model: mujoco.MjModel, sim: SimParams, rng: np.random.Generator, name: str = "camera"
     ) -> None:
-        self._sim, self._rng, self._name = sim, rng, name
+        self._model, self._sim, self._rng, self._name = model, sim, rng, name
         self._renderer = open_renderer(model, sim.camera_width_px, sim.camera_height_px)
         self._gain = 1.0
         y, x = np.mgrid[-1 : 1 : sim.camera_height_px * 1j, -1 : 1 : sim.camera_width_px * 1j]
@@ -44,8 +48,11 @@ class Camera:
 
     def picture(self, data: mujoco.MjData, turn_rate_rad_s: float) -> Image:
         """The picture ``(H, W, 3)`` RGB, blurred by the turn during the exposure, with gain and noise."""
+        import cv2
+
         self._renderer.update_scene(data, self._name)
         light = self._renderer.render().astype(np.float32) * self._vignette
+        light = np.asarray(cv2.GaussianBlur(light, (3, 3), LENS_BLUR_PX), np.float32)
         light = _blurred(light, turn_rate_rad_s * self._sim.camera_exposure_s * float(self._sim.K[0, 0]))
         wanted = WANTED_GREY / max(1.0, float(light.mean()))
         self._gain += ADAPTING * (min(max(wanted, GAINS[0]), GAINS[1]) - self._gain)
@@ -55,6 +62,34 @@ class Camera:
         )
         light += spread * self._rng.standard_normal(light.shape, dtype=np.float32)
         return np.clip(light + 0.5, 0.0, 255.0).astype(np.uint8)
+
+    def things(self, data: mujoco.MjData) -> NDArray[np.int32]:
+        """Which geom each pixel ``(H, W)`` shows (−1 for none), through panes of glass."""
+        glass = self._model.geom_rgba[:, 3] < 1.0
+        self._model.geom_rgba[glass, 3] *= 0.0
+        self._renderer.enable_segmentation_rendering()
+        try:
+            self._renderer.update_scene(data, self._name)
+            shown = self._renderer.render()
+        finally:
+            self._renderer.disable_segmentation_rendering()
+            self._model.geom_rgba[glass, 3] = GLASS_ALPHA
+        is_geom = shown[:, :, 1] == _GEOM
+        return np.where(is_geom, shown[:, :, 0], -1).astype(np.int32)
+
+    def box_of(self, data: mujoco.MjData, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The box x0, y0, x1, y1 in pixels around points ``(N, 3)`` of the map, cut to the picture."""
+        number = self._model.camera(self._name).id
+        seen = (points_m - data.cam_xpos[number]) @ data.cam_xmat[number].reshape(3, 3)
+        depth = np.maximum(-seen[:, 2], NEAREST_M)  # MuJoCo's cameras look along -z
+        K = self._sim.K
+        columns = K[0, 2] + K[0, 0] * seen[:, 0] / depth + 0.5
+        rows = K[1, 2] - K[1, 1] * seen[:, 1] / depth + 0.5
+        size = (self._sim.camera_width_px, self._sim.camera_height_px)
+        (x0, x1), (y0, y1) = (
+            np.clip((v.min(), v.max()), 0, s) for v, s in zip((columns, rows), size, strict=True)
+        )
+        return np.array([x0, y0, x1, y1])
 
     def close(self) -> None:
         """Free the renderer."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from nanorover.errors import InputError
 from nanorover.sim.furnish import Room, furnish
+from nanorover.sim.looks import look
 from nanorover.sim.paths import Ways
 from nanorover.sim.scene import Opening, Scene, Start, Walker, Wall, as_saved
 from nanorover.sim.shapes import Colour
@@ -230,11 +231,7 @@ def _walkers(
         way = ways.through(ends) if len(ends) > 1 else None
         if way is None:
             continue
-        colour = tuple(
-            round(c, 3) for c in colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.9))
-        )
-        fur = [(0.75, 0.48, 0.2), (0.25, 0.23, 0.22), (0.6, 0.58, 0.55), (0.85, 0.8, 0.72)][int(rng.integers(4))]
         path = tuple((round(x, 2), round(y, 2)) for x, y in way)
         speed = round(float(rng.uniform(0.5, 1.1)) * (0.7 if kind == "cat" else 1.0), 2)
-        walkers.append(Walker(kind, path, speed, None, colour if kind == "person" else fur))  # type: ignore[arg-type]
+        walkers.append(Walker(kind, path, speed, *look(kind, rng)))
     return tuple(walkers)

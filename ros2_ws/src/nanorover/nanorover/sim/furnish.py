@@ -1,13 +1,13 @@
 """Putting furniture into a room so that doors stay clear and nothing overlaps."""
 
-import colorsys
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from nanorover.sim.looks import look
 from nanorover.sim.scene import Furniture
-from nanorover.sim.shapes import KINDS, Colour, Size
+from nanorover.sim.shapes import Colour, Size
 
 WALL_M = 0.08  # half a wall and a gap
 DOOR_CLEAR_M = 0.75
@@ -101,24 +101,6 @@ def furnish(room: Room, number: int, rng: np.random.Generator) -> list[Furniture
     for kind in rng.permutation(LITTER)[: int(rng.integers(1, 4))]:
         things += _litter(floor, str(kind), rng)
     return things
-
-
-def look(kind: str, rng: np.random.Generator) -> tuple[Size, Colour, str]:
-    """Size, colour and style of one of a class, drawn around what is usual."""
-    usual = KINDS[kind]
-    even = rng.uniform(0.85, 1.18)
-    w, d, h = (round(float(s * even * rng.uniform(0.93, 1.07)), 3) for s in usual.size_m)
-    if kind in ("ball", "bottle", "plant", "bin", "lamp"):
-        d = w
-    if kind == "ball":
-        h = w
-    style = str(rng.choice(usual.styles))
-    hue, saturation, value = colorsys.rgb_to_hsv(*usual.colour)
-    if kind in ("couch", "bed", "ball", "box", "chair", "plant", "bin") and rng.random() < 0.7:
-        hue, saturation = rng.random(), rng.uniform(0.15, 0.75)
-    value = min(0.95, max(0.12, value * rng.uniform(0.65, 1.3)))
-    r, g, b = colorsys.hsv_to_rgb((hue + rng.normal(0.0, 0.02)) % 1.0, saturation, value)
-    return (w, d, h), (round(float(r), 3), round(float(g), 3), round(float(b), 3)), style
 
 
 def _placed(floor: _Floor, kind: str, drawn: tuple[Size, Colour, str], x: float, y: float, yaw: int) -> Furniture:

@@ -26,7 +26,7 @@ _KIND = {
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
     "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
 }
-_ALPHA = {"glass": 0.22}
+GLASS_ALPHA = 0.22
 _FLOORS = {
     "wood": (0.74, 0.58, 0.42),
     "tiles": (0.82, 0.8, 0.76),
@@ -96,18 +96,20 @@ def _options(spec: mujoco.MjSpec, scene: Scene, sim: SimParams) -> None:
     spec.option.impratio = 10.0
     spec.compiler.degree = False
     quality, look = spec.visual.quality, spec.visual.headlight
-    quality.shadowsize, quality.offsamples = 1024, 4
+    quality.shadowsize, quality.offsamples = 1024, 0
+    # Few facets: a software renderer spends its time on vertices.
+    quality.numslices, quality.numstacks, quality.numquads = 16, 10, 1
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     spec.visual.map.znear, spec.visual.map.zfar = 0.002, 3.0
     bright = scene.light
-    look.ambient, look.diffuse, look.specular = [0.34 * bright] * 3, [0.2 * bright] * 3, [0.0] * 3
+    look.ambient, look.diffuse, look.specular = [0.4 * bright] * 3, [0.28 * bright] * 3, [0.0] * 3
     # One distant lamp high above, turned a little by the seed, so that shadows differ from world to world.
     rng = np.random.default_rng(scene.seed or 0)
     lean = rng.uniform(-0.12, 0.12, 2)
     middle = np.array(scene.size_m) / 2
     spec.worldbody.add_light(
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[*lean, -1.0], pos=[*(middle - 5.0 * lean), 6.0],
-        diffuse=[0.62 * bright] * 3, ambient=[0.0] * 3, specular=[0.1] * 3, castshadow=True,
+        diffuse=[0.55 * bright] * 3, ambient=[0.0] * 3, specular=[0.1] * 3, castshadow=True,
     )  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def _add_solid(body: mujoco.MjsBody, solid: Solid, name: str) -> None:
     geom = body.add_geom(
         name=name, type=_KIND[solid.kind], size=size, pos=list(solid.at_m),
         quat=[np.cos(solid.yaw_rad / 2), 0, 0, np.sin(solid.yaw_rad / 2)],
-        rgba=[*solid.colour, _ALPHA.get(solid.surface, 1.0)], mass=0.0, contype=0,
+        rgba=[*solid.colour, GLASS_ALPHA if solid.surface == "glass" else 1.0], mass=0.0, contype=0,
         conaffinity=int(low < REACH_M), group=RAY_GROUP if in_plane else HIGH_GROUP, friction=[0.4, 0.005, 0.0001],
     )  # fmt: skip
     if solid.texture or solid.surface == "mirror":

@@ -24,7 +24,10 @@ BOUNCES = 4  # panes and mirrors that one ray may meet
 PAST_SURFACE_M = 1e-6
 MIRROR_LIKE_COSINE = 0.985  # a pane met this squarely shines back
 
-_BOX, _CYLINDER = int(mujoco.mjtGeom.mjGEOM_BOX), int(mujoco.mjtGeom.mjGEOM_CYLINDER)
+# As plain numbers: NumPy compares an array with an enum one by one.
+_BOX, _CYLINDER, _SPHERE, _ELLIPSOID = (
+    int(getattr(mujoco.mjtGeom, f"mjGEOM_{name}")) for name in ("BOX", "CYLINDER", "SPHERE", "ELLIPSOID")
+)
 
 
 class Cuts:
@@ -48,13 +51,11 @@ class Cuts:
         kind, size = model.geom_type[geoms], model.geom_size[geoms]
         at, turn = data.geom_xpos[geoms], data.geom_xmat[geoms].reshape(-1, 3, 3)
         box, cylinder = kind == _BOX, kind == _CYLINDER
-        half_height = np.where(
-            cylinder, size[:, 1], np.where(kind == mujoco.mjtGeom.mjGEOM_SPHERE, size[:, 0], size[:, 2])
-        )
+        half_height = np.where(cylinder, size[:, 1], np.where(kind == _SPHERE, size[:, 0], size[:, 2]))
         above = (self._height_m - at[:, 2]) / half_height
         shrink = np.where(box | cylinder, 1.0, np.sqrt(np.clip(1.0 - above**2, 0.0, None)))
         round_pair = np.column_stack([size[:, 0], size[:, 0]])
-        half = np.where((box | (kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID))[:, None], size[:, :2], round_pair)
+        half = np.where((box | (kind == _ELLIPSOID))[:, None], size[:, :2], round_pair)
         half = half * shrink[:, None]
         reach = np.where(box, np.hypot(half[:, 0], half[:, 1]), half.max(axis=1))
         cut = np.column_stack([
