@@ -34,7 +34,9 @@ def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
         st.one_of(
             st.binary(max_size=400),
             st.sampled_from([b"\xaa", b"\xaa\x55", b"\xaa\x55\x00\x50", b"\xaa\x55\x01\x01", b"\xa5\x5a"]),
-            st.integers(0, len(PACKETS) - 1).map(lambda i: STREAM[PACKETS.end[i] - PACKETS.size[i] : PACKETS.end[i]]),
+            st.integers(0, len(PACKETS) - 1).map(
+                lambda i: STREAM[PACKETS.end[i] - PACKETS.size[i] : PACKETS.end[i]]
+            ),
         ),
         max_size=30,
     ),

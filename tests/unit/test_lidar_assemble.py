@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from data import recording
 from lidar_rig import ROOM, Witness, scanned, settings
 
+from data import recording
 from nanorover.errors import InputError
 from nanorover.lidar.emulator import G4
 from nanorover.lidar.packets import PacketDecoder
@@ -85,7 +85,9 @@ def test_stamps_survive_a_host_that_reads_late():
     prompt = scanned(device_like(params), LidarStream(params), 6.0, delay_s=0.0)
     late = scanned(g4, stream, 6.0, delay_s=0.02)
     count = min(len(prompt), len(late))
-    difference_ns = [a.scan.stamp_ns - b.scan.stamp_ns for a, b in zip(prompt[-count:], late[-count:], strict=True)]
+    difference_ns = [
+        a.scan.stamp_ns - b.scan.stamp_ns for a, b in zip(prompt[-count:], late[-count:], strict=True)
+    ]
     assert np.abs(difference_ns).max() < 3e6
 
 
@@ -107,7 +109,9 @@ def test_a_device_clock_that_runs_slow_is_followed():
 def test_too_near_none_and_too_far():
     # a post 0.2 m ahead, a wall on the left within range, one on the right beyond range_max, nothing behind
     world = Room(
-        np.array([[[-1.0, 2.0], [1.0, 2.0]], [[-3.0, -6.0], [3.0, -6.0]]]), np.array([[0.4, 0.0, 0.2]]), (0.0, 0.0, 0.0)
+        np.array([[[-1.0, 2.0], [1.0, 2.0]], [[-3.0, -6.0], [3.0, -6.0]]]),
+        np.array([[0.4, 0.0, 0.2]]),
+        (0.0, 0.0, 0.0),
     )
     scan = scans_of(settings(range_max_m=5.0), world=world)[-1].scan
     at = lambda deg: scan.ranges_m[round((deg + 180.0) / 360.0 * 900) % 900]  # noqa: E731
@@ -204,9 +208,7 @@ def test_a_lost_packet_leaves_a_hole_and_nothing_else():
     good = [r for i in range(0, len(data), 400) for r in whole.feed(data[i : i + 400], i * 44_000)]
     holed = [r for i in range(0, len(cut), 400) for r in stream.feed(cut[i : i + 400], i * 44_000)]
     assert len(good) == len(holed) and stream.counts.lost_samples == packets.count[victim]
-    differing = [
-        np.count_nonzero(a.scan.ranges_m != b.scan.ranges_m) for a, b in zip(good, holed, strict=True)
-    ]
+    differing = [np.count_nonzero(a.scan.ranges_m != b.scan.ranges_m) for a, b in zip(good, holed, strict=True)]
     assert sorted(differing)[-2:] == [0, pytest.approx(packets.count[victim], abs=3)]
     assert [r.frequency_hz for r in holed] == pytest.approx([r.frequency_hz for r in good], rel=1e-3)
 

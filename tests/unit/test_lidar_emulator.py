@@ -1,6 +1,5 @@
 """The emulated G4 against the manual: commands, settings, idle and scanning, timing."""
 
-
 import numpy as np
 import pytest
 from lidar_rig import ROOM
@@ -50,7 +49,9 @@ def test_powers_up_idle_in_low_power():
 
 def test_information_and_health():
     host = Host()
-    assert host.send(0x90) == Reply(4, bytes((5, 2, 3, 3)) + bytes([2, 0, 2, 6, 0, 1, 0, 1] + [0] * 7 + [1])).encode()
+    assert (
+        host.send(0x90) == Reply(4, bytes((5, 2, 3, 3)) + bytes([2, 0, 2, 6, 0, 1, 0, 1] + [0] * 7 + [1])).encode()
+    )
     for code in (0x91, 0x92):
         assert host.send(code) == Reply(6, bytes(3)).encode()
 
@@ -58,7 +59,14 @@ def test_information_and_health():
 def test_rate_steps_round_and_frequency_keeps_its_limits():
     host = Host(frequency_hz=11.5)
     assert [host.value(0xD0) for _ in range(3)] == [0, 1, 2]
-    assert [host.value(code) for code in (0x0D, 0x0B, 0x0B, 0x0A, 0x09, 0x0C)] == [1150, 1200, 1200, 1190, 1200, 1100]
+    assert [host.value(code) for code in (0x0D, 0x0B, 0x0B, 0x0A, 0x09, 0x0C)] == [
+        1150,
+        1200,
+        1200,
+        1190,
+        1200,
+        1100,
+    ]
     assert [host.value(0x0C) for _ in range(8)][-1] == 500
 
 
@@ -190,7 +198,8 @@ def test_room_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[1, 2]", "walls: 3", "walls: [[[0, nan], [1, 1]]]", "rooms: []", "a: [", "lidar: [1]", "posts: [[a]]"]
+    "text",
+    ["", "[1, 2]", "walls: 3", "walls: [[[0, nan], [1, 1]]]", "rooms: []", "a: [", "lidar: [1]", "posts: [[a]]"],
 )
 def test_a_wrong_room_is_refused(tmp_path, text):
     path = tmp_path / "room.yaml"

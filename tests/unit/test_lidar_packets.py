@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from data import recording
 
+from data import recording
 from nanorover.lidar.packets import PacketDecoder, Packets, angle_correction_deg, encode_packet
 from nanorover.lidar.protocol import Command, DeviceInfo, Health, Reply, ReplyType, find_reply
 from nanorover.lidar.record import read_capture
@@ -45,7 +45,7 @@ def test_capture_of_a_real_x4():
     assert len(capture.revolution) == capture.packets.count.sum() == 16721
     assert (capture.revolution.min(), capture.revolution.max()) == (-1, 27)
     marks = capture.packets.first_deg[capture.packets.zero]
-    assert 348.0 <= marks.min() and marks.max() <= 348.7
+    assert marks.min() >= 348.0 and marks.max() <= 348.7
     # whole revolutions of a settled motor have the same number of samples, and go once around
     counts = np.bincount(capture.revolution + 1)
     assert (np.abs(counts[15:28] - np.median(counts[15:28])) < 12).all()
@@ -73,14 +73,14 @@ def test_a_stream_cut_anywhere_decodes_the_same():
 def test_angle_correction():
     # from the manual: none at 155.3 mm, positive below, towards −7.99° far away; no return, no correction
     mm = np.array([0.0, 155.3, 100.0, 1000.0, 8000.0, 1e9])
-    np.testing.assert_allclose(
-        angle_correction_deg(mm), [0.0, 0.0, 4.44, -6.7622, -7.8374, -7.9906], atol=0.005
-    )
+    np.testing.assert_allclose(angle_correction_deg(mm), [0.0, 0.0, 4.44, -6.7622, -7.8374, -7.9906], atol=0.005)
 
 
 def test_encoded_packets_decode_to_what_was_meant():
     samples = np.array([0, 4000, 65535, 1], np.uint16)
-    packets = PacketDecoder().feed(encode_packet(350.0, 2.0, samples) + encode_packet(3.0, 3.0, samples[:1], True, 7.3))
+    packets = PacketDecoder().feed(
+        encode_packet(350.0, 2.0, samples) + encode_packet(3.0, 3.0, samples[:1], True, 7.3)
+    )
     assert packets.count.tolist() == [4, 1] and packets.zero.tolist() == [False, True]
     np.testing.assert_allclose(packets.motor_deg, [350, 354, 358, 2, 3], atol=1 / 64)
     np.testing.assert_array_equal(packets.range_m, [0.0, 1.0, 16.38375, 0.00025, 0.0])
