@@ -29,17 +29,27 @@ Say = Callable[[str], None]
 CALIBRATION_PICTURES = 128
 
 
+def load_all(sources: list[Path], images: Path | None = None) -> DataSet:
+    """One data set of several that have the same classes."""
+    parts = [load_data(source, images) for source in sources]
+    for source, part in zip(sources, parts, strict=True):
+        if part.labels != parts[0].labels:
+            raise InputError(f"{source} has other classes than {sources[0]}", ", ".join(part.labels[:8]))
+    return DataSet([sample for part in parts for sample in part.samples], parts[0].labels)
+
+
 def data_of(
-    data: Path, images: Path | None, validation: Path | None, settings: TrainParams
+    data: list[Path], images: Path | None, validation: Path | None, settings: TrainParams
 ) -> tuple[DataSet, DataSet]:
     """Training and validation data; without an own validation set a part of the training set is held back."""
-    training = load_data(data, images)
+    training = load_all(data, images)
     if validation is None:
         return training.split(settings.validation_part, settings.seed)
     held_back = load_data(validation)
     if held_back.labels != training.labels:
         raise InputError(
-            f"{validation} has other classes than {data}", f"{held_back.labels[:5]} against {training.labels[:5]}"
+            f"{validation} has other classes than {data[0]}",
+            f"{held_back.labels[:5]} against {training.labels[:5]}",
         )
     return training, held_back
 

@@ -14,9 +14,7 @@ from nanorover.errors import InputError
 
 group = typer.Typer(no_args_is_help=True, help="Train, evaluate, compress, export and build detectors.")
 
-Data = Annotated[
-    Path, typer.Option(help="COCO json, or a VOC, YOLO or COCO folder", exists=True, show_default=False)
-]
+Data = Annotated[list[Path], typer.Option(help="COCO json, or a VOC, YOLO or COCO folder; may be given again")]
 Images = Annotated[Path | None, typer.Option(help="where the pictures are, if not where the format expects them")]
 Validation = Annotated[Path | None, typer.Option(help="own data for validation; else a part is held back")]
 Checkpoint = Annotated[Path, typer.Argument(help="checkpoint (.pt) of `nanorover model train`")]
@@ -40,6 +38,22 @@ def torch_models(module: str) -> Any:
             f"training and compressing need '{error.name}', which is not installed",
             "pip install -r scripts/requirements/train.txt && pip install -e models",
         ) from error
+
+
+@group.command()
+def render(
+    out: Out = Path("out/render"),
+    seed: Annotated[int, typer.Option(help="the same seed gives the same pictures")] = 1,
+    count: Annotated[int, typer.Option(help="pictures", min=1)] = 1600,
+) -> None:
+    """Render labelled pictures of the simulated world, as a COCO data set."""
+    from rich.progress import Progress
+
+    synthetic = torch_models("synthetic")
+    with Progress(console=console) as progress:
+        task = progress.add_task("rendering", total=count)
+        path = synthetic.render(out, seed, count, lambda: progress.advance(task))
+    print(path)
 
 
 @group.command()
@@ -202,7 +216,9 @@ def card(
     """Measure every file of a model and write its card; the words above the figures are kept."""
     commands = torch_models("commands")
     command = shlex.join(["nanorover", *sys.argv[1:]])
-    path, costs = commands.card(model, checkpoint, commands.load_data(data), described or str(data), command)
+    path, costs = commands.card(
+        model, checkpoint, commands.load_all(data), described or " ".join(map(str, data)), command
+    )
     _show(costs, as_json)
     console.print(f"card: {path}")
 

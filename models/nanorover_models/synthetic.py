@@ -1,0 +1,60 @@
+"""Pictures of the project's own simulated world, written as a COCO data set."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from nanorover.errors import InputError
+from nanorover.files import replacing
+
+JPEG_QUALITY = 95
+
+
+def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambda: None) -> Path:
+    """Render ``count`` pictures with exact boxes into ``folder``; returns its annotation file.
+
+    The same seed gives the same pictures. Raises InputError where this machine cannot draw.
+    """
+    os.environ.setdefault("MUJOCO_GL", "egl")  # its other backend wants a screen
+    try:
+        from nanorover.sim.dataset import render_dataset
+        from nanorover.sim.shapes import CLASSES
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"rendering needs '{error.name}', which is not installed",
+            "pip install -r scripts/requirements/sim.txt",
+        ) from error
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, sample in enumerate(render_dataset(seed, count)):
+        name = f"{seed}_{number:05d}.jpg"
+        with replacing(folder / "images" / name) as temporary:
+            bgr = cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(temporary), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        height, width = sample.image.shape[:2]
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for box, label in zip(sample.boxes_px, sample.labels, strict=True):
+            x1, y1, x2, y2 = (float(v) for v in box)
+            entry: dict[str, Any] = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "category_id": int(label),
+                "iscrowd": 0,
+            }
+            entry |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+            annotations.append(entry)
+        tick()
+    document = {
+        "info": {"description": "renders of Nanorover's simulated world", "seed": seed},
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],
+    }
+    path = folder / "annotations.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document))
+    return path
