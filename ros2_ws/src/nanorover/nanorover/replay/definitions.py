@@ -1,13 +1,13 @@
 """The text of a message definition, as it is stored in a bag beside the messages."""
 
 import os
-from functools import cache
 from pathlib import Path
 
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.typesys import TypesysError, get_types_from_msg
 from rosbags.typesys.store import Typestore
 
 from nanorover.errors import InputError
+from nanorover.replay.messages import typestore
 
 
 def definition_of(msgtype: str) -> str:
@@ -16,14 +16,8 @@ def definition_of(msgtype: str) -> str:
     The types of ROS 2 itself are known; others are read from the packages on ``AMENT_PREFIX_PATH``.
     Raises InputError where there is none.
     """
-    store = _store()
-    _learn(msgtype, store)
-    return store.generate_msgdef(msgtype, ros_version=2)[0]
-
-
-@cache
-def _store() -> Typestore:
-    return get_typestore(Stores.ROS2_JAZZY)
+    _learn(msgtype, typestore())
+    return typestore().generate_msgdef(msgtype, ros_version=2)[0]
 
 
 def _learn(msgtype: str, store: Typestore) -> None:

@@ -27,6 +27,7 @@ from rosbags.typesys.store import Typestore
 
 from nanorover.errors import InputError
 from nanorover.replay.mcap_file import McapFile
+from nanorover.replay.messages import typestore
 from nanorover.replay.records import Problems
 
 STORAGE_SUFFIXES = (".mcap", ".db3")
@@ -65,7 +66,6 @@ class _Types:
     """Message definitions: those stored in the bag where it has them, else those of ROS 2 Jazzy."""
 
     def __init__(self) -> None:
-        self._default = get_typestore(Stores.ROS2_JAZZY)
         self._embedded: dict[str, Typestore] = {}
 
     def add(self, msgtype: str, text: str, idl: bool) -> None:
@@ -74,7 +74,7 @@ class _Types:
         self._embedded[msgtype] = store
 
     def store(self, msgtype: str) -> Typestore:
-        return self._embedded.get(msgtype, self._default)
+        return self._embedded.get(msgtype, typestore())
 
 
 class _McapStorage:
