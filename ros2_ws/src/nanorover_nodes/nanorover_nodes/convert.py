@@ -10,14 +10,22 @@ from geometry_msgs.msg import Pose as PoseMsg
 from geometry_msgs.msg import PoseWithCovarianceStamped, Quaternion, TransformStamped
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image as ImageMsg
 from sensor_msgs.msg import LaserScan as LaserScanMsg
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
 
 from nanorover.geometry.frames import Transform, transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, quaternion_of_yaw, yaw_of_quaternion
+from nanorover.lidar.assemble import Revolution
 from nanorover.mapping.grid import OccupancyGrid
 
 NS = 1_000_000_000
+
+# One point of a lidar's revolution.
+POINT = np.dtype([(name, "<f4") for name in ("x", "y", "z", "intensity", "time")])
 
 # Rows and columns of x, y and yaw in the 6 × 6 covariance of a ROS pose.
 PLANAR = np.array([0, 1, 5])
@@ -107,6 +115,23 @@ def scan_msg(scan: LaserScan) -> LaserScanMsg:
     return message
 
 
+def points_msg(revolution: Revolution) -> PointCloud2:
+    """All returns of a revolution in the sensor frame, each with its time in seconds after the stamp."""
+    points = np.zeros(len(revolution.range_m), POINT)
+    points["x"] = revolution.range_m * np.cos(revolution.bearing_rad)
+    points["y"] = revolution.range_m * np.sin(revolution.bearing_rad)
+    points["intensity"], points["time"] = revolution.intensity, revolution.time_s
+    message = PointCloud2(height=1, width=len(points), is_dense=True)
+    message.header.stamp, message.header.frame_id = time_of(revolution.scan.stamp_ns), revolution.scan.frame_id
+    message.fields = [
+        PointField(name=name, offset=POINT.fields[name][1], datatype=PointField.FLOAT32, count=1)
+        for name in POINT.names
+    ]
+    message.point_step, message.row_step = POINT.itemsize, points.nbytes
+    message.data = array("B", points.tobytes())
+    return message
+
+
 def odometry_of(message: OdometryMsg) -> Odometry:
     """The planar part of an odometry message."""
     return Odometry(stamp_ns_of(message.header.stamp), pose_of(message.pose.pose))
@@ -150,4 +175,12 @@ def grid_msg(grid: OccupancyGrid, stamp_ns: int, frame: str) -> OccupancyGridMsg
     message.info.height, message.info.width = (int(n) for n in grid.cells.shape)
     message.info.origin = pose_msg(grid.T_map_origin)
     message.data = array("b", np.ascontiguousarray(grid.cells, dtype=np.int8).tobytes())
+    return message
+
+
+def image_msg(header: Header, image_bgr: NDArray[np.uint8]) -> ImageMsg:
+    """An ``(H, W, 3)`` BGR picture; filled through ``array``, a list costs a thousand times more."""
+    height, width = image_bgr.shape[:2]
+    message = ImageMsg(header=header, height=height, width=width, encoding="bgr8", step=3 * width)
+    message.data = array("B", np.ascontiguousarray(image_bgr).tobytes())
     return message

@@ -39,7 +39,7 @@ class Lidar:
     ``on_revolution`` is called from the reader thread with each whole revolution as soon as it is there, and
     ``on_bytes`` with each piece of the stream and its time of arrival (wall clock, ns). Entering raises
     InputError when there is no G4 at the port; afterwards every fault is mended in the background and
-    ``status`` says what is going on. Leaving stops the motor.
+    ``status`` says what is going on. Leaving stops the motor. ``start`` and ``close`` do the same by hand.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Lidar:
         self._stream = LidarStream(params)
         self._watch = Watch(params, self._stream)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lidar", daemon=True)
+        self._thread: threading.Thread | None = None
         self._session: Session | None = None
         self._path = params.port
         self._usb: UsbIdentity | None = None
@@ -63,16 +63,38 @@ class Lidar:
         self._was_silent = False
 
     def __enter__(self) -> "Lidar":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Find the lidar and bring it to its settings; its motor idles. Raises InputError."""
+        if self._session is not None:
+            return
         try:
             self._connect()
         except LinkError as error:
             raise InputError(error.cause, error.mend) from error
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def start(self) -> None:
+        """Open it if need be and scan in the background. Raises InputError."""
+        if self._thread is not None:
+            return
+        self.open()
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._run, name="lidar", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the scan and the motor and close the port; ``start`` may follow."""
         self._ended.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._close()
+        self._watch.stopped()
 
     @property
     def info(self) -> DeviceInfo | None:
@@ -82,7 +104,7 @@ class Lidar:
     @property
     def thread_id(self) -> int:
         """Of the reader thread, to measure its cost."""
-        assert self._thread.ident is not None
+        assert self._thread is not None and self._thread.ident is not None
         return self._thread.ident
 
     def status(self) -> Status:
@@ -126,8 +148,6 @@ class Lidar:
             except Exception as error:  # a fault of ours must not blind the robot for good
                 log.exception("the lidar driver failed")
                 self._fault(f"the driver itself failed: {type(error).__name__}: {error}")
-        self._close()
-        self._watch.stopped()
 
     def _fault(self, sentence: str) -> None:
         self._watch.fault(sentence)

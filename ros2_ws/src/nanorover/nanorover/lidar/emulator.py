@@ -105,7 +105,6 @@ class G4:
         model: int = MODEL_G4,
     ) -> None:
         self.world = world
-        self.faults = tuple(faults)
         self.info = DeviceInfo(model, (3, 2), 3, "2026010100000001")
         self.packets_sent = 0
         self.packets_damaged = 0
@@ -113,9 +112,11 @@ class G4:
         self._slowness_hz = slowness_hz
         self._start_s = self._now_s = start_s
         self._random = np.random.default_rng(seed)
+        self._faults: list[Fault] = []
         self._active: dict[str, Fault] = {}  # by kind
-        turns = {t for fault in faults for t in (fault.at_s, fault.at_s + fault.duration_s)}
-        self._turns = deque(sorted(turns))  # seconds after the start at which a fault begins or ends
+        self._turns: list[float] = []  # seconds after the start at which a fault begins or ends, the next one last
+        for fault in faults:
+            self.add_fault(fault)
         self._motor_hz = 0.0
         self._jitter = 0.0
         self._line: deque[tuple[float, bytes]] = deque()  # (time of the last byte, bytes)
@@ -134,6 +135,11 @@ class G4:
         self._at_mark = False
         self._motor_deg = float(self._random.uniform(0.0, 360.0))
         self._planned: Planned | None = None
+
+    def add_fault(self, fault: Fault) -> None:
+        """Let it happen; its time must not have passed."""
+        self._faults.append(fault)
+        self._turns = sorted({*self._turns, fault.at_s, fault.at_s + fault.duration_s}, reverse=True)
 
     @property
     def scanning(self) -> bool:
@@ -199,11 +205,11 @@ class G4:
 
     def _advance(self, until_s: float) -> None:
         """Let the device live until then, from one beginning or end of a fault to the next."""
-        while self._turns and self._start_s + self._turns[0] <= until_s:
-            elapsed_s = self._turns.popleft()
+        while self._turns and self._start_s + self._turns[-1] <= until_s:
+            elapsed_s = self._turns.pop()
             self._measure(self._start_s + elapsed_s)
             self._now_s = max(self._now_s, self._start_s + elapsed_s)
-            before, self._active = self._active, {f.kind: f for f in self.faults if f.active(elapsed_s)}
+            before, self._active = self._active, {f.kind: f for f in self._faults if f.active(elapsed_s)}
             for kind in ("reboot", "disconnect"):
                 if kind in self._active and kind not in before:
                     self._restart(self._active[kind])
