@@ -1,0 +1,227 @@
+"""Cameras behind one interface: V4L2, CSI and GStreamer, video files, folders of pictures.
+
+A camera that goes away is opened again and again until it is back; nothing here gives up.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.errors import InputError
+from nanorover.params import param
+from nanorover.perception.images import SUFFIXES, read_image
+
+Image = NDArray[np.uint8]
+
+# NVIDIA's accelerated source for the ribbon-cable cameras of a Jetson; the newest picture only.
+CSI = (
+    "nvarguscamerasrc sensor-id={sensor}"
+    " ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1,format=NV12"
+    " ! nvvidconv ! video/x-raw,width={width},height={height},format=BGRx ! videoconvert ! video/x-raw,format=BGR"
+    " ! appsink drop=true max-buffers=1 sync=false"
+)
+GSTREAMER = "gstreamer:"
+READ_TIMEOUT_MS = 3000
+
+
+@dataclass(frozen=True)
+class CameraParams:
+    """Where pictures come from and how they are published."""
+
+    source: str = param(
+        "a V4L2 device (/dev/video0), csi or csi:1, gstreamer:PIPELINE, a video file, or a folder of pictures"
+    )
+    width: int = param("width of a picture", "px", minimum=16, maximum=4096)
+    height: int = param("height of a picture", "px", minimum=16, maximum=4096)
+    rate_hz: float = param("pictures per second at most", "Hz", minimum=0.1, maximum=120.0)
+    loop: bool = param("begin again at the end of a file or folder")
+    frame_id: str = param("frame of the pictures, z forward")
+    calibration: str = param("calibration file as ROS's camera_calibration writes it; empty for none")
+    jpeg_quality: int = param("quality of compressed pictures", minimum=10, maximum=100)
+    reconnect_period_s: float = param(
+        "time between attempts to open a lost camera", "s", minimum=0.05, maximum=60.0
+    )
+    stale_after_s: float = param(
+        "without a picture for this long the camera counts as stopped", "s", minimum=0.1, maximum=60.0
+    )
+
+
+class Source(Protocol):
+    """Something that gives pictures."""
+
+    def read(self) -> Image | None:
+        """The next picture ``(H, W, 3)`` BGR; None at its end. Raises InputError when it fails."""
+        ...
+
+    def close(self) -> None:
+        """Release it."""
+        ...
+
+
+class _Folder:
+    """Pictures of a folder by name; those that cannot be read are said and skipped."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        if not self.paths:
+            raise InputError(f"the folder {folder} holds no pictures", "read are: " + ", ".join(SUFFIXES))
+        self.say = say
+
+    def read(self) -> Image | None:
+        while self.paths:
+            try:
+                return np.asarray(read_image(self.paths.pop(0)), np.uint8)
+            except InputError as error:
+                self.say(str(error))
+        return None
+
+    def close(self) -> None:
+        self.paths = []
+
+
+class _Capture:
+    """Whatever OpenCV opens; ``live`` cameras have no end, so a missing picture is a fault."""
+
+    def __init__(self, capture: cv2.VideoCapture, name: str, *, live: bool) -> None:
+        if not capture.isOpened():
+            capture.release()
+            raise InputError(f"cannot open the camera {name}", "is it plugged in, and free of other programs?")
+        self.capture, self.name, self.live = capture, name, live
+
+    def read(self) -> Image | None:
+        given, frame = self.capture.read()
+        if given and frame is not None and frame.size:
+            return np.asarray(frame, np.uint8)
+        if self.live:
+            raise InputError(
+                f"the camera {self.name} gives no pictures any more", "its cable or power may be loose"
+            )
+        return None
+
+    def close(self) -> None:
+        self.capture.release()
+
+
+def open_source(settings: CameraParams, say: Callable[[str], None]) -> Source:
+    """Open the camera of the settings; InputError says what is missing."""
+    source = settings.source
+    if source == "csi" or source.startswith("csi:"):
+        sensor = source.partition(":")[2] or "0"
+        return _pipeline(CSI.format(sensor=sensor, width=settings.width, height=settings.height), source)
+    if source.startswith(GSTREAMER):
+        return _pipeline(source[len(GSTREAMER) :], source)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise InputError(f"there is no camera {source}", "plugged in? `ls /dev/video*` shows the devices")
+    if path.is_dir():
+        return _Folder(path, say)
+    if path.is_char_device():
+        return _device(path, settings)
+    return _Capture(cv2.VideoCapture(str(path)), source, live=False)
+
+
+def _pipeline(pipeline: str, name: str) -> Source:
+    if not any("GStreamer" in line and "YES" in line for line in cv2.getBuildInformation().splitlines()):
+        raise InputError(
+            f"this OpenCV was built without GStreamer, which {name} needs",
+            "use the OpenCV of JetPack (apt install python3-opencv), not the one from pip",
+        )
+    return _Capture(cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), name, live=True)
+
+
+def _device(path: Path, settings: CameraParams) -> Source:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
+    # Motion JPEG is what USB cameras give at full rate; one buffer, so that a picture is never old.
+    for setting, value in (
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, settings.width),
+        (cv2.CAP_PROP_FRAME_HEIGHT, settings.height),
+        (cv2.CAP_PROP_FPS, settings.rate_hz),
+        (cv2.CAP_PROP_BUFFERSIZE, 1),
+        (cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS),
+    ):
+        capture.set(setting, value)
+    return _Capture(capture, str(path), live=True)
+
+
+class Camera:
+    """A source that is opened again whenever it fails. Used from one thread; the counters may be read from any."""
+
+    def __init__(self, settings: CameraParams, say: Callable[[str], None]) -> None:
+        self.settings, self.say = settings, say
+        self.source: Source | None = None
+        self.fault = ""
+        self.pictures = self.reconnects = 0
+        self.ended = False
+        self._next_s = 0.0
+
+    def picture(self, wait: Callable[[float], bool]) -> Image | None:
+        """The next picture at most at the wanted rate; None when ``wait`` was told to stop, or at the end.
+
+        ``wait(seconds)`` sleeps and returns True when the camera shall stop.
+        """
+        while not self.ended:
+            if self.source is None and not self._open() and wait(self.settings.reconnect_period_s):
+                return None
+            if self.source is None:
+                continue
+            image = self._read()
+            if image is not None:
+                self.pictures += 1
+                return None if self._paced(wait) else image
+        return None
+
+    def _open(self) -> bool:
+        try:
+            self.source = open_source(self.settings, self.say)
+        except InputError as error:
+            self._failed(error)
+            return False
+        if self.fault:
+            self.reconnects += 1
+            self.say(f"the camera {self.settings.source} is back")
+        self.fault = ""
+        return True
+
+    def _read(self) -> Image | None:
+        assert self.source is not None
+        try:
+            image = self.source.read()
+        except InputError as error:
+            self._failed(error)
+            self.close()
+            return None
+        if image is None:
+            self.close()
+            self.ended = not self.settings.loop or self.pictures == 0
+        return image
+
+    def _failed(self, error: InputError) -> None:
+        if str(error) != self.fault:
+            self.say(str(error))
+        self.fault = str(error)
+
+    def _paced(self, wait: Callable[[float], bool]) -> bool:
+        now_s = time.monotonic()
+        early_s = self._next_s - now_s
+        self._next_s = max(now_s, self._next_s) + 1.0 / self.settings.rate_hz
+        return early_s > 0 and wait(early_s)
+
+    def close(self) -> None:
+        """Release the source."""
+        if self.source is not None:
+            self.source.close()
+            self.source = None
+
+
+def fitted(image: Image, width: int, height: int) -> Image:
+    """The picture in the size that was asked for; cameras and files give what they have."""
+    if image.shape[1] == width and image.shape[0] == height:
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,119 @@
+"""The camera node: pictures of a camera, a file or a folder, with their calibration."""
+
+import threading
+import time
+from array import array
+from pathlib import Path
+
+import cv2
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from std_msgs.msg import Header
+
+from nanorover.perception.calibration import Calibration, read_calibration
+from nanorover.perception.camera import Camera, CameraParams, Image, fitted
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.convert import image_msg
+
+
+class CameraNode(Component):
+    """Publishes while active; a camera that is lost is opened again as often as it takes."""
+
+    PARAMS = {"camera": CameraParams}
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        self.thread: threading.Thread | None = None
+
+    def configure(self) -> None:
+        self.settings: CameraParams = self.params["camera"]
+        self.camera = Camera(self.settings, self.get_logger().warning)
+        self.info = _info(self.settings)
+        self.last_s = time.monotonic()
+        self.fault = ""
+        self.image_publisher = self.offer("camera/image_raw")
+        self.compressed_publisher = self.offer("camera/image_raw/compressed")
+        self.info_publisher = self.offer("camera/camera_info")
+
+    def activate(self) -> None:
+        self.stopping = threading.Event()
+        self.last_s = time.monotonic()
+        self.thread = threading.Thread(target=self._work, name="camera", daemon=True)
+        self.thread.start()
+
+    def deactivate(self) -> None:
+        if self.thread is not None:
+            self.stopping.set()
+            self.thread.join()
+            self.thread = None
+
+    def _work(self) -> None:
+        """Read and publish in a thread of its own: a camera may block for seconds."""
+        try:
+            while not self.stopping.is_set():
+                image = self.camera.picture(self.stopping.wait)
+                if image is None:
+                    break
+                self.last_s = time.monotonic()
+                self.publish(fitted(image, self.settings.width, self.settings.height))
+        except Exception as error:
+            self.fault = f"{type(error).__name__}: {error}"
+            self.get_logger().error(self.fault)
+        finally:
+            self.camera.close()
+
+    def publish(self, image: Image) -> None:
+        """The picture to those who listen, and its calibration."""
+        header = Header(frame_id=self.settings.frame_id, stamp=self.get_clock().now().to_msg())
+        if self.image_publisher.get_subscription_count() > 0:
+            self.image_publisher.publish(image_msg(header, image))
+        if self.compressed_publisher.get_subscription_count() > 0:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, self.settings.jpeg_quality]
+            encoded = cv2.imencode(".jpg", image, quality)[1]
+            message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
+            message.data = array("B", encoded.tobytes())
+            self.compressed_publisher.publish(message)
+        self.info.header = header
+        self.info_publisher.publish(self.info)
+
+    def diagnose(self) -> Health:
+        camera = self.camera
+        values = {
+            "source": self.settings.source,
+            "pictures": camera.pictures,
+            "reconnects": camera.reconnects,
+            "calibrated": bool(self.settings.calibration),
+        }
+        if self.fault or camera.fault:
+            return Health(ERROR, (self.fault or camera.fault).replace("\n", " "), values)
+        if camera.ended:
+            return Health(WARN, f"{self.settings.source} has come to its end", values)
+        silent_s = time.monotonic() - self.last_s
+        if silent_s > self.settings.stale_after_s:
+            return Health(ERROR, f"the camera gives no pictures since {silent_s:.1f} s", values)
+        return Health(OK, "taking pictures", values)
+
+
+def _info(settings: CameraParams) -> CameraInfo:
+    """The CameraInfo of the settings; without a calibration K stays zero, which means uncalibrated (REP-104)."""
+    info = CameraInfo(width=settings.width, height=settings.height)
+    if settings.calibration:
+        calibration = read_calibration(Path(settings.calibration).expanduser()).scaled(
+            settings.width, settings.height
+        )
+        _fill(info, calibration)
+    return info
+
+
+def _fill(info: CameraInfo, calibration: Calibration) -> None:
+    info.distortion_model = calibration.model
+    info.d = calibration.distortion.tolist()
+    info.k, info.r, info.p = (m.ravel().tolist() for m in (calibration.K, calibration.R, calibration.P))
+
+
+def main() -> None:
+    """Run the node."""
+    run(CameraNode)
+
+
+if __name__ == "__main__":
+    main()
