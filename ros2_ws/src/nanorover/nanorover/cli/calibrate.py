@@ -1,0 +1,149 @@
+"""``nanorover calibrate``: wheels, lidar, camera, and how camera and lidar are mounted to each other."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Recording = Annotated[Path, typer.Argument(help="a recording with the topics that the calibration needs")]
+Out = Annotated[Path, typer.Option(help="where the picture and the parameters go")]
+BoardSize = Annotated[str, typer.Option(help="inner corners of the chessboard, columns x rows")]
+Square = Annotated[float, typer.Option(help="side of one square in metres")]
+ParamsFile = Annotated[Path | None, typer.Option(help="the robot's parameter file, where it has its own")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+commands = typer.Typer(help=__doc__, no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(commands, name="calibrate", help="Find out how the robot is really built, from recordings.")
+
+
+@commands.command()
+def wheels(
+    recording: Recording,
+    out: Out = Path("out/calibration"),
+    params_file: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wheel radius and separation from a drive: straight ahead for some metres, and turns to both sides."""
+    from nanorover import params
+    from nanorover.base.params import BaseParams
+
+    base = params.load(BaseParams, "base", params_file)
+    fit = _motion(recording, out / "wheels.png", params_file)
+    radius_m = base.wheel_radius_m * fit.way_scale
+    found = {
+        "wheel_radius_m": round(radius_m, 5),
+        "wheel_separation_m": round(base.wheel_separation_m * fit.way_scale / fit.turn_scale, 5),
+    }
+    _tell("base", found, out / "wheels.yaml", as_json, {"rms_m": fit.rms_m, "steps": len(fit.residuals)})
+
+
+@commands.command()
+def lidar(
+    recording: Recording,
+    out: Out = Path("out/calibration"),
+    params_file: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where the lidar sits and how it is turned, from a drive with straight parts and turns."""
+    import math
+
+    fit = _motion(recording, out / "lidar.png", params_file)
+    x, y, yaw = (float(v) for v in fit.T_base_laser)
+    found = {"laser_x_m": round(x, 4), "laser_y_m": round(y, 4), "laser_yaw_rad": round(yaw, 4)}
+    found = {name: value for name, value in found.items() if math.isfinite(value)}
+    sigma = {"sigma_yaw_rad": float(fit.sigma[4]), "rms_m": fit.rms_m, "steps": len(fit.residuals)}
+    _tell("frames", found, out / "lidar.yaml", as_json, sigma)
+
+
+@commands.command()
+def camera(
+    pictures: Annotated[Path, typer.Argument(help="a folder of pictures of the board, or a recording")],
+    board: BoardSize = "9x6",
+    square: Square = 0.025,
+    out: Out = Path("out/calibration"),
+    name: Annotated[str, typer.Option(help="name of the camera in the file")] = "camera",
+    as_json: AsJson = False,
+) -> None:
+    """The camera's lens, from pictures of a chessboard held at many angles all over the picture."""
+    import json
+
+    from nanorover.calibration.board import Board
+    from nanorover.calibration.draw import draw_pixels
+    from nanorover.calibration.intrinsics import calibrate_lens
+    from nanorover.calibration.sources import pictures_of
+    from nanorover.cli import console
+
+    lens = calibrate_lens(pictures_of(pictures), Board.named(board, square))
+    lens.write(out / "camera.yaml", name)
+    draw_pixels(out / "camera.png", lens.residuals_px, lens.corners_px, lens.size_px)
+    result = {"rms_px": lens.rms_px, "pictures": len(lens.corners_px), "K": lens.K.ravel().tolist()}
+    result |= {"distortion": lens.distortion.tolist(), "file": str(out / "camera.yaml")}
+    if as_json:
+        typer.echo(json.dumps(result))
+    console.print(f"{result['pictures']} pictures, {lens.rms_px:.2f} px left: {out / 'camera.yaml'}, camera.png")
+
+
+@commands.command()
+def extrinsics(
+    recording: Recording,
+    board: BoardSize = "9x6",
+    square: Square = 0.025,
+    out: Out = Path("out/calibration"),
+    params_file: ParamsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """How the camera is mounted towards the lidar, from a chessboard that both see, held still at many places."""
+    import numpy as np
+
+    from nanorover.calibration.board import Board
+    from nanorover.calibration.draw import draw_distances
+    from nanorover.calibration.extrinsics import calibrate_extrinsics
+    from nanorover.calibration.sources import believed_mounting, camera_parameters, views_of
+
+    chessboard = Board.named(board, square)
+    T_camera_laser, T_base_laser = believed_mounting(params_file)
+    result = calibrate_extrinsics(views_of(recording, chessboard), chessboard, T_camera_laser)
+    draw_distances(out / "extrinsics.png", result.before_m, result.after_m, f"{result.views} views of the board")
+    found = camera_parameters(T_base_laser @ np.linalg.inv(result.T_camera_laser))
+    rms_m = float(np.sqrt((result.after_m**2).mean()))
+    _tell("frames", found, out / "extrinsics.yaml", as_json, {"rms_m": rms_m, "views": result.views})
+
+
+def _motion(recording: Path, picture: Path, params_file: Path | None) -> Any:
+    from nanorover.calibration.draw import draw_motion
+    from nanorover.calibration.motion import fit_motion, steps_of
+    from nanorover.calibration.sources import believed_laser, scans_and_odometry
+    from nanorover.errors import InputError
+
+    fit = fit_motion(steps_of(*scans_and_odometry(recording)), believed_laser(params_file))
+    if fit.turn_scale < 0:
+        raise InputError(
+            "the scan turns against the wheels: one of the two is mirrored",
+            "mend that first; `nanorover doctor --bag` says how",
+        )
+    draw_motion(picture, fit)
+    return fit
+
+
+def _tell(section: str, found: dict[str, float], path: Path, as_json: bool, quality: dict[str, Any]) -> None:
+    """Write the parameter file, say what is in it, and how good it is."""
+    import json
+
+    import yaml
+
+    from nanorover.cli import console
+    from nanorover.files import replacing
+
+    text = yaml.safe_dump({section: {"ros__parameters": found}}, sort_keys=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+    if as_json:
+        typer.echo(json.dumps({**found, **quality, "file": str(path)}))
+    shown = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in quality.items())
+    console.print(
+        f"{text.rstrip()}\n({shown})\nUse it with params_file:={path}; look at {path.with_suffix('.png')}"
+    )

@@ -1,0 +1,105 @@
+"""Wheels and lidar calibrated from drives of robots whose true build is known."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from drives import Build, drive
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data import REPOSITORY
+from nanorover import params
+from nanorover.base.params import BaseParams
+from nanorover.calibration.draw import draw_motion
+from nanorover.calibration.motion import Steps, fit_motion, steps_of
+from nanorover.errors import InputError
+from nanorover.geometry.se2 import compose, inverse
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.floats(0.8, 1.25),
+    st.floats(0.8, 1.25) | st.floats(-1.2, -0.8),
+    st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), st.floats(-3.1, 3.1)),
+)
+def test_exact_motions_give_exact_values(way_scale, turn_scale, mount):
+    random = np.random.default_rng(1)
+    true = np.column_stack(
+        (random.uniform(-0.3, 0.3, 40), random.normal(0, 0.02, 40), random.uniform(-0.5, 0.5, 40))
+    )
+    X = np.array(mount)
+    laser = np.array([compose(compose(inverse(X), A), X) for A in true])
+    read = true / [way_scale, way_scale, turn_scale]
+    fit = fit_motion(Steps(np.arange(40), read, laser), np.zeros(3))
+    assert fit.way_scale == pytest.approx(way_scale, abs=1e-4)
+    assert fit.turn_scale == pytest.approx(turn_scale, abs=1e-4)
+    assert fit.T_base_laser[:2] == pytest.approx(X[:2], abs=1e-4)
+    assert math.cos(fit.T_base_laser[2] - X[2]) == pytest.approx(1.0, abs=1e-6)
+    assert fit.rms_m < 1e-4
+
+
+@pytest.fixture(scope="module")
+def fit():
+    build = Build(T_base_laser=np.array([0.06, -0.02, math.radians(8.0)]), way_read=1.05, turn_read=0.93)
+    return fit_motion(steps_of(*drive(build)), np.zeros(3))
+
+
+def test_a_simulated_drive_shows_wheels_and_mounting(fit, tmp_path):
+    assert fit.way_scale == pytest.approx(1 / 1.05, abs=0.008)
+    assert fit.turn_scale == pytest.approx(1 / 0.93, abs=0.008)
+    assert fit.T_base_laser[2] == pytest.approx(math.radians(8.0), abs=math.radians(0.7))
+    assert fit.T_base_laser[:2] == pytest.approx([0.06, -0.02], abs=0.012)
+    assert fit.rms_m < 0.02
+    draw_motion(tmp_path / "motion.png", fit)
+    assert (tmp_path / "motion.png").stat().st_size > 20_000
+
+
+def test_the_stated_deviation_covers_the_error(fit):
+    errors = [
+        fit.way_scale - 1 / 1.05,
+        fit.turn_scale - 1 / 0.93,
+        *(fit.T_base_laser - [0.06, -0.02, math.radians(8)]),
+    ]
+    assert (np.abs(errors) < 6 * fit.sigma).all()
+    assert (fit.sigma < 0.02).all()
+
+
+def test_a_drive_that_only_goes_ahead_leaves_the_turn_open():
+    straight = np.tile([0.3, 0.0, 0.0], (20, 1))
+    laser = np.tile([0.3 * math.cos(0.1), -0.3 * math.sin(0.1), 0.0], (20, 1))
+    fit = fit_motion(Steps(np.arange(20), straight, laser), np.array([0.1, 0.0, 0.0]))
+    assert fit.T_base_laser[2] == pytest.approx(0.1, abs=1e-4)
+    assert fit.way_scale == pytest.approx(1.0, abs=1e-4)
+    assert math.isnan(fit.turn_scale) and math.isnan(fit.T_base_laser[0])
+
+
+def test_a_robot_that_stands_is_refused():
+    scans, odometry = drive(Build(), seconds=1.0)
+    with pytest.raises(InputError, match="too little"):
+        fit_motion(steps_of(scans, odometry), np.zeros(3))
+    with pytest.raises(InputError, match="no odometry"):
+        steps_of(scans, [])
+
+
+def test_the_command_on_the_shipped_recording_agrees_with_its_simulated_robot(tmp_path):
+    from typer.testing import CliRunner
+
+    from nanorover.cli import calibrate
+
+    bag = REPOSITORY / "tests" / "recordings" / "apartment.mcap"
+    ran = CliRunner().invoke(calibrate.commands, ["wheels", str(bag), "--out", str(tmp_path), "--json"])
+    assert ran.exit_code == 0, ran.output
+    result = json.loads(ran.stdout)
+    base = params.load(BaseParams, "base")
+    assert result["wheel_radius_m"] == pytest.approx(base.wheel_radius_m, rel=0.03)
+    assert result["wheel_separation_m"] == pytest.approx(base.wheel_separation_m, rel=0.05)
+    assert (tmp_path / "wheels.png").exists()
+    written = tmp_path / "wheels.yaml"
+    assert (
+        yaml.safe_load(written.read_text())["base"]["ros__parameters"]["wheel_radius_m"]
+        == result["wheel_radius_m"]
+    )
+    assert params.load(BaseParams, "base", written).wheel_radius_m == result["wheel_radius_m"]
