@@ -14,6 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+# Neighbouring points this near, with normals this alike and across their connection, lie on one wall.
+BRIDGE_M, BRIDGE_PARALLEL, BRIDGE_ACROSS = 1.0, 0.95, 0.2
+BRIDGE_WEIGHT = 0.1
 # How far a surfel is known around itself, in cells: the basin from which a match converges.
 REACH_CELLS = 8
 # Standard deviation of the likelihood that the correlative search looks up, in metres.
@@ -48,7 +51,7 @@ def _clear(f: FieldArrays) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float) -> None:
+def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float, weight: float) -> None:
     """Add one point given in the field's own frame."""
     height, width = f.nearest.shape
     column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
@@ -69,8 +72,8 @@ def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float) -> None
                 f.likelihood[r, c] = value
                 f.nearest[r, c] = surfel
     sums = f.sums[surfel]
-    sums[0], sums[1], sums[4] = sums[0] + x, sums[1] + y, sums[4] + 1.0
-    sums[2], sums[3] = sums[2] + nx, sums[3] + ny
+    sums[0], sums[1], sums[4] = sums[0] + weight * x, sums[1] + weight * y, sums[4] + weight
+    sums[2], sums[3] = sums[2] + weight * nx, sums[3] + weight * ny
     length = math.hypot(sums[2], sums[3])
     mean = f.surfels[surfel]
     mean[0], mean[1] = sums[0] / sums[4], sums[1] / sums[4]
@@ -79,6 +82,25 @@ def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float) -> None
         mean[2], mean[3] = sums[2] / length, sums[3] / length
     else:
         mean[2], mean[3] = 0.0, 0.0
+
+
+@njit(cache=True, nogil=True)
+def _bridge(
+    f: FieldArrays, x0: float, y0: float, x1: float, y1: float, nx: float, ny: float, parallel: float
+) -> None:
+    """Fill the gap between two neighbours on one wall.
+
+    Far away the rays are sparse; left as dots, they would fit best where they lie on the same dots again, which
+    holds a robot without odometry at its place in a corridor.
+    """
+    dx, dy = x1 - x0, y1 - y0
+    length = math.hypot(dx, dy)
+    if length > BRIDGE_M or parallel < BRIDGE_PARALLEL or abs(nx * dx + ny * dy) > BRIDGE_ACROSS * length:
+        return
+    steps = int(length * f.frame[2])
+    for k in range(1, steps + 1):
+        part = k / (steps + 1)
+        _add_point(f, x0 + part * dx, y0 + part * dy, nx, ny, BRIDGE_WEIGHT)
 
 
 @njit(cache=True, nogil=True)
@@ -106,11 +128,16 @@ def _add_points(
     tx, ty = T_map_base[0] - f.frame[0], T_map_base[1] - f.frame[1]
     x0 = tx + c * T_base_laser[0] - s * T_base_laser[1]
     y0 = ty + s * T_base_laser[0] + c * T_base_laser[1]
+    last = np.zeros(4)
     for i in range(len(points)):
         x, y, nx, ny = points[i, 0], points[i, 1], points[i, 2], points[i, 3]
         x1, y1 = tx + c * x - s * y, ty + s * x + c * y
-        _add_point(f, x1, y1, c * nx - s * ny, s * nx + c * ny)
+        mx, my = c * nx - s * ny, s * nx + c * ny
+        _add_point(f, x1, y1, mx, my, 1.0)
         _free_ray(f, x0, y0, x1, y1)
+        if i > 0:
+            _bridge(f, last[0], last[1], x1, y1, mx, my, last[2] * mx + last[3] * my)
+        last[0], last[1], last[2], last[3] = x1, y1, mx, my
 
 
 def _disc(resolution_m: float) -> NDArray[np.int32]:

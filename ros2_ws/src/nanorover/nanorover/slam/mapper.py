@@ -13,7 +13,7 @@ from nanorover.mapping.grid import GridMap, OccupancyGrid
 from nanorover.slam.graph import Graph, softened
 from nanorover.slam.local_map import LocalMap
 from nanorover.slam.loops import LoopCloser
-from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction
+from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, motion_of, twist_of
 from nanorover.slam.params import SlamParams
 from nanorover.slam.preprocess import surface_points
 from nanorover.slam.tracker import Match, Tracker
@@ -22,6 +22,8 @@ from nanorover.slam.warm_up import warm_up
 
 # A scan with fewer points than this says too little to be placed.
 LEAST_POINTS = 12
+# No lidar turns as slowly as this; a scan that says so has no usable times.
+LONGEST_SWEEP_S = 1.0
 # Standard deviation of a pose that nothing has measured, per scan in a row.
 UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
 # Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
@@ -84,22 +86,39 @@ class Mapper:
     def add_scan(self, scan: LaserScan) -> ScanResult:
         """Place a scan in the map and extend the map by it."""
         self.counts["scans"] += 1
-        points = surface_points(scan, self._twist(scan), self.params.point_spacing_m, self.params.max_range_m)
-        T_odom_base = self.odometry.at(scan.stamp_ns)
+        sweep_s = scan.time_increment_s * max(len(scan.ranges_m) - 1, 0)
+        if not abs(sweep_s) < LONGEST_SWEEP_S:
+            self.counts["scans with senseless times"] += 1
+            sweep_s = 0.0
+        middle_ns = scan.stamp_ns + int(0.5e9 * sweep_s)
+        twist = self._twist(scan.stamp_ns, middle_ns, sweep_s)
+        points = self._points(scan, twist)
+        T_odom_base = self.odometry.at(middle_ns)
         predictions = self._predictions(T_odom_base)
         last = self.T_map_base()
         reason, match = self._place(points, last, predictions)
+        if match is not None and sweep_s != 0.0 and T_odom_base is None:
+            twist = self._motion_twist(between(last, match.T_map_base), middle_ns)
+            points = self._points(scan, twist)
+            match = self.tracker.again(self.local_map.field, points, match)
+        is_keyframe = False
         if match is None:
-            result = self._unmeasured(scan, reason, predictions[0])
+            self._unmeasured(predictions[0])
         else:
-            result = self._measured(scan, points, match, last, predictions)
+            is_keyframe = self._measured(scan, points, match, last, predictions)
         self._T_odom_base = T_odom_base
-        self._last_ns = scan.stamp_ns
-        self._path.append(scan.stamp_ns, max(self._reference, 0), self._T_reference_base)
+        self._last_ns = middle_ns
         self.last_reason = reason
+        at_stamp = motion_of(twist, -0.5 * sweep_s)
+        self._path.append(scan.stamp_ns, max(self._reference, 0), compose(self._T_reference_base, at_stamp))
+        T_map_base = compose(self.T_map_base(), at_stamp)
         if self._reference >= 0:
             self._close_loops()
-        return result
+        quality = 0.0 if match is None else match.explained
+        return ScanResult(scan.stamp_ns, T_map_base, self._covariance.copy(), quality, reason, is_keyframe)
+
+    def _points(self, scan: LaserScan, twist: Pose) -> NDArray[np.float64]:
+        return surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
 
     def _close_loops(self) -> None:
         """The next bit of the work behind the front end; afterwards the local map is where the graph says."""
@@ -108,16 +127,17 @@ class Mapper:
         if self.graph.revision != revision:
             self.local_map.follow(self._reference)
 
-    def _twist(self, scan: LaserScan) -> NDArray[np.float64]:
-        """The base's velocity during the scan: from odometry, else as between the last two scans."""
-        duration_s = scan.time_increment_s * max(len(scan.ranges_m) - 1, 0)
-        if duration_s == 0.0 or not math.isfinite(duration_s):
+    def _twist(self, stamp_ns: int, middle_ns: int, sweep_s: float) -> Pose:
+        """The base's velocity during a scan: from odometry, else as it was between the last two scans."""
+        if sweep_s == 0.0:
             return np.zeros(3)
-        twist = self.odometry.twist(scan.stamp_ns, int(duration_s * 1e9))
-        if twist is not None:
-            return twist
-        elapsed_s = (scan.stamp_ns - self._last_ns) * 1e-9
-        return self._motion / elapsed_s if 0.0 < elapsed_s < 1.0 else np.zeros(3)
+        twist = self.odometry.twist(stamp_ns, sweep_s)
+        return self._motion_twist(self._motion, middle_ns) if twist is None else twist
+
+    def _motion_twist(self, motion: Pose, now_ns: int) -> Pose:
+        """The velocity of a motion since the last scan; none where the stamps do not make sense."""
+        elapsed_s = (now_ns - self._last_ns) * 1e-9
+        return twist_of(motion, elapsed_s) if 0.0 < elapsed_s < LONGEST_SWEEP_S else np.zeros(3)
 
     def _predictions(self, T_odom_base: Pose | None) -> list[Prediction]:
         """What to expect of this scan, the most trusted first."""
@@ -141,14 +161,13 @@ class Mapper:
             )
         return "", match
 
-    def _unmeasured(self, scan: LaserScan, reason: str, prediction: Prediction) -> ScanResult:
-        """Go on by the prediction alone, and say so."""
+    def _unmeasured(self, prediction: Prediction) -> None:
+        """Go on by the prediction alone."""
         self.counts["scans without a pose of their own"] += 1
         self._unplaced += 1
         if self._reference >= 0:
             self._move(prediction.T_last_now)
             self._covariance = self._covariance + np.diag(UNMEASURED_SIGMA**2)
-        return ScanResult(scan.stamp_ns, self.T_map_base(), self._covariance.copy(), 0.0, reason, False)
 
     def _move(self, T_last_now: Pose) -> None:
         self._motion = T_last_now
@@ -157,19 +176,17 @@ class Mapper:
 
     def _measured(
         self, scan: LaserScan, points: NDArray[np.float64], match: Match, last: Pose, predictions: list[Prediction]
-    ) -> ScanResult:
+    ) -> bool:
+        """Take the match as the pose; returns whether the scan became a keyframe."""
         moved = between(last, match.T_map_base)
         if self._reference >= 0 and self._unplaced == 0:
-            self._motion_error.learn(self._motion, moved)
-            if predictions[0].T_last_now is not self._motion:
+            if len(predictions) > 1:
                 self._odometry_error.learn(predictions[0].T_last_now, moved)
+            self._motion_error.learn(self._motion, moved)
         self._move(moved)
         self._unplaced = 0
         self._covariance = np.linalg.inv(match.information)
-        is_keyframe = self._refer(scan, points, match)
-        return ScanResult(
-            scan.stamp_ns, match.T_map_base, self._covariance.copy(), match.explained, "", is_keyframe
-        )
+        return self._refer(scan, points, match)
 
     def _refer(self, scan: LaserScan, points: NDArray[np.float64], match: Match) -> bool:
         """Tie the pose to the nearest keyframe, or make one here; returns whether one was made."""

@@ -112,14 +112,21 @@ class OdometryBuffer:
             return last.T_odom_base
         return compose(last.T_odom_base, between(before.T_odom_base, last.T_odom_base) * (gap_ns / span_ns))
 
-    def twist(self, stamp_ns: int, duration_ns: int) -> Pose | None:
+    def twist(self, stamp_ns: int, duration_s: float) -> Pose | None:
         """Velocity ``vx, vy, wz`` of the base during a scan, or None where the odometry does not reach."""
-        if duration_ns == 0:
-            return None
-        start, end = self.at(min(stamp_ns, stamp_ns + duration_ns)), self.at(max(stamp_ns, stamp_ns + duration_ns))
-        if start is None or end is None:
-            return None
-        motion = between(start, end) / abs(duration_ns * 1e-9)
-        half = -0.5 * motion[2] * abs(duration_ns * 1e-9)
-        c, s = math.cos(half), math.sin(half)
-        return np.array([c * motion[0] - s * motion[1], s * motion[0] + c * motion[1], motion[2]])
+        start, end = self.at(stamp_ns), self.at(stamp_ns + int(duration_s * 1e9))
+        return None if start is None or end is None else twist_of(between(start, end), duration_s)
+
+
+def twist_of(motion: Pose, duration_s: float) -> Pose:
+    """The constant velocity ``vx, vy, wz`` that makes a motion; a negative duration looks back in time."""
+    half = 0.5 * motion[2]
+    c, s = math.cos(half), math.sin(half)
+    return np.array([c * motion[0] + s * motion[1], -s * motion[0] + c * motion[1], motion[2]]) / duration_s
+
+
+def motion_of(twist: Pose, duration_s: float) -> Pose:
+    """The motion that a constant velocity makes, exact to the third order of the turn."""
+    half = 0.5 * twist[2] * duration_s
+    c, s = math.cos(half), math.sin(half)
+    return np.array([c * twist[0] - s * twist[1], s * twist[0] + c * twist[1], twist[2]]) * duration_s

@@ -1,4 +1,8 @@
-"""A scan becomes evenly spaced points with normals, as seen from where the base was at the scan's stamp."""
+"""A scan becomes evenly spaced points with normals, as seen from where the base was in the middle of the scan.
+
+The middle and not the stamp: an error of the velocity then moves the first half of the scan one way and the other
+half the other way, and leaves the pose that fits it nearly alone.
+"""
 
 import math
 
@@ -26,11 +30,10 @@ def _measured(
     T_base_laser: NDArray[np.float64],
     twist: NDArray[np.float64],
     time_increment_s: float,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Valid points (K, 3) as x, y in the base frame at the stamp and the range; and their beam numbers."""
+) -> NDArray[np.float64]:
+    """Valid points (K, 3) as x, y in the base frame in the middle of the scan, and the range."""
     points = np.empty((len(ranges_m), 3))
-    beams = np.empty(len(ranges_m), np.int64)
-    count = 0
+    count, middle = 0, 0.5 * (len(ranges_m) - 1)
     cm, sm = math.cos(T_base_laser[2]), math.sin(T_base_laser[2])
     moving = time_increment_s != 0.0 and (twist[0] != 0.0 or twist[1] != 0.0 or twist[2] != 0.0)
     for i in range(len(ranges_m)):
@@ -43,16 +46,15 @@ def _measured(
         y = T_base_laser[1] + sm * xl + cm * yl
         if moving:
             # Constant twist; turning half first makes the straight step exact to the third order.
-            t = i * time_increment_s
+            t = (i - middle) * time_increment_s
             half, turn = 0.5 * twist[2] * t, twist[2] * t
             dx = t * (math.cos(half) * twist[0] - math.sin(half) * twist[1])
             dy = t * (math.sin(half) * twist[0] + math.cos(half) * twist[1])
             c, s = math.cos(turn), math.sin(turn)
             x, y = dx + c * x - s * y, dy + s * x + c * y
         points[count, 0], points[count, 1], points[count, 2] = x, y, r
-        beams[count] = i
         count += 1
-    return points[:count], beams[:count]
+    return points[:count]
 
 
 @njit(cache=True, nogil=True)
@@ -121,12 +123,12 @@ def surface_points(
 ) -> NDArray[np.float64]:
     """Points of a scan at least ``spacing_m`` apart along it, with normals towards the sensor.
 
-    Returns (K, 4) float64 ``x, y, nx, ny`` in the base frame at the scan's stamp; the normal is (0, 0) where
-    the neighbourhood is no surface. ``twist`` is the base's velocity ``vx, vy, wz`` (m/s, rad/s), by which
-    every ray is moved back to the stamp.
+    Returns (K, 4) float64 ``x, y, nx, ny`` in the base frame in the middle of the scan; the normal is (0, 0)
+    where the neighbourhood is no surface. ``twist`` is the base's velocity ``vx, vy, wz`` (m/s, rad/s), by which
+    every ray is moved to that moment.
     """
     longest = min(scan.range_max_m, max_range_m)
-    points, _ = _measured(
+    points = _measured(
         scan.ranges_m,
         (scan.angle_min_rad, scan.angle_increment_rad),
         (scan.range_min_m, longest),

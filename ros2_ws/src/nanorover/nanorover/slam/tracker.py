@@ -30,6 +30,8 @@ WIDE_SECTORS = 3
 BEYOND_DOUBT = 0.85
 # Two matches that explain the scan about equally well are told apart by what was predicted.
 CLEARLY_BETTER = 0.03
+# What keeps the equations solvable where nothing is known beforehand (information of x, y, yaw).
+NO_PRIOR = np.array([1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class Tracker:
         if best.score >= self.params.good_match:
             return best
         return self._wide(field, points, last, predictions[0], best)
+
+    def again(self, field: Field, points: NDArray[np.float64], match: Match) -> Match:
+        """The match of the same scan after its points were made anew, near the first."""
+        start = match.T_map_base
+        pose, information, rms_m = refine(field.arrays, points, start, start, NO_PRIOR, self.params.point_noise_m)
+        return Match(pose, information, rms_m, *judge(field.arrays, points, pose))
 
     def _wide(
         self, field: Field, points: NDArray[np.float64], last: Pose, prediction: Prediction, best: Match
