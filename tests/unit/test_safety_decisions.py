@@ -75,13 +75,14 @@ def test_the_zone_grows_with_speed():
 def test_it_always_stops_before_the_wall():
     """Drive at a wall with the braking that is relied upon and the full reaction time: the margin is kept."""
     drive = Drive(slow_down_s=0.0)
-    x_m, speed, queue = 0.0, 0.5, [0.5, 0.5]  # the wheels obey two steps late: 0.2 s > reaction, with scan age
+    dt_s = 0.02
+    x_m, speed, queue = 0.0, 0.5, [0.5] * round(SETTINGS.reaction_s / dt_s)
     wall_m = 1.5
-    for _ in range(100):
-        queue.append(drive.step(FORWARD, ahead=wall_m - x_m).velocity.linear_m_s)
+    for _ in range(400):
+        queue.append(drive.step(FORWARD, dt_s=dt_s, ahead=wall_m - x_m).velocity.linear_m_s)
         target = queue.pop(0)
-        speed = max(target, speed - SETTINGS.deceleration_m_s2 * 0.1) if target < speed else target
-        x_m += speed * 0.1
+        speed = max(target, speed - SETTINGS.deceleration_m_s2 * dt_s) if target < speed else target
+        x_m += speed * dt_s
     gap_m = wall_m - x_m - ROBOT.footprint_front_m
     assert 0.0 < gap_m < SETTINGS.end_margin_m + 0.02
 
@@ -111,7 +112,7 @@ def test_turning_on_the_spot_counts_corners():
 def test_one_wild_beam_is_not_an_obstacle_but_two_are():
     for beams, expected in ((1, 0.5), (2, 0.0)):
         ranges = np.full(BEAMS, 8.0, np.float32)
-        ranges[AHEAD : AHEAD + beams] = 0.2
+        ranges[AHEAD : AHEAD + beams] = 0.16
         drive = Drive()
         drive.step(STILL)
         drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 2 * np.pi / BEAMS, 0.1, 16.0), drive.now_s)
@@ -124,7 +125,7 @@ def test_too_near_counts_as_a_return():
     ranges[AHEAD - 5 : AHEAD + 5] = -np.inf
     drive = Drive()
     drive.step(STILL)
-    drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 2 * np.pi / BEAMS, 0.2, 16.0), drive.now_s)
+    drive.safety.on_scan(LaserScan(99, ranges, -np.pi, 2 * np.pi / BEAMS, 0.16, 16.0), drive.now_s)
     drive.safety.on_velocity(AUTONOMY, FORWARD, drive.now_s)
     assert drive.safety.decide(drive.now_s).velocity == STILL
 
@@ -206,7 +207,7 @@ def test_a_person_at_the_stick_comes_first_and_keeps_it_for_a_while():
 
 
 def test_a_stick_does_not_run_into_walls_either():
-    assert Drive().step(FORWARD, TELEOP, ahead=0.18).velocity == STILL
+    assert Drive().step(FORWARD, TELEOP, ahead=0.16).velocity == STILL
 
 
 @pytest.mark.parametrize("velocity", [Velocity(float("nan"), 0.0), Velocity(0.0, float("inf"))])

@@ -77,17 +77,17 @@ def receding(x: float, y: float, v: float, w: float, rectangle: Array) -> bool:
 def points_contact_time(points: Array, v: float, w: float, outline: Array, reserved: Array, rank: int) -> float:
     """Seconds until the ``rank``-th point (1 is the first) comes into the reserved rectangle.
 
-    ``points`` is ``(N, 2)`` in the base frame. A point that is already in the reserved rectangle counts at once
-    if the motion brings it nearer; otherwise only contact with the bare ``outline`` counts, so that the robot
-    can always leave.
+    ``points`` is ``(N, 2)`` in the base frame. A point that is already in the room reserved before or behind the
+    robot counts at once if the motion brings it nearer. One beside it, as in a narrow passage, and one that the
+    motion leaves, count from contact with the bare ``outline``: the robot can always get out.
     """
     soonest = np.full(rank, math.inf)
     for i in range(len(points)):
         x, y = points[i, 0], points[i, 1]
         t = contact_time(x, y, v, w, reserved)
-        if t == 0.0 and receding(x, y, v, w, outline):
+        if t == 0.0 and (abs(y) > outline[2] or receding(x, y, v, w, outline)):
             t = contact_time(x, y, v, w, outline)
-            if t == 0.0:
+            if t == 0.0 and receding(x, y, v, w, outline):
                 continue
         for k in range(rank):
             if t < soonest[k]:

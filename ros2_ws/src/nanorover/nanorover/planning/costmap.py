@@ -181,9 +181,7 @@ class Costmap:
         at = (origin - corner) / r.resolution_m
         circles = np.column_stack([ignored[:, :2] - corner, ignored[:, 2]]) / r.resolution_m
         ranges = p.marking_range_m / r.resolution_m, p.clearing_range_m / r.resolution_m
-        _mark_and_clear(
-            self.seen_s, ends, beams.kinds, (at[0], at[1]), ranges, circles, now_s - self.start_s
-        )
+        _mark_and_clear(self.seen_s, ends, beams.kinds, (at[0], at[1]), ranges, circles, now_s - self.start_s)
         self._clear_footprint(T_map_base)
         reach = int(max(ranges)) + 2
         row, column = r.cell(*origin)

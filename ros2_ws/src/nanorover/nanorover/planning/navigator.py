@@ -1,0 +1,270 @@
+"""All that lies between a pose and a velocity: the maps, the way, the drive. Without ROS, without a clock.
+
+The behaviours decide where to go; the navigator knows how.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.base.gate import STILL, Velocity
+from nanorover.fusion.objects import TrackedObject
+from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import Pose, wrap_angle
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.params import param
+from nanorover.planning import global_planner
+from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap
+from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.global_planner import GlobalPlannerParams, Plan
+from nanorover.planning.motion import Control, MotionParams, turn_towards
+from nanorover.planning.mppi import Mppi, MppiParams
+from nanorover.planning.pure_pursuit import PurePursuit, PurePursuitParams
+from nanorover.planning.scan_points import beams_of
+from nanorover.planning.semantics import Semantics, SemanticsParams
+from nanorover.planning.world import Zones, world_of
+from nanorover.robot import RobotParams
+
+OBJECTS_REACH_M = 4.0
+OBJECT_MARGIN_M = 0.15
+FORGET_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class NavigatorParams:
+    """Values in ``params/navigator.yaml``."""
+
+    controller: str = param("who drives along the path", choices=("mppi", "pure_pursuit"))
+    control_rate_hz: float = param("velocity commands per second", "Hz", minimum=2.0, maximum=100.0)
+    section_m: float = param("length of path that the controller looks at", "m", minimum=0.5, maximum=20.0)
+    jump_m: float = param(
+        "a pose that jumps by more makes the marked obstacles void", "m", minimum=0.05, maximum=10.0
+    )
+    jump_rad: float = param("or turns by more", "rad", minimum=0.05, maximum=3.15)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of every part."""
+
+    robot: RobotParams
+    navigator: NavigatorParams
+    costmap: CostmapParams
+    global_planner: GlobalPlannerParams
+    motion: MotionParams
+    mppi: MppiParams
+    pure_pursuit: PurePursuitParams
+    semantics: SemanticsParams
+
+
+class Navigator:
+    """Maps, plans and drives. One robot, one map frame."""
+
+    def __init__(self, settings: Settings, seed: int = 0) -> None:
+        self.settings = settings
+        self.zones = Zones(settings.costmap)
+        self.semantics = Semantics(settings.semantics)
+        self.local = LocalCostmap(settings.costmap, settings.robot)
+        self.world: Costmap | None = None
+        step_s = 1.0 / settings.navigator.control_rate_hz
+        self.controller: Mppi | PurePursuit
+        if settings.navigator.controller == "mppi":
+            self.controller = Mppi(settings.mppi, settings.motion, settings.robot, seed)
+        else:
+            self.controller = PurePursuit(settings.pure_pursuit, settings.motion, settings.robot, step_s)
+        self.step_s = step_s
+        self.objects: list[TrackedObject] = []
+        self.path = np.zeros((0, 3))
+        self.jumps = 0
+        self._at = 0
+        self._turning = False
+        self._commanded = STILL
+        self._last_pose: Pose | None = None
+        self._forgot_s = -math.inf
+
+    # -- what is seen ---------------------------------------------------------------------------------
+
+    def on_map(self, grid: OccupancyGrid, now_s: float) -> None:
+        """A new map, of any size; obstacles that were marked are carried over. InputError for a useless one."""
+        s = self.settings
+        world = world_of(grid, s.costmap, s.robot, self.zones)
+        if self.world is not None:
+            _carry_marks(self.world, world)
+        world.refresh(world.whole, now_s)
+        self.world = world
+        self.local.sample(world)
+
+    def on_scan(self, scan: LaserScan, T_map_base: Pose, velocity: Velocity, now_s: float) -> None:
+        """Mark and clear, seen from the pose at the scan's stamp."""
+        if self._jumped(T_map_base):
+            self.jumps += 1
+            self.local.clear()
+            if self.world is not None:
+                self.world.clear()
+                self.world.refresh(self.world.whole, now_s)
+        self._last_pose = T_map_base.copy()
+        beams = beams_of(scan, velocity)
+        moving = self.semantics.moving(self.objects)
+        circles = (
+            np.array([(*o.state[:2], o.radius_m + OBJECT_MARGIN_M) for o in moving]) if moving else NO_CIRCLES
+        )
+        self.local.follow(T_map_base, self.world)
+        self.local.observe(beams, T_map_base, now_s, circles)
+        self.local.refresh(self.local.whole, now_s)
+        if self.world is not None:
+            self.world.refresh(self.world.observe(beams, T_map_base, now_s, circles), now_s)
+            if now_s - self._forgot_s > FORGET_PERIOD_S:
+                self._forgot_s = now_s
+                self.world.refresh(self.world.forget(now_s), now_s)
+
+    def on_objects(self, objects: list[TrackedObject]) -> None:
+        """What fusion tracks now."""
+        self.objects = objects
+
+    def clear_costmaps(self, now_s: float) -> None:
+        """Forget every marked obstacle."""
+        self.local.clear()
+        self.local.refresh(self.local.whole, now_s)
+        if self.world is not None:
+            self.world.clear()
+            self.world.refresh(self.world.whole, now_s)
+
+    def _jumped(self, T_map_base: Pose) -> bool:
+        last, n = self._last_pose, self.settings.navigator
+        return last is not None and (
+            math.dist(last[:2], T_map_base[:2]) > n.jump_m or abs(wrap_angle(last[2] - T_map_base[2])) > n.jump_rad
+        )
+
+    # -- the way --------------------------------------------------------------------------------------
+
+    def plan(self, T_map_base: Pose, goal: Pose) -> Plan:
+        """The way to a goal over the whole map, or why there is none."""
+        if self.world is None:
+            return Plan(np.zeros((0, 3)), global_planner.NO_WAY, "there is no map yet")
+        cost = self.planning_cost(T_map_base)
+        return global_planner.plan(cost, self.world.raster, T_map_base, goal, self.settings.global_planner)
+
+    def planning_cost(self, T_map_base: Pose) -> NDArray[np.uint8]:
+        """The world's costs with objects and their ways in them."""
+        assert self.world is not None
+        cost = self.world.cost.copy()
+        if self.settings.costmap.unknown_is_free:
+            cost[cost == UNKNOWN] = 0
+        self.semantics.stamp(cost, self.world.raster, self.objects, self.settings.robot.inscribed_radius_m)
+        return cost
+
+    def follow(self, path: NDArray[np.float64]) -> None:
+        """Take a path ``(N, 3)``; ``drive`` follows it. The controller's plan is kept, for paths change often."""
+        self.path, self._at = path, 0
+
+    def stop(self) -> None:
+        """Follow nothing."""
+        self.path, self._at, self._turning = np.zeros((0, 3)), 0, False
+        self._commanded = STILL
+        self.controller.reset()
+
+    def blocked(self) -> bool:
+        """Whether the path's next section leads through an obstacle."""
+        if self.world is None or len(self.path) == 0:
+            return False
+        return any(self.world.cost_at(x, y) in (INSCRIBED, INSCRIBED + 1) for x, y, _ in self._section()[1:])
+
+    def left_m(self) -> float:
+        """The length of path that is left."""
+        rest = self.path[self._at :]
+        return float(np.hypot(*np.diff(rest[:, :2], axis=0).T).sum()) if len(rest) > 1 else 0.0
+
+    # -- the drive ------------------------------------------------------------------------------------
+
+    def arrived(self, T_map_base: Pose) -> bool:
+        """Whether the robot stands at the end of the path, looking as wanted."""
+        if len(self.path) == 0:
+            return False
+        m, goal = self.settings.motion, self.path[-1]
+        near = math.dist(goal[:2], T_map_base[:2]) <= m.goal_distance_m * (2.0 if self._turning else 1.0)
+        return near and abs(wrap_angle(goal[2] - T_map_base[2])) <= m.goal_yaw_rad
+
+    def drive(self, T_map_base: Pose, measured: Velocity, now_ns: int) -> Control:
+        """One control cycle along the path."""
+        m, goal = self.settings.motion, self.path[-1]
+        velocity = self._velocity(measured)
+        away_m = math.dist(goal[:2], T_map_base[:2])
+        self._turning = away_m <= m.goal_distance_m or (self._turning and away_m <= 2.0 * m.goal_distance_m)
+        if self._turning:
+            error_rad = wrap_angle(goal[2] - T_map_base[2])
+            turning = turn_towards(error_rad, velocity.angular_rad_s, m, self.step_s)
+            control = Control(Velocity(0.0, turning), T_map_base[None])
+        else:
+            self._advance(T_map_base)
+            objects = self.semantics.for_controller(self.objects, T_map_base, now_ns, OBJECTS_REACH_M)
+            control = self.controller.control(
+                T_map_base, velocity, self._section(), self.local, objects, self.speed_limit_m_s(T_map_base)
+            )
+        self._commanded = control.velocity
+        return control
+
+    def speed_limit_m_s(self, T_map_base: Pose) -> float:
+        """What zones and objects allow here."""
+        limit = self.semantics.speed_limit_m_s(self.objects, T_map_base)
+        raster = self.local.raster
+        if raster.contains(T_map_base[0], T_map_base[1]):
+            share = self.local.speed_share[raster.cell(T_map_base[0], T_map_base[1])]
+            limit = min(limit, float(share) * self.settings.motion.max_linear_m_s)
+        return limit
+
+    def _velocity(self, measured: Velocity) -> Velocity:
+        """The velocity to plan from: the last command, where the wheels follow it at all.
+
+        Measurements lag; planning from them alone would accelerate in steps of one cycle only.
+        """
+        m = self.settings.motion
+        lag_s = m.delay_s + 2.0 * self.step_s
+        slack_v = max(m.acceleration_m_s2, m.deceleration_m_s2) * lag_s
+        slack_w = m.angular_acceleration_rad_s2 * lag_s
+        v, w = self._commanded.linear_m_s, self._commanded.angular_rad_s
+        return Velocity(
+            min(max(v, measured.linear_m_s - slack_v), measured.linear_m_s + slack_v),
+            min(max(w, measured.angular_rad_s - slack_w), measured.angular_rad_s + slack_w),
+        )
+
+    def _advance(self, T_map_base: Pose) -> None:
+        """Move the mark on the path to the point nearest to the robot, looking only a section ahead."""
+        section = self._section()
+        self._at += int(np.argmin(np.hypot(section[:, 0] - T_map_base[0], section[:, 1] - T_map_base[1])))
+
+    def _section(self) -> NDArray[np.float64]:
+        n, spacing_m = self.settings.navigator, self.settings.global_planner.point_spacing_m
+        return self.path[self._at : self._at + max(2, int(n.section_m / spacing_m))]
+
+
+def _carry_marks(old: Costmap, new: Costmap) -> None:
+    """Copy marked obstacles from a map to its successor, whose origin may lie elsewhere."""
+    rows, columns = np.nonzero(np.isfinite(old.seen_s))
+    new.start_s = old.start_s
+    if len(rows) == 0:
+        return
+    x = old.raster.x_m + (columns + 0.5) * old.raster.resolution_m
+    y = old.raster.y_m + (rows + 0.5) * old.raster.resolution_m
+    r = new.raster
+    to_row = np.floor((y - r.y_m) / r.resolution_m).astype(int)
+    to_column = np.floor((x - r.x_m) / r.resolution_m).astype(int)
+    inside = (to_row >= 0) & (to_row < r.shape[0]) & (to_column >= 0) & (to_column < r.shape[1])
+    new.seen_s[to_row[inside], to_column[inside]] = old.seen_s[rows[inside], columns[inside]]
+
+
+def load_settings(**overrides: str) -> Settings:
+    """The shipped parameters of every part; ``overrides`` go to the navigator's own."""
+    from nanorover import params
+
+    return Settings(
+        robot=params.load(RobotParams, "robot"),
+        navigator=params.load(NavigatorParams, "navigator", None, **overrides),
+        costmap=params.load(CostmapParams, "costmap"),
+        global_planner=params.load(GlobalPlannerParams, "global_planner"),
+        motion=params.load(MotionParams, "motion"),
+        mppi=params.load(MppiParams, "mppi"),
+        pure_pursuit=params.load(PurePursuitParams, "pure_pursuit"),
+        semantics=params.load(SemanticsParams, "semantics"),
+    )
