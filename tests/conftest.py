@@ -1,8 +1,12 @@
 """Shared set-up of the tests."""
 
+import ctypes
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import their helpers: `from data import recording`
@@ -10,3 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests import their helpers: `f
 # Time limits per example are off: the first call of a kernel compiles it.
 settings.register_profile("nanorover", deadline=None)
 settings.load_profile("nanorover")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, b"size=3m") != 0:
+        pytest.skip(f"a small file system needs root here: {os.strerror(ctypes.get_errno())}")
+    yield folder
+    libc.umount2(str(folder).encode(), 2)

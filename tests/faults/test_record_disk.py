@@ -1,6 +1,5 @@
 """The recorder on a disk that runs full, after a power loss, and over many files."""
 
-import ctypes
 import dataclasses
 import os
 import signal
@@ -33,18 +32,6 @@ def noise(i: int, size: int = 10_000) -> tuple[str, str, bytes, int]:
     """A message that does not compress."""
     data = np.random.default_rng(i).bytes(size)
     return (*ENCODER.encode(LidarBytes(START_NS + i * NS // 10, data)), START_NS + i * NS // 10)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", str(folder).encode(), b"tmpfs", 0, b"size=3m") != 0:
-        pytest.skip(f"a small file system needs root here: {os.strerror(ctypes.get_errno())}")
-    yield folder
-    libc.umount2(str(folder).encode(), 2)
 
 
 def whole(path: Path) -> bool:
@@ -93,6 +80,21 @@ def test_a_disk_that_is_full_from_the_start_is_named(small_disk):
     (small_disk / "filler").write_bytes(bytes(2_900_000))
     with pytest.raises(InputError, match="No space left on device"):
         Recorder(small_disk / "bag", PARAMS)
+
+
+def test_a_chunk_that_is_not_full_is_written_in_time(tmp_path):
+    now_s = [0.0]
+    recorder = Recorder(tmp_path / "bag", PARAMS, clock=lambda: now_s[0])
+    for i in range(3):
+        recorder.add(*noise(i, 100))
+    recorder.tend()
+    with pytest.raises(InputError, match="holds no messages"):
+        open_log(recorder.path / "bag_0.mcap")
+    now_s[0] = PARAMS.flush_period_s
+    recorder.tend()
+    on_the_disk = [r.stamp_ns for r in open_log(recorder.path / "bag_0.mcap")]
+    recorder.close()
+    assert on_the_disk == [noise(i, 1)[3] for i in range(3)]
 
 
 POWER_LOSS = """

@@ -163,6 +163,27 @@ def test_the_command_records_until_it_is_interrupted(graph, tmp_path):
     assert (bag / "metadata.yaml").exists() and not list(bag.glob("*.reserve"))
 
 
+def test_a_full_disk_ends_the_command_in_words(graph, small_disk):
+    chatter = graph.node.create_publisher(String, "chatter", 10)
+    (small_disk / "p.yaml").write_text(
+        json.dumps({"recorder": {"ros__parameters": {"chunk_kb": 16, "min_free_mb": 0.0}}})
+    )
+    words = ["record", "chatter", "--out", str(small_disk / "bags"), "--params-file", str(small_disk / "p.yaml")]
+    command = [sys.executable, "-c", "from nanorover.cli import main; main()", *words]
+    random = np.random.default_rng(0)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+
+        def ended():
+            chatter.publish(String(data=random.bytes(10_000).hex()))
+            return process.poll() is not None
+
+        graph.wait_until(ended, "the recording ends")
+        errors = process.stderr.read()
+    assert process.returncode == 1 and "recording ended: the disk is full" in errors
+    (bag,) = (small_disk / "bags").iterdir()
+    assert len(messages_in(bag)["/chatter"]) > 50
+
+
 def test_a_bad_parameter_is_said_before_anything_starts(tmp_path):
     (tmp_path / "p.yaml").write_text(json.dumps({"recorder": {"ros__parameters": {"chunk_kb": 1}}}))
     words = ["record", "--params-file", str(tmp_path / "p.yaml")]

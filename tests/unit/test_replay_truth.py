@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nanorover.geometry.se2 import compose, inverse
+from nanorover.geometry.se2 import compose, inverse, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.replay.records import TrueMap, TruePose
 from nanorover.replay.truth import alignment, clearance_m, map_agreement, pose_error, truth_of
@@ -51,7 +51,7 @@ def test_known_errors_are_measured():
 
 
 def test_true_poses_are_interpolated_and_outside_is_left_out():
-    records = [TruePose(i * 100, np.array([i, 0.0, math.pi - 0.1 + 0.2 * i])) for i in range(3)]
+    records = [TruePose(i * 100, np.array([i, 0.0, wrap_angle(math.pi - 0.1 + 0.2 * i)])) for i in range(3)]
     inside, poses = truth_of(records, None).at(np.array([-1, 0, 50, 150, 200, 201]))
     assert list(inside) == [False, True, True, True, True, False]
     assert poses[:, 0] == pytest.approx([0.0, 0.5, 1.5, 2.0])
