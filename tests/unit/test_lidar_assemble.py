@@ -234,3 +234,25 @@ def test_wrong_parameters_are_refused(wrong, words):
 def test_a_crop_without_rays_is_refused():
     with pytest.raises(InputError, match="no ray"):
         LidarStream(settings(angle_min_deg=0.1, angle_max_deg=0.2))
+
+
+class Flicker:
+    """A wall all around that stands 5 cm farther at every other sample."""
+
+    def ranges(self, stamp_s, bearing_clockwise_rad):
+        return 2.0 + 0.05 * (np.round(stamp_s * 9000) % 2)
+
+
+def test_the_nearest_of_several_returns_counts():
+    # the device turns at 10 Hz, so every fifth ray of a scan made for 12 Hz gets two samples
+    params = settings(frequency_hz=12.0)
+    revolutions = scanned(G4(Flicker(), frequency_hz=10.0), LidarStream(params), 4.0)
+    assert len(revolutions) > 20
+    for revolution in revolutions:
+        scan = revolution.scan
+        ray = np.round((revolution.bearing_rad + math.pi) / scan.angle_increment_rad).astype(int) % 750
+        nearest = np.full(750, np.inf)
+        np.minimum.at(nearest, ray, revolution.range_m)
+        assert (np.bincount(ray, minlength=750) > 1).sum() > 100
+        np.testing.assert_array_equal(scan.ranges_m, nearest.astype(np.float32))
+        assert abs((scan.ranges_m < 2.01).mean() - 0.6) < 0.02
