@@ -108,7 +108,11 @@ class Graph:
     def add_edge(self, i: int, j: int, information: NDArray[np.float64], T_i_j: Pose | None = None) -> None:
         """Tie two keyframes as they lie now, or, for a loop, as ``T_i_j`` says."""
         relative = between(self._poses[i], self._poses[j]) if T_i_j is None else T_i_j
-        self.edges.append(Edge(i, j, relative, information, T_i_j is not None))
+        self.restore_edge(i, j, relative, information, loop=T_i_j is not None)
+
+    def restore_edge(self, i: int, j: int, relative: Pose, information: NDArray[np.float64], loop: bool) -> None:
+        """Append an edge as it was measured."""
+        self.edges.append(Edge(i, j, relative, information, loop))
         entries = 2 * len(self.edges)
         a = self._adjacency = self._adjacency._replace(
             following=_grown(self._adjacency.following, entries),
