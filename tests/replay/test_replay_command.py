@@ -94,6 +94,12 @@ def test_a_matcher_that_is_off_by_two_millimetres_is_red_and_names_the_field(
     assert "CHANGED" in text and "slam/T_map_base: changed:" in text
 
 
+def test_a_component_that_breaks_is_a_failed_case_with_its_traceback(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(Tracker, "match", lambda self, *arguments: 1 / 0)
+    result = replay(Case(recording, tmp_path))
+    assert result.status == "failed" and "ZeroDivisionError" in result.message
+
+
 def test_references_change_only_when_told(recording, tmp_path):
     arguments = (recording, "--references", tmp_path / "references", "--out", tmp_path / "out")
     assert call(*arguments)[1]["cases"][0]["status"] == "no reference"

@@ -1,6 +1,7 @@
 """One recording through the graph: against its reference, against the truth, with a verdict."""
 
 import hashlib
+import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,16 @@ class TruthWatcher:
 
 
 def replay(case: Case) -> Result:
-    """Run one case; a recording that cannot be read is a failed result, so that the others go on."""
+    """Run one case; a recording that cannot be read and a component that breaks are results too.
+
+    So the other cases go on, here and on other machines, and the report says what happened.
+    """
     try:
         return _replay(case)
     except InputError as error:
         return Result(str(case.recording), FAILED, str(error))
+    except Exception:
+        return Result(str(case.recording), FAILED, f"a component broke:\n{traceback.format_exc()}")
 
 
 def _replay(case: Case) -> Result:
@@ -104,8 +110,9 @@ def _replay(case: Case) -> Result:
     log = open_log(case.recording, topics=reading.topics, wheels=reading.wheels, clock=reading.clock)
     watcher = TruthWatcher()
     done = run(ROWS, log, watcher.watch)
-    if not len(done.outputs["slam"]["stamp_ns"]):
+    if "slam" not in done.outputs:
         need(log, LaserScan)
+        raise InputError(f"no scan came of the lidar's bytes in {case.recording}", "; ".join(log.problems.lines()))
     columns = done.columns()
     result = Result(
         str(case.recording),

@@ -49,7 +49,10 @@ class Row:
 
 @dataclass
 class Run:
-    """What a graph made of a recording: component → field → one row per output, and the ends."""
+    """What a graph made of a recording: component → field → one row per output, and the ends.
+
+    A component whose first input never came is not in it.
+    """
 
     outputs: dict[str, dict[str, Column]]
     ends: dict[str, dict[str, Column]]
@@ -76,8 +79,9 @@ def run(rows: Sequence[Row], records: Iterable[Any], on_record: Callable[[Any], 
         count += 1
         if on_record is not None:
             on_record(record)
-    ends = {row.name: _as_columns(component.finish()) for row, component in graph.parts}
-    outputs = {row.name: _stacked(graph.collected[row.name], row.outputs) for row, _ in graph.parts}
+    parts = [(row, component) for row, component in graph.parts if row.name in graph.awake]
+    ends = {row.name: _as_columns(component.finish()) for row, component in parts}
+    outputs = {row.name: _stacked(graph.collected[row.name], row.outputs) for row, _ in parts}
     return Run(outputs, ends, time.process_time() - started, count)
 
 
