@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from nanorover.errors import InputError
 from nanorover.perception.description import load_model
 from nanorover.perception.detector import Detector
@@ -66,8 +68,7 @@ def train(
 ) -> Path:
     """Train a new network, go on with an interrupted run, or fine-tune ``start``; returns the best checkpoint."""
     if start is None:
-        spec = _new(settings, training)
-        network = models.build(spec)
+        spec, network = _new(settings, training)
     else:
         spec, network = _start(start, training)
         settings = _for(spec, settings)
@@ -128,8 +129,7 @@ def distil(
 ) -> list[Cost]:
     """Train a student (``checkpoint``, or a new network) with a teacher; costs of teacher, before, after."""
     if checkpoint is None:
-        spec = _new(settings, training)
-        student = models.build(spec)
+        spec, student = _new(settings, training)
     else:
         spec, student = _start(checkpoint, training)
         settings = _for(spec, settings)
@@ -205,10 +205,12 @@ def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, comman
     return path, costs
 
 
-def _new(settings: TrainParams, data: DataSet) -> ModelSpec:
-    """The network that the settings name, for the classes of the data."""
+def _new(settings: TrainParams, data: DataSet) -> tuple[ModelSpec, Network]:
+    """The network that the settings name, for the classes of the data; its weights follow from the seed."""
     s = settings
-    return ModelSpec(s.architecture, s.width_multiplier, s.input_width, s.input_height, data.labels)
+    spec = ModelSpec(s.architecture, s.width_multiplier, s.input_width, s.input_height, data.labels)
+    torch.manual_seed(s.seed)
+    return spec, models.build(spec)
 
 
 def _start(checkpoint: Path, data: DataSet) -> tuple[ModelSpec, Network]:

@@ -76,7 +76,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint {path}") from error
     except Exception as error:  # pickle, zip and torch raise whatever they please on damaged files
-        raise InputError(f"{path} is no checkpoint or is damaged: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is no checkpoint or is damaged: {reason}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(
             f"{path} is not a checkpoint of this project", "checkpoints come from: nanorover model train"

@@ -67,7 +67,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_every_shipped_description_can_be_read() -> None:
-    found = [read_description(path) for path in sorted(models_folder().glob("*/*.yaml"))]
+    found = [read_description(path) for path in sorted(models_folder().glob("*/**/*.yaml"))]
     assert {"yolox_nano_416", "picodet_s_320", "nanodet_m_416", "fastestdet_352"} <= {d.name for d in found}
     assert all(len(d.sha256) == 64 for d in found)
     assert all(d.name == d.source.stem for d in found)

@@ -68,7 +68,7 @@ def train(
     epochs: Epochs = None,
     params_file: ParamsFile = None,
 ) -> None:
-    """Train a detector; several GPUs: torchrun --nproc-per-node N -m nanorover.cli model train …"""
+    """Train a detector; several GPUs: torchrun --nproc-per-node N -m nanorover_models train …"""
     commands, settings = _settings(params_file, epochs)
     training, held_back = commands.data_of(data, images, validation, settings)
     console.print(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")

@@ -152,11 +152,10 @@ def _variant(description: ModelDescription, onnx: Path) -> str:
 
 
 def _shipped(name: str) -> Path:
-    folders = [models_folder() / "weights", models_folder() / "public"]
-    for folder in folders:
-        if (folder / (name + ".yaml")).is_file():
-            return folder / (name + ".yaml")
-    known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
+    shipped = {path.stem: path for path in models_folder().glob("*/**/*.yaml")}
+    if name in shipped:
+        return shipped[name]
+    known = sorted(shipped)
     raise InputError(
         "there is no model '%s'" % name,
         "name an .onnx or .yaml file, or one of: %s" % (", ".join(known) or "(no shipped model was found)"),

@@ -1,0 +1,151 @@
+"""Data sets in three formats, and augmentation that takes the boxes along."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from models_helpers import LABELS, write_blocks
+
+pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
+
+from nanorover.errors import InputError
+from nanorover_models.augment import Augmentation, Augmenter, clip
+from nanorover_models.data import DataSet, Sample, load_data
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_blocks(tmp_path_factory.mktemp("coco"), 6, seed=3)
+
+
+def write_voc(folder: Path, data: DataSet) -> Path:
+    (folder / "Annotations").mkdir(parents=True)
+    (folder / "JPEGImages").mkdir()
+    for sample in data.samples:
+        (folder / "JPEGImages" / sample.path.name).write_bytes(sample.path.read_bytes())
+        objects = "".join(
+            f"<object><name>{data.labels[c]}</name><bndbox><xmin>{b[0]}</xmin><ymin>{b[1]}</ymin>"
+            f"<xmax>{b[2]}</xmax><ymax>{b[3]}</ymax></bndbox></object>"
+            for b, c in zip(sample.boxes_xyxy, sample.labels, strict=True)
+        )
+        text = f"<annotation><filename>{sample.path.name}</filename>{objects}</annotation>"
+        (folder / "Annotations" / f"{sample.path.stem}.xml").write_text(text)
+    return folder
+
+
+def write_yolo(folder: Path, data: DataSet) -> Path:
+    (folder / "labels").mkdir(parents=True)
+    (folder / "images").mkdir()
+    (folder / "classes.txt").write_text("\n".join(data.labels))
+    for sample in data.samples:
+        (folder / "images" / sample.path.name).write_bytes(sample.path.read_bytes())
+        height, width = sample.image().shape[:2]
+        rows = []
+        for (x1, y1, x2, y2), c in zip(sample.boxes_xyxy, sample.labels, strict=True):
+            rows.append(
+                f"{c} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
+            )
+        (folder / "labels" / f"{sample.path.stem}.txt").write_text("\n".join(rows))
+    return folder
+
+
+def test_three_formats_say_the_same(coco: Path, tmp_path: Path) -> None:
+    truth = load_data(coco)
+    assert truth.labels == LABELS
+    assert sum(len(s.labels) for s in truth.samples) == 12
+    for other in (load_data(write_voc(tmp_path / "voc", truth)), load_data(write_yolo(tmp_path / "yolo", truth))):
+        assert other.labels == truth.labels
+        for a, b in zip(truth.samples, other.samples, strict=True):
+            assert a.path.name == b.path.name
+            assert b.boxes_xyxy == pytest.approx(a.boxes_xyxy, abs=1e-3)
+            assert (a.labels == b.labels).all()
+
+
+def test_a_split_is_whole_and_repeats(coco: Path) -> None:
+    data = load_data(coco)
+    one, two = data.split(0.34, seed=1)
+    assert (len(one), len(two)) == (4, 2)
+    assert {s.path for s in one.samples} | {s.path for s in two.samples} == {s.path for s in data.samples}
+    assert [s.path for s in data.split(0.34, seed=1)[1].samples] == [s.path for s in two.samples]
+
+
+def test_bad_data_is_named(coco: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data set that is known"):
+        load_data(tmp_path)
+    document = json.loads((coco / "annotations.json").read_text())
+
+    def written(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    with pytest.raises(InputError, match="not valid JSON"):
+        load_data(written("cut.json", json.dumps(document)[:100]))
+    with pytest.raises(InputError, match="no COCO file"):
+        load_data(written("other.json", "{}"))
+    with pytest.raises(InputError, match="6 of 6 pictures are missing"):
+        load_data(written("moved.json", json.dumps(document)), tmp_path / "nowhere")
+    stranger = {**document, "annotations": [{**document["annotations"][0], "category_id": 99}]}
+    with pytest.raises(InputError, match="annotation 0 names"):
+        load_data(written("stranger.json", json.dumps(stranger)), coco / "images")
+    yolo = write_yolo(tmp_path / "yolo", load_data(coco))
+    (yolo / "labels" / "000.txt").write_text("0 0.5 0.5 1.7 0.5")
+    with pytest.raises(InputError, match=r"000\.txt line 1 is out of range"):
+        load_data(yolo)
+    (yolo / "labels" / "000.txt").write_text("7 0.5 0.5 0.5 0.5")
+    with pytest.raises(InputError, match="names 2 classes, but class 7 occurs"):
+        load_data(yolo)
+    voc = write_voc(tmp_path / "voc", load_data(coco))
+    (voc / "Annotations" / "000.xml").write_text("<annotation><object>")
+    with pytest.raises(InputError, match=r"000\.xml is no VOC annotation"):
+        load_data(voc)
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0], ids=["single", "mosaic"])
+def test_boxes_stay_on_their_blocks_however_a_picture_is_changed(coco: Path, mosaic: float) -> None:
+    """The truth is in the pixels: inside a box its block's grey, around it the background's."""
+    samples = load_data(coco).samples
+    augmenter = Augmenter(Augmentation(mosaic, flip=0.5, zoom=0.4, colour=0.0), 160, 96)
+    checked, edges = 0, []
+    for seed in range(25):
+        image, boxes, labels = augmenter(samples, seed % len(samples), np.random.default_rng(seed))
+        assert image.shape == (96, 160, 3)
+        assert (boxes[:, :2] >= 0).all()
+        assert (boxes[:, 2:] <= (160, 96)).all()
+        for box, label in zip(boxes, labels, strict=True):
+            x1, y1, x2, y2 = np.round(box).astype(int)
+            inner = image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].astype(int)
+            if inner.size:
+                assert abs(np.median(inner) - (230, 25)[label]) < 5
+                checked += 1
+            beside = [image[(y1 + y2) // 2, x].mean() for x in (x1 - 4, x2 + 3) if 0 <= x < 160]
+            edges += [abs(grey - (230, 25)[label]) > 30 for grey in beside]
+    assert checked > 25
+    assert np.mean(edges) > 0.85, "a block ends where its box ends, unless another one touches it"
+
+
+def test_colour_changes_leave_boxes_alone_and_pictures_differ(coco: Path) -> None:
+    samples = load_data(coco).samples
+    plain = Augmenter(Augmentation(0.0, 0.0, 0.0, 0.0), 128, 96)(samples, 0, np.random.default_rng(0))
+    changed = Augmenter(Augmentation(0.0, 0.0, 0.0, 0.8), 128, 96)(samples, 0, np.random.default_rng(0))
+    assert plain[1] == pytest.approx(samples[0].boxes_xyxy, abs=0.01)
+    assert changed[1] == pytest.approx(plain[1])
+    assert np.abs(changed[0].astype(int) - plain[0]).mean() > 3
+
+
+def test_a_box_of_which_little_is_left_is_dropped() -> None:
+    boxes = np.array([[-90, 0, 10, 20], [-10, 0, 10, 20], [5, 5, 7, 50]], np.float32)
+    kept, labels = clip(boxes, np.array([0, 1, 2]), 100, 100)
+    assert labels.tolist() == [1]
+    assert kept.tolist() == [[0, 0, 10, 20]]
+
+
+def test_a_picture_without_boxes_can_be_trained_on(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    empty = Sample(tmp_path / "a.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    for mosaic in (0.0, 1.0):
+        augmenter = Augmenter(Augmentation(mosaic, 1.0, 0.3, 0.5), 64, 64)
+        _, boxes, labels = augmenter([empty], 0, np.random.default_rng(0))
+        assert boxes.shape == (0, 4)
+        assert labels.shape == (0,)

@@ -1,0 +1,147 @@
+"""Networks fit their decoders; losses reward what is right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
+
+from nanorover.errors import InputError
+from nanorover.perception.decode import decode_ssd, make_decoder
+from nanorover_models import model as models
+from nanorover_models.boxes import encode_ssd, from_priors, giou, iou_matrix
+from nanorover_models.losses import make_loss
+from nanorover_models.model import ARCHITECTURES, ModelSpec
+
+SIZES = {"anchor_free": (160, 96), "mobilenet_v1_ssd": (150, 150), "mobilenet_v2_ssdlite": (150, 150)}
+
+
+def tiny(architecture: str, labels: int = 3) -> ModelSpec:
+    width, height = SIZES[architecture]
+    return ModelSpec(architecture, 0.25, width, height, tuple(f"label{i}" for i in range(labels)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_network_returns_what_its_decoder_expects(architecture: str) -> None:
+    spec = tiny(architecture)
+    network = models.build(spec).eval()
+    with torch.inference_mode():
+        outputs = network(torch.zeros(1, 3, spec.input_height, spec.input_width))
+    decoder = make_decoder(models.describe(spec, network, Path("x"), {}))
+    decoder.check([o.numpy() for o in outputs])
+
+
+@pytest.mark.parametrize(("architecture", "million"), [("mobilenet_v1_ssd", 6.8), ("mobilenet_v2_ssdlite", 3.1)])
+def test_full_width_has_the_size_of_the_published_networks(architecture: str, million: float) -> None:
+    spec = ModelSpec(architecture, 1.0, 300, 300, tuple(f"label{i}" for i in range(4)))
+    count = sum(p.numel() for p in models.build(spec).parameters())
+    assert count / 1e6 == pytest.approx(million, rel=0.1)
+
+
+def test_a_network_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match="no network 'vgg'"):
+        ModelSpec("vgg", 1.0, 320, 256, ("a",))
+    with pytest.raises(InputError, match="100 × 96 does not fit"):
+        ModelSpec("anchor_free", 1.0, 100, 96, ("a",))
+
+
+boxes = st.tuples(*[st.floats(0, 90)] * 2, *[st.floats(1, 60)] * 2).map(
+    lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
+)
+
+
+@given(a=boxes, b=boxes)
+def test_overlaps_against_their_definition(a: list[float], b: list[float]) -> None:
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
+    hull = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    one, two = torch.tensor([a]), torch.tensor([b])
+    assert float(iou_matrix(one, two)) == pytest.approx(width * height / union, abs=1e-4)
+    assert float(giou(one, two)) == pytest.approx(width * height / union - (hull - union) / hull, abs=1e-4)
+
+
+@given(box=boxes)
+def test_ssd_deltas_return_to_the_box(box: list[float]) -> None:
+    priors = torch.tensor([[40.0, 40.0, 30.0, 50.0]])
+    deltas = encode_ssd(torch.tensor([box]), priors)
+    assert decode_ssd(deltas.numpy(), priors.numpy())[0] == pytest.approx(box, abs=1e-2)
+
+
+TARGETS = (torch.tensor([[20.0, 16.0, 84.0, 80.0], [100.0, 30.0, 130.0, 60.0]]), torch.tensor([2, 0]))
+
+
+def anchor_free_outputs(loss, score: float) -> tuple:
+    """Perfect boxes everywhere inside an object, and this logit at the points that answer for it."""
+    logits = torch.full((1, len(loss.points), 3), -8.0)
+    distances = torch.ones(1, len(loss.points), 4)
+    for box in TARGETS[0]:
+        inside = ((loss.points > box[:2]) & (loss.points < box[2:])).all(1)
+        sides = torch.cat([loss.points - box[:2], box[2:] - loss.points], 1) / loss.strides[:, None]
+        distances[0, inside] = sides[inside]
+    points, owners, _ = loss.assign(logits[0].sigmoid(), loss.boxes(distances)[0], *TARGETS)
+    logits[0, points, TARGETS[1][owners]] = score
+    return logits, distances
+
+
+def test_task_alignment_rewards_right_boxes_and_scores() -> None:
+    loss = make_loss("anchor_free", 160, 96, models.build(tiny("anchor_free")).head())
+    sure = loss(anchor_free_outputs(loss, 8.0), [TARGETS])
+    unsure = loss(anchor_free_outputs(loss, -3.0), [TARGETS])
+    assert float(sure["box"]) == pytest.approx(0.0, abs=1e-4)
+    assert float(sure["score"]) < 0.02
+    assert float(unsure["score"]) > 2.0
+    shifted = anchor_free_outputs(loss, 8.0)
+    shifted[1][..., 2:] += 1.0
+    assert float(loss(shifted, [TARGETS])["box"]) > 0.2
+
+
+def test_assignment_stays_inside_the_object_and_reaches_the_smallest() -> None:
+    loss = make_loss("anchor_free", 160, 96, models.build(tiny("anchor_free")).head())
+    speck = torch.tensor([[33.0, 33.0, 35.0, 35.0], [80.0, 40.0, 120.0, 80.0]])
+    scores = torch.full((len(loss.points), 3), 0.01)
+    predicted = loss.boxes(torch.full((len(loss.points), 4), 2.0))
+    points, owners, wanted = loss.assign(scores, predicted, speck, torch.tensor([0, 1]))
+    assert set(owners.tolist()) == {0, 1}
+    for point, owner in zip(loss.points[points], owners, strict=True):
+        if owner == 1:
+            assert ((point > speck[1, :2]) & (point < speck[1, 2:])).all()
+    assert (owners == 1).sum() <= 10
+    assert ((wanted >= 0) & (wanted <= 1)).all()
+    best = iou_matrix(speck[1:], predicted[points[owners == 1]]).max()
+    assert float(wanted[owners == 1].max()) == pytest.approx(float(best), rel=1e-3), (
+        "the best is asked for its IoU"
+    )
+
+
+def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
+    head = models.build(tiny("mobilenet_v2_ssdlite")).head()
+    loss = make_loss("ssd", 150, 150, head)
+    classes, deltas = loss.assign(*TARGETS)
+    assert set(classes.tolist()) == {0, 1, 3}
+    overlap = iou_matrix(from_priors(loss.priors), TARGETS[0]).max(1).values
+    assert (classes[overlap >= 0.5] > 0).all()
+    found = decode_ssd(deltas[classes > 0].numpy(), loss.priors[classes > 0].numpy())
+    assert np.abs(found[:, None] - TARGETS[0].numpy()).max(2).min(1).max() < 0.01
+    logits = torch.zeros(1, len(loss.priors), 4)
+    positives = int((classes > 0).sum())
+    # Equal logits cost log 4 each: positives and three times as many negatives.
+    expected = np.log(4) * 4
+    assert float(loss((logits, deltas[None]), [TARGETS])["score"]) == pytest.approx(expected, rel=1e-3), positives
+    assert float(loss((logits, deltas[None]), [TARGETS])["box"]) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_batch_without_objects_has_a_finite_loss_and_gradient(architecture: str) -> None:
+    spec = tiny(architecture)
+    network = models.build(spec)
+    loss = make_loss(network.head()["kind"], spec.input_width, spec.input_height, network.head())
+    nothing = (torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    outputs = network(torch.randn(2, 3, spec.input_height, spec.input_width))
+    total = sum(loss(outputs, [nothing, nothing]).values())
+    total.backward()
+    assert torch.isfinite(total)
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)

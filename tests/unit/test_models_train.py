@@ -1,0 +1,289 @@
+"""The way of a detector, on blocks that it learns in seconds: train, resume, prune, distil, quantize, export."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models_helpers import LABELS, write_blocks
+
+torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
+
+from nanorover.errors import InputError
+from nanorover.params import load
+from nanorover.perception.description import load_model
+from nanorover.perception.detector import Detector, Limits
+from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
+from nanorover_models import commands
+from nanorover_models import model as models
+from nanorover_models.data import load_data
+from nanorover_models.evaluate import evaluate, torch_detector
+from nanorover_models.explain import explained, heat_map
+from nanorover_models.export import folded
+from nanorover_models.lint import lint
+from nanorover_models.measure import count
+from nanorover_models.model import ModelSpec
+from nanorover_models.params import TrainParams
+from nanorover_models.train import Trainer, join_world
+
+QUIET = lambda _: None  # noqa: E731
+
+
+def settings(**changes: object) -> TrainParams:
+    given = {"width_multiplier": 0.5, "input_width": 128, "input_height": 96, "epochs": 12, "batch": 8}
+    given |= {"learning_rate": 0.01, "mosaic": 0.2, "zoom": 0.2, "ema_decay": 0.9, "plain_epochs": 3}
+    return load(TrainParams, "train", **{**given, "validate_every": 100, **changes})
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_blocks(tmp_path_factory.mktemp("blocks"), 40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_blocks(tmp_path_factory.mktemp("unseen"), 16, seed=2)
+
+
+@pytest.fixture(scope="module")
+def trained(blocks: Path, unseen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The best checkpoint of a training."""
+    out = tmp_path_factory.mktemp("trained")
+    return commands.train(
+        load_data(blocks), load_data(unseen), settings(), out, start=None, resume=False, say=QUIET
+    )
+
+
+def test_it_learns_and_leaves_curves_and_a_log(trained: Path, unseen: Path) -> None:
+    spec, network = models.load(trained)
+    figures = evaluate(torch_detector(spec, network), load_data(unseen))
+    assert figures.ap50 > 0.85
+    assert set(figures.ap50_by_class) == set(LABELS)
+    rows = [json.loads(line) for line in (trained.parent / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 12
+    assert rows[-1]["score"] < rows[0]["score"]
+    assert (trained.parent / "curves.png").stat().st_size > 5000
+
+
+def test_ssd_learns_too(blocks: Path, tmp_path: Path) -> None:
+    data = load_data(blocks)
+    few = settings(architecture="mobilenet_v2_ssdlite", epochs=8)
+    commands.train(data, data, few, tmp_path, start=None, resume=False, say=QUIET)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["score"] < 0.75 * rows[0]["score"]
+    assert rows[-1]["box"] < rows[0]["box"]
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(blocks: Path, tmp_path: Path) -> None:
+    data = load_data(blocks)
+    few = settings(epochs=3, width_multiplier=0.25)
+    spec = ModelSpec(few.architecture, 0.25, 128, 96, data.labels)
+
+    def begun(folder: Path) -> Trainer:
+        torch.manual_seed(0)
+        return Trainer(spec, models.build(spec), few, folder, world=join_world())
+
+    whole = begun(tmp_path / "whole")
+    whole.run(data, data, QUIET)
+    cut = begun(tmp_path / "cut")
+
+    def interrupt(line: str) -> None:
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut.run(data, data, interrupt)
+    resumed = begun(tmp_path / "cut")
+    resumed.resume()
+    assert resumed.epoch == 2
+    resumed.run(data, data, QUIET)
+    for name, value in whole.average.model.state_dict().items():
+        assert torch.equal(value, resumed.average.model.state_dict()[name]), name
+    other = Trainer(spec, models.build(spec), replace(few, flip=0.1), tmp_path / "cut", world=join_world())
+    with pytest.raises(InputError, match="trained with another flip"):
+        other.resume()
+
+
+def test_checkpoints_that_are_none_are_refused(tmp_path: Path, trained: Path) -> None:
+    with pytest.raises(InputError, match="there is no checkpoint"):
+        models.load(tmp_path / "absent.pt")
+    whole = trained.read_bytes()
+    for content in (b"", b"text", whole[: len(whole) // 2]):
+        (tmp_path / "bad.pt").write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.pt is no checkpoint or is damaged"):
+            models.load(tmp_path / "bad.pt")
+    torch.save({"format": 99}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="not a checkpoint of this project"):
+        models.load(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_export_equals_torch_and_fits_tensorrt(trained: Path, tmp_path: Path, precision: str) -> None:
+    out = tmp_path / "m"
+    differences = commands.export_files(trained, out, ("fp32", precision))
+    assert differences["fp32"] < 1e-4
+    assert differences[precision] < {"fp32": 1e-4, "fp16": 2e-2}[precision]
+    assert lint(out / ("m.onnx" if precision == "fp32" else "m_fp16.onnx")) == []
+    description = load_model(str(out / "m.onnx"))
+    spec, network = models.load(trained)
+    assert description.labels == spec.labels
+    image = load_data_picture()
+    with OnnxRuntimeEngine(out / "m.onnx", "fp32") as engine:
+        limits = Limits(0.3, 0.5, 100, 10)
+        through_file = Detector(description, engine, limits)(image)
+    through_torch = torch_detector(spec, network, limits)(image)
+    assert through_file.boxes_xyxy == pytest.approx(through_torch.boxes_xyxy, abs=0.05)
+    assert (through_file.classes == through_torch.classes).all()
+
+
+def load_data_picture() -> np.ndarray:
+    from models_helpers import block_picture
+
+    return block_picture(np.random.default_rng(77))[0]
+
+
+def test_folding_batch_norms_changes_nothing(trained: Path) -> None:
+    _, network = models.load(trained)
+    plain = folded(network)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in plain.modules())
+    image = torch.randn(1, 3, 96, 128)
+    with torch.inference_mode():
+        for a, b in zip(network(image), plain(image), strict=True):
+            assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_pruning_meets_its_target_and_the_rest_learns_again(
+    trained: Path, blocks: Path, unseen: Path, tmp_path: Path
+) -> None:
+    before, pruned, after = commands.prune_and_tune(
+        trained,
+        load_data(blocks),
+        load_data(unseen),
+        settings(epochs=6),
+        tmp_path,
+        part_of_macs=0.5,
+        teacher=trained,
+        say=QUIET,
+    )
+    assert pruned.mmacs <= 0.5 * before.mmacs
+    assert after.mmacs == pruned.mmacs
+    assert after.parameters < before.parameters
+    assert after.file_kib < before.file_kib
+    assert after.ap50 > max(pruned.ap50, 0.7)
+    spec, network = models.load(tmp_path / "best.pt")  # channel counts come with the weights
+    assert count(spec, network)[0] == pytest.approx(after.mmacs)
+
+
+def test_quantized_files_keep_the_precision_and_fit_their_engines(
+    trained: Path, blocks: Path, unseen: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "q"
+    plain, cpu, gpu = commands.quantize(
+        trained, load_data(blocks), load_data(unseen), settings(), out, trained=False, say=QUIET
+    )
+    assert min(cpu.ap50, gpu.ap50) > plain.ap50 - 0.1
+    assert cpu.file_kib < 0.6 * plain.file_kib
+    assert lint(out / "q_int8_gpu.onnx") == []
+    problems = {f.problem for f in lint(out / "q_int8_cpu.onnx")}
+    assert {"a quantized bias (INT32)", "quantization to another type than INT8"} <= problems
+    assert set(load_model(str(out / "q.yaml")).files) == {"fp32", "int8_cpu", "int8_gpu"}
+
+
+def test_training_that_feels_the_rounding(trained: Path, blocks: Path, unseen: Path, tmp_path: Path) -> None:
+    pytest.importorskip("modelopt", reason="modelopt is not installed: models/requirements-qat.txt")
+    out = tmp_path / "q"
+    costs = commands.quantize(
+        trained,
+        load_data(blocks),
+        load_data(unseen),
+        settings(epochs=1, learning_rate=0.0002),
+        out,
+        trained=True,
+        say=QUIET,
+    )
+    by_name = {c.name: c for c in costs}
+    assert by_name["int8 gpu, QAT"].ap50 > by_name["fp32"].ap50 - 0.1
+    assert by_name["int8 cpu, QAT"].ap50 > by_name["fp32"].ap50 - 0.1
+    assert lint(out / "q_int8_gpu.onnx") == []
+
+
+def test_an_onnx_teacher_labels_pictures_that_nobody_labelled(trained: Path, blocks: Path, tmp_path: Path) -> None:
+    from nanorover_models.data import DataSet, Sample
+    from nanorover_models.distil import taught
+
+    spec, network = models.load(trained)
+    data = load_data(blocks)
+    nothing = [Sample(s.path, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)) for s in data.samples[:8]]
+    found = taught(torch_detector(spec, network), DataSet(nothing, LABELS))
+    assert sum(len(s.labels) for s in found.samples) >= 10
+    unchanged = taught(torch_detector(spec, network), DataSet(data.samples[:8], LABELS))
+    assert sum(len(s.labels) for s in unchanged.samples) <= 20, "what is labelled is not labelled twice"
+
+
+def test_a_teacher_of_another_kind_is_refused(trained: Path) -> None:
+    from nanorover_models.distil import DenseTeacher
+
+    spec, network = models.load(trained)
+    with pytest.raises(InputError, match="differ in labels"):
+        DenseTeacher(replace(spec, labels=("other",)), spec, network, 1.0)
+
+
+def test_an_explanation_points_at_its_object(trained: Path) -> None:
+    spec, network = models.load(trained)
+    image = load_data_picture()
+    limits = Limits(0.3, 0.5, 100, 10)
+    detector = torch_detector(spec, network, limits)
+    found = detector(image)
+    assert len(found.scores) == 2
+    for row, box in enumerate(found.boxes_xyxy):
+        heat = heat_map(spec, network, detector, image, row, found)
+        assert heat.shape == image.shape[:2]
+        own_half = slice(0, 64) if box[0] < 64 else slice(64, 128)
+        other_half = slice(64, 128) if box[0] < 64 else slice(0, 64)
+        assert heat[:, own_half].sum() > 3 * heat[:, other_half].sum()
+    assert explained(spec, network, image, limits).shape[1] == 3 * image.shape[1]
+
+
+def test_average_precision_of_detections_that_are_known(blocks: Path) -> None:
+    from nanorover_models.evaluate import coco_scores
+
+    data = load_data(blocks)
+    exact, missed = [], []
+    for number, sample in enumerate(data.samples):
+        for box, label in zip(sample.boxes_xyxy.tolist(), sample.labels.tolist(), strict=True):
+            bounds = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+            exact.append({"image_id": number, "category_id": label, "bbox": bounds, "score": 0.9})
+            missed.append({**exact[-1], "bbox": [bounds[0] + bounds[2] * 0.9, *bounds[1:]]})
+    assert coco_scores(data, exact)[:2] == pytest.approx((1.0, 1.0))
+    assert coco_scores(data, missed)[0] == pytest.approx(0.0, abs=0.01)
+    half = coco_scores(data, exact[: len(exact) // 2])
+    assert 0.4 < half[0] < 0.6
+    assert coco_scores(data, [])[0] == 0.0
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(blocks: Path, tmp_path: Path) -> None:
+    params = tmp_path / "p.yaml"
+    params.write_text(
+        "train:\n  ros__parameters:\n    {epochs: 1, batch: 4, width_multiplier: 0.25, input_width: 128,"
+        " input_height: 96, validate_every: 1}\n"
+    )
+    program = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "nanorover_models",
+    ]
+    arguments = ["train", "--data", str(blocks), "--out", str(tmp_path / "run"), "--params", str(params)]
+    done = subprocess.run(
+        [sys.executable, *program, *arguments], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "best.pt").exists()
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1, "one process alone writes"
