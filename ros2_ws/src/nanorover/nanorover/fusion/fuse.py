@@ -1,0 +1,106 @@
+"""Scans and detections in, tracked objects out."""
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from nanorover.base.gate import STILL, Velocity
+from nanorover.fusion.clusters import Cluster, cluster_of, clusters_of, walkers
+from nanorover.fusion.fusion_params import FusionParams
+from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
+from nanorover.fusion.objects import TrackedObject
+from nanorover.fusion.tracks import Tracker
+from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import Pose, interpolate, transform_points
+from nanorover.planning.scan_points import beams_of
+
+POSES_KEPT = 100
+LATEST_NS = 300_000_000
+WALKER_RADIUS_M = 0.2
+
+# Distance in metres from the nearest wall of the map, for points (N, 2); inf where the map says nothing.
+WallDistance = Callable[[np.ndarray], np.ndarray]
+
+
+class Fusion:
+    """Keeps the recent poses, the latest scan's clusters, and the tracks."""
+
+    def __init__(self, params: FusionParams) -> None:
+        params.check()
+        self.params = params
+        self.tracker = Tracker(params)
+        self.camera: Camera | None = None
+        self.refused = 0
+        self._poses: deque[tuple[int, Pose]] = deque(maxlen=POSES_KEPT)
+        self._clusters: list[Cluster] = []
+        self._scan_ns = 0
+
+    def on_pose(self, stamp_ns: int, T_map_base: Pose) -> None:
+        """Where the robot was. A stamp that runs backwards voids everything."""
+        if self._poses and stamp_ns < self._poses[-1][0]:
+            self._poses.clear()
+            self.tracker.clear()
+        self._poses.append((stamp_ns, T_map_base.copy()))
+
+    def pose_at(self, stamp_ns: int) -> Pose | None:
+        """The robot's pose between the known ones, the nearest one shortly beyond them; None farther off."""
+        if not self._poses:
+            return None
+        later = [k for k, (t, _) in enumerate(self._poses) if t >= stamp_ns]
+        if not later:
+            t, pose = self._poses[-1]
+            return pose if stamp_ns - t <= LATEST_NS else None
+        k = later[0]
+        t, pose = self._poses[k]
+        if k == 0:
+            return pose if t - stamp_ns <= LATEST_NS else None
+        before_ns, before = self._poses[k - 1]
+        return interpolate(before, pose, (stamp_ns - before_ns) / max(1, t - before_ns))
+
+    def on_scan(
+        self,
+        scan: LaserScan,
+        T_map_base: Pose,
+        velocity: Velocity = STILL,
+        wall_distance: WallDistance | None = None,
+    ) -> list[TrackedObject]:
+        """Track what moves by the scan alone; the clusters are kept for the detections."""
+        p = self.params
+        beams = beams_of(scan, velocity)
+        found = clusters_of(beams, p.cluster_gap_m, p.cluster_gap_per_m, p.fusion_range_m)
+        placed = [cluster_of(transform_points(T_map_base, c.points_m)) for c in found]
+        candidates = [c for c in placed if wall_distance is None or self._off_map(c, wall_distance)]
+        may_walk = walkers(candidates, p.legs_apart_m, p.widest_mover_m)
+        self._clusters = may_walk + [c for c in placed if 2.0 * c.radius_m > p.widest_mover_m]
+        self._scan_ns = scan.stamp_ns
+        variance = np.eye(2) * p.walker_deviation_m**2
+        measured = [Measurement(c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m)) for c in may_walk]
+        self.tracker.update(measured, scan.stamp_ns)
+        return self.tracker.objects()
+
+    def on_detections(self, detections: list[Detection], stamp_ns: int) -> list[TrackedObject]:
+        """Name what the scan sees, and place what it does not."""
+        exposed_ns = stamp_ns - round(self.params.camera_time_offset_s * 1e9)
+        T_map_base = self.pose_at(exposed_ns)
+        if self.camera is None or T_map_base is None:
+            self.refused += 1
+            return self.tracker.objects()
+        clusters = self._clusters if abs(exposed_ns - self._scan_ns) <= LATEST_NS else []
+        free = list(clusters)
+        measured = []
+        for detection in sorted(detections, key=lambda d: -d.score):
+            if not (np.isfinite(detection.box_px).all() and math.isfinite(detection.score)):
+                continue
+            located = locate(detection, self.camera, T_map_base, free, self.params)
+            if located is not None:
+                measured.append(located[0])
+                if located[1] >= 0:
+                    free.pop(located[1])
+        self.tracker.update(measured, max(exposed_ns, self._scan_ns))
+        return self.tracker.objects()
+
+    def _off_map(self, cluster: Cluster, wall_distance: WallDistance) -> bool:
+        away_m = wall_distance(cluster.points_m)
+        return float(np.mean(away_m > self.params.off_map_m)) >= self.params.off_map_share

@@ -1,0 +1,173 @@
+"""Tracks: a Kalman filter each, measurements assigned to them all at once, ids that stay.
+
+Constant velocity with white acceleration (Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to
+Tracking and Navigation", 2001, ch. 6); the assignment is the cheapest one overall (scipy).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from nanorover.fusion.fusion_params import FusionParams
+from nanorover.fusion.measurements import Measurement
+from nanorover.fusion.objects import MOVING, TrackedObject
+
+START_SPEED_DEVIATION_M_S = 0.8
+FORBIDDEN = 1e6
+YOUTH_COST = 4.0
+OBSERVE = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+
+
+def predicted(
+    states: NDArray[np.float64], covariances: NDArray[np.float64], dt_s: float, acceleration_m_s2: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """States ``(..., 4)`` and covariances ``(..., 4, 4)`` after ``dt_s`` of constant velocity."""
+    F = np.eye(4)
+    F[0, 2] = F[1, 3] = dt_s
+    q = acceleration_m_s2**2
+    near, cross, far = q * dt_s**4 / 4.0, q * dt_s**3 / 2.0, q * dt_s**2
+    Q = np.array([[near, 0, cross, 0], [0, near, 0, cross], [cross, 0, far, 0], [0, cross, 0, far]])
+    return states @ F.T, F @ covariances @ F.T + Q
+
+
+@dataclass
+class Track:
+    """One thing followed."""
+
+    id: int
+    state: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    radius_m: float
+    born_m: NDArray[np.float64]
+    seen_ns: int
+    hits: int = 1
+    misses: int = 0
+    votes: dict[str, float] = field(default_factory=dict)
+    made: bool = False
+    mover: bool = False
+
+    def update(self, m: Measurement, stamp_ns: int, params: FusionParams) -> None:
+        """Take a measurement."""
+        S = self.covariance[:2, :2] + m.covariance_m2
+        K = self.covariance[:, :2] @ np.linalg.inv(S)
+        self.state = self.state + K @ (m.position_m - self.state[:2])
+        I_KH = np.eye(4) - K @ OBSERVE
+        # Joseph's form stays symmetric and positive
+        self.covariance = I_KH @ self.covariance @ I_KH.T + K @ m.covariance_m2 @ K.T
+        speed = math.hypot(self.state[2], self.state[3])
+        if speed > params.greatest_speed_m_s:
+            self.state[2:] *= params.greatest_speed_m_s / speed
+        self.radius_m += (0.3 if m.class_id else 0.1) * (m.radius_m - self.radius_m)
+        if m.class_id:
+            self.votes = {name: params.vote_memory * votes for name, votes in self.votes.items()}
+            self.votes[m.class_id] = self.votes.get(m.class_id, 0.0) + m.score
+        self.hits += 1
+        self.misses = 0
+        self.seen_ns = stamp_ns
+        self.made = self.made or self.hits >= params.birth_hits
+        way_m = math.dist(self.state[:2], self.born_m)
+        self.mover = self.mover or (speed > params.mover_speed_m_s and way_m > params.mover_way_m)
+
+    def as_object(self, stamp_ns: int) -> TrackedObject:
+        """What others see of it."""
+        class_id, votes = max(self.votes.items(), key=lambda v: v[1]) if self.votes else (MOVING, 0.0)
+        score = votes / sum(self.votes.values()) if self.votes else 0.0
+        return TrackedObject(
+            self.id,
+            class_id,
+            score,
+            stamp_ns,
+            self.state.copy(),
+            self.covariance.copy(),
+            self.radius_m,
+            bool(self.votes),
+        )
+
+
+class Tracker:
+    """All tracks; measurements of one moment come together."""
+
+    def __init__(self, params: FusionParams) -> None:
+        self.params = params
+        self.tracks: list[Track] = []
+        self.stamp_ns: int | None = None
+        self._next_id = 1
+
+    def clear(self) -> None:
+        """Forget everything, as after a jump of the pose or the clock; ids go on."""
+        self.tracks, self.stamp_ns = [], None
+
+    def update(self, measurements: list[Measurement], stamp_ns: int, births: bool = True) -> None:
+        """Take what was measured at ``stamp_ns``; an older moment than the last is taken as the same.
+
+        ``births``: whether a measurement of nothing known makes a new track.
+        """
+        if self.stamp_ns is not None:
+            self._predict(max(0.0, (stamp_ns - self.stamp_ns) * 1e-9))
+        self.stamp_ns = stamp_ns if self.stamp_ns is None else max(self.stamp_ns, stamp_ns)
+        pairs = self._assign(measurements)
+        for i, j in pairs.items():
+            self.tracks[i].update(measurements[j], stamp_ns, self.params)
+        for i, track in enumerate(self.tracks):
+            if i not in pairs:
+                track.misses += 1
+        self.tracks = [track for track in self.tracks if self._lives(track, stamp_ns)]
+        if births:
+            taken = set(pairs.values())
+            for j, measurement in enumerate(measurements):
+                if j not in taken:
+                    self._bear(measurement, stamp_ns)
+
+    def objects(self) -> list[TrackedObject]:
+        """Tracks that are sure: named by a camera, or moving by themselves."""
+        stamp_ns = self.stamp_ns or 0
+        return [t.as_object(stamp_ns) for t in self.tracks if t.made and (t.votes or t.mover)]
+
+    def _predict(self, dt_s: float) -> None:
+        if not self.tracks:
+            return
+        states = np.stack([t.state for t in self.tracks])
+        covariances = np.stack([t.covariance for t in self.tracks])
+        states, covariances = predicted(states, covariances, dt_s, self.params.acceleration_deviation_m_s2)
+        for track, state, covariance in zip(self.tracks, states, covariances, strict=True):
+            track.state, track.covariance = state, covariance
+
+    def _assign(self, measurements: list[Measurement]) -> dict[int, int]:
+        """Track → measurement, cheapest overall by squared Mahalanobis distance and spread, within the gates."""
+        if not (self.tracks and measurements):
+            return {}
+        at = np.stack([t.state[:2] for t in self.tracks])
+        spread = np.stack([t.covariance[:2, :2] for t in self.tracks])
+        # a young track must not steal the measurement of an old one
+        youth = np.array([0.0 if t.made else YOUTH_COST for t in self.tracks])
+        S = spread[:, None] + np.stack([m.covariance_m2 for m in measurements])
+        d = np.stack([m.position_m for m in measurements]) - at[:, None]
+        determinant = S[..., 0, 0] * S[..., 1, 1] - S[..., 0, 1] ** 2
+        squared = S[..., 1, 1] * d[..., 0] ** 2 - 2.0 * S[..., 0, 1] * d[..., 0] * d[..., 1]
+        squared = (squared + S[..., 0, 0] * d[..., 1] ** 2) / determinant
+        cost = squared + np.log(determinant) + youth[:, None]
+        cost[squared > self.params.gate_sigmas**2] = FORBIDDEN
+        rows, columns = linear_sum_assignment(cost)
+        return {int(i): int(j) for i, j in zip(rows, columns, strict=True) if cost[i, j] < FORBIDDEN}
+
+    def _lives(self, track: Track, stamp_ns: int) -> bool:
+        p = self.params
+        if not track.made:
+            return track.misses <= p.birth_misses
+        standing = track.votes and math.hypot(track.state[2], track.state[3]) < p.mover_speed_m_s
+        silent_s = (stamp_ns - track.seen_ns) * 1e-9
+        return silent_s <= (p.keep_standing_s if standing else p.keep_s)
+
+    def _bear(self, m: Measurement, stamp_ns: int) -> None:
+        covariance = np.zeros((4, 4))
+        covariance[:2, :2] = m.covariance_m2
+        covariance[2:, 2:] = np.eye(2) * START_SPEED_DEVIATION_M_S**2
+        state = np.array([*m.position_m, 0.0, 0.0])
+        track = Track(self._next_id, state, covariance, m.radius_m, m.position_m.copy(), stamp_ns)
+        track.votes = {m.class_id: m.score} if m.class_id else {}
+        track.made = self.params.birth_hits <= 1
+        self.tracks.append(track)
+        self._next_id += 1

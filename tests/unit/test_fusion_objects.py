@@ -1,0 +1,240 @@
+"""Fusion and tracking against worlds known exactly."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nanorover import params
+from nanorover.fusion.clusters import clusters_of, walkers
+from nanorover.fusion.fuse import Fusion
+from nanorover.fusion.fusion_params import FusionParams
+from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
+from nanorover.fusion.objects import MOVING
+from nanorover.fusion.tracks import Tracker, predicted
+from nanorover.geometry.scan import LaserScan
+from nanorover.planning.scan_points import beams_of
+from nanorover.replay.records import CameraInfo
+
+PARAMS = params.load(FusionParams, "fusion")
+NS = 1_000_000_000
+BEAMS = 720
+BEARINGS_RAD = -math.pi + np.arange(BEAMS) * 2 * math.pi / BEAMS
+FOCAL_PX, WIDTH_PX, HEIGHT_PX = 500.0, 640, 480
+CAMERA_X_M, CAMERA_Z_M = 0.1, 0.2
+K = np.array([[FOCAL_PX, 0, WIDTH_PX / 2], [0, FOCAL_PX, HEIGHT_PX / 2], [0, 0, 1]])
+# x forward of the base is z of the picture, y left is −x, z up is −y
+T_BASE_OPTICAL = np.array([[0, 0, 1, CAMERA_X_M], [-1, 0, 0, 0], [0, -1, 0, CAMERA_Z_M], [0, 0, 0, 1.0]])
+CAMERA = Camera(CameraInfo(0, WIDTH_PX, HEIGHT_PX, K, np.zeros(5)), T_BASE_OPTICAL)
+
+
+def scan_of_discs(stamp_ns: int, *discs: tuple[float, float, float], pose: np.ndarray | None = None) -> LaserScan:
+    """What a lidar at ``pose`` sees of round things (x, y, radius), with nothing behind."""
+    x, y, yaw = np.zeros(3) if pose is None else pose
+    ranges = np.full(BEAMS, np.inf)
+    for disc_x, disc_y, radius in discs:
+        dx, dy = disc_x - x, disc_y - y
+        c, s = np.cos(BEARINGS_RAD + yaw), np.sin(BEARINGS_RAD + yaw)
+        along = c * dx + s * dy
+        inside = radius**2 - (dx**2 + dy**2 - along**2)
+        hit = (inside > 0) & (along > 0)
+        ranges[hit] = np.minimum(ranges[hit], along[hit] - np.sqrt(inside[hit]))
+    return LaserScan(stamp_ns, ranges.astype(np.float32), -math.pi, 2 * math.pi / BEAMS, 0.1, 12.0)
+
+
+def box_of(x: float, y: float, radius: float, height: float, pose: np.ndarray | None = None) -> tuple:
+    """The exact box of a cylinder on the floor in the camera's picture."""
+    px, py, yaw = np.zeros(3) if pose is None else pose
+    c, s = math.cos(yaw), math.sin(yaw)
+    forward, left = c * (x - px) + s * (y - py) - CAMERA_X_M, -s * (x - px) + c * (y - py)
+    away = math.hypot(forward, left)
+    bearing, half = math.atan2(left, forward), math.asin(radius / away)
+    u = [WIDTH_PX / 2 - FOCAL_PX * math.tan(b) for b in (bearing + half, bearing - half)]
+    v = [HEIGHT_PX / 2 - FOCAL_PX * (z - CAMERA_Z_M) / forward for z in (height, 0.0)]
+    return (u[0], v[0], u[1], v[1])
+
+
+def person(x: float, y: float, pose: np.ndarray | None = None) -> Detection:
+    return Detection("person", 0.9, box_of(x, y, 0.25, 1.65, pose))
+
+
+def found_clusters(*discs: tuple[float, float, float]):
+    return clusters_of(beams_of(scan_of_discs(0, *discs)), PARAMS.cluster_gap_m, PARAMS.cluster_gap_per_m, 6.0)
+
+
+def test_clusters_and_the_seam_behind_the_robot():
+    found = found_clusters((2.0, 0.5, 0.1), (2.0, -0.5, 0.1), (-1.5, 0.0, 0.2))
+    assert len(found) == 3
+    behind = min(found, key=lambda c: c.centre_m[0])
+    assert behind.centre_m == pytest.approx((-1.35, 0.0), abs=0.06)
+    assert behind.radius_m == pytest.approx(0.2, abs=0.03)
+
+
+def test_two_legs_are_one_walker_and_a_wall_is_none():
+    legs = found_clusters((2.0, 0.15, 0.06), (2.1, -0.15, 0.06))
+    assert len(legs) == 2
+    joined = walkers(legs, PARAMS.legs_apart_m, PARAMS.widest_mover_m)
+    assert len(joined) == 1
+    assert joined[0].centre_m == pytest.approx((2.0, 0.0), abs=0.06)
+    assert walkers(found_clusters((2.0, 0.0, 0.8)), PARAMS.legs_apart_m, PARAMS.widest_mover_m) == []
+
+
+@pytest.mark.parametrize(("x", "y"), [(1.5, 0.0), (2.5, 0.8), (4.0, -1.5)])
+def test_the_scan_gives_the_range_of_what_the_camera_names(x, y):
+    scan = found_clusters((x, y, 0.12), (x + 1.5, y * (x + 1.5) / x, 0.6), (x, y + 1.5, 0.2))
+    measurement, index = locate(person(x, y), CAMERA, np.zeros(3), scan, PARAMS)
+    assert index >= 0
+    assert measurement.source == "scan"
+    assert measurement.position_m == pytest.approx((x, y), abs=0.12)
+    assert np.sqrt(np.linalg.eigvalsh(measurement.covariance_m2)) == pytest.approx(PARAMS.scan_match_deviation_m)
+
+
+@pytest.mark.parametrize(("class_id", "source"), [("dog", "floor"), ("person", "size")])
+def test_without_a_scan_the_size_or_the_floor_gives_it_with_its_doubt(class_id, source):
+    height, radius = PARAMS.size(class_id)
+    x, y = (1.2, 0.3) if class_id == "dog" else (5.0, 0.3)
+    detection = Detection(class_id, 0.8, box_of(x, y, radius, height))
+    measurement, index = locate(detection, CAMERA, np.zeros(3), [], PARAMS)
+    assert (index, measurement.source) == (-1, source)
+    assert measurement.position_m == pytest.approx((x, y), abs=0.12)
+    bearing = math.atan2(y, x - CAMERA_X_M)
+    along = np.array([math.cos(bearing), math.sin(bearing)])
+    across = np.array([-along[1], along[0]])
+    sigma_along = math.sqrt(along @ measurement.covariance_m2 @ along)
+    sigma_across = math.sqrt(across @ measurement.covariance_m2 @ across)
+    assert sigma_across == pytest.approx(PARAMS.bearing_deviation_rad * math.hypot(x - 0.1, y), rel=0.05)
+    assert sigma_along > 0.06
+
+
+def test_feet_out_of_the_picture():
+    x0, y0, x1, y1 = person(1.6, 0.0).box_px
+    detection = Detection("person", 0.9, (x0, max(y0, 0.0), x1, min(y1, HEIGHT_PX)))
+    if y0 > 3.0:
+        measurement, _ = locate(detection, CAMERA, np.zeros(3), [], PARAMS)
+        assert measurement.position_m[0] == pytest.approx(1.6, abs=0.3)
+    hidden = Detection("person", 0.9, (x0, 0.0, x1, HEIGHT_PX))
+    assert locate(hidden, CAMERA, np.zeros(3), [], PARAMS) is None
+
+
+def test_a_wall_behind_the_person_is_not_the_person():
+    scan = found_clusters((5.0, 0.0, 1.0))
+    measurement, index = locate(person(2.0, 0.0), CAMERA, np.zeros(3), scan, PARAMS)
+    assert index == -1
+    assert measurement.position_m[0] == pytest.approx(2.0, abs=0.2)
+
+
+def test_the_picture_is_placed_by_the_pose_of_its_own_time():
+    """The robot turns by 1 rad/s; the picture is 100 ms older than the scan."""
+    fusion = Fusion(PARAMS)
+    fusion.camera = CAMERA
+    at = (2.5, 0.6)
+    for k in range(6):
+        stamp_ns = 10 * NS + k * NS // 10
+        pose = np.array([0.0, 0.0, 0.1 * k])
+        fusion.on_pose(stamp_ns, pose)
+        fusion.on_scan(scan_of_discs(stamp_ns, (*at, 0.15), pose=pose), pose)
+        earlier = pose - [0.0, 0.0, 0.05]
+        fusion.on_detections([person(*at, pose=earlier)], stamp_ns - NS // 20)
+    (seen,) = fusion.tracker.objects()
+    assert seen.class_id == "person"
+    assert seen.by_camera
+    assert seen.state[:2] == pytest.approx(at, abs=0.12)
+    assert seen.speed_m_s < 0.15
+
+
+def walk(tracker: Tracker, ways: list, steps: int, generator: np.random.Generator, noise_m: float = 0.05) -> list:
+    """Feed noisy places of walkers; the objects after each step."""
+    history = []
+    for k in range(steps):
+        t = 0.1 * k
+        places = [np.array(start) + np.array(v) * t for start, v in ways]
+        generator.shuffle(places)
+        measured = [Measurement(p + generator.normal(0, noise_m, 2), np.eye(2) * noise_m**2, 0.2) for p in places]
+        tracker.update(measured, 5 * NS + round(t * NS))
+        history.append({o.id: o for o in tracker.objects()})
+    return history
+
+
+def test_velocities_converge_and_covariances_are_honest():
+    generator = np.random.default_rng(0)
+    squared = []
+    for _ in range(40):
+        tracker = Tracker(PARAMS)
+        last = walk(tracker, [((0.0, 0.0), (0.8, -0.3))], 30, generator)[-1]
+        (seen,) = last.values()
+        truth = np.array([0.8 * 2.9, -0.3 * 2.9, 0.8, -0.3])
+        error = seen.state - truth
+        assert np.hypot(*error[:2]) < 0.15
+        assert np.hypot(*error[2:]) < 0.6
+        squared.append(error @ np.linalg.solve(seen.covariance, error))
+    assert np.mean(squared) < 4.0 * 1.3  # four degrees of freedom; the filter allows for more motion than there is
+
+
+def test_ids_stay_when_two_walkers_cross():
+    tracker = Tracker(PARAMS)
+    ways = [((0.0, 0.0), (1.0, 0.25)), ((0.0, 1.0), (1.0, -0.25))]
+    history = walk(tracker, ways, 45, np.random.default_rng(1))
+    made = [step for step in history if len(step) == 2]
+    assert len(made) > 30
+    first, last = made[0], made[-1]
+    assert first.keys() == last.keys()
+    for number, o in first.items():
+        assert np.sign(o.state[3]) == np.sign(last[number].state[3])
+
+
+def test_birth_needs_hits_and_death_needs_silence():
+    tracker = Tracker(PARAMS)
+    tracker.update([Measurement(np.zeros(2), np.eye(2) * 0.01, 0.2, "person", 0.9)], NS)
+    assert tracker.objects() == []
+    for k in range(1, PARAMS.birth_hits):
+        tracker.update(
+            [Measurement(np.array([0.08 * k, 0.0]), np.eye(2) * 0.01, 0.2, "person", 0.9)], NS + k * NS // 10
+        )
+    (seen,) = tracker.objects()
+    assert seen.class_id == "person"
+    tracker.update([], 2 * NS)
+    assert len(tracker.objects()) == 1
+    tracker.update([], 2 * NS + round((PARAMS.keep_standing_s + 1) * NS))
+    assert tracker.objects() == []
+
+
+def test_the_class_is_what_most_votes_say():
+    tracker = Tracker(PARAMS)
+    for k, name in enumerate(["dog", "person", "person", "dog", "person", "person", "person"]):
+        tracker.update([Measurement(np.zeros(2), np.eye(2) * 0.01, 0.2, name, 0.8)], NS + k * NS // 10)
+    (seen,) = tracker.objects()
+    assert seen.class_id == "person"
+    assert 0.6 < seen.score < 0.9
+
+
+def test_a_thing_that_stands_is_no_mover():
+    tracker = Tracker(PARAMS)
+    history = walk(tracker, [((1.0, 1.0), (0.0, 0.0))], 60, np.random.default_rng(2), noise_m=0.03)
+    assert all(not step for step in history)
+    history = walk(Tracker(PARAMS), [((1.0, 1.0), (0.5, 0.0))], 20, np.random.default_rng(2), noise_m=0.03)
+    assert {o.class_id for o in history[-1].values()} == {MOVING}
+
+
+def test_prediction_moves_on_and_doubts_more():
+    state, covariance = predicted(np.array([1.0, 2.0, 0.5, -0.5]), np.eye(4) * 0.01, 2.0, 0.5)
+    assert state == pytest.approx((2.0, 1.0, 0.5, -0.5))
+    assert covariance[0, 0] == pytest.approx(0.01 + 4 * 0.01 + 0.25 * 16 / 4)
+    assert covariance[2, 2] == pytest.approx(0.01 + 0.25 * 4)
+
+
+def test_what_is_missing_is_counted_and_harmless():
+    fusion = Fusion(PARAMS)
+    assert fusion.on_detections([person(2.0, 0.0)], NS) == []  # no camera yet
+    fusion.camera = CAMERA
+    assert fusion.on_detections([person(2.0, 0.0)], NS) == []  # no pose yet
+    assert fusion.refused == 2
+    fusion.on_pose(NS, np.zeros(3))
+    for k in range(PARAMS.birth_hits):  # no scan ever: the size must do
+        fusion.on_detections([person(2.0, 0.0)], NS + k)
+    assert len(fusion.tracker.objects()) == 1
+    nan = Detection("person", 0.9, (math.nan, 0.0, 1.0, 1.0))
+    fusion.on_detections([nan, Detection("zebra", 0.9, (0, 0, 9, 9))], NS + 100)
+    fusion.on_scan(LaserScan(NS + 200, np.full(BEAMS, np.nan, np.float32), -math.pi, 0.01, 0.1, 12.0), np.zeros(3))
+    fusion.on_scan(LaserScan(NS + 300, np.zeros(0, np.float32), -math.pi, 0.01, 0.1, 12.0), np.zeros(3))
+    fusion.on_pose(5, np.zeros(3))  # the clock jumped back
+    assert fusion.tracker.objects() == []
