@@ -1,0 +1,117 @@
+"""``nanorover doctor``: what is wrong, in one line each, with the mend."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nanorover.doctor.evidence import Evidence
+    from nanorover.doctor.findings import Finding
+
+MARKS = {"ok": "[green]✓[/]", "note": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def doctor(
+    bag: Annotated[Path | None, typer.Option(help="look at this recording too")] = None,
+    live: Annotated[bool, typer.Option("--live", help="look at the running robot too, for some seconds")] = False,
+    seconds: Annotated[float, typer.Option(help="how long to look at the running robot", min=1.0)] = 6.0,
+    namespace: Annotated[str, typer.Option(help="namespace of the running robot")] = "",
+    params_file: Annotated[
+        Path | None, typer.Option(help="the robot's parameter file, where it has its own")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Name the faults of this machine, of a recording or of the running robot, each with its mend.
+
+    The exit code is 1 if there is an error, else 0.
+    """
+    import json
+
+    from rich.console import Console
+
+    from nanorover.doctor.checks import GRAPH, MACHINE, SIGNALS
+    from nanorover.doctor.evidence import evidence_of
+    from nanorover.doctor.findings import ERROR
+
+    machine = _machine(params_file)
+    looked = [("machine", check.name, f) for check in MACHINE for f in check.look(machine)]
+    if bag is not None:
+        evidence = evidence_of(bag)
+        looked += [(str(bag), check.name, f) for check in SIGNALS for f in check.look(evidence)]
+    if live:
+        evidence = _observed(seconds, namespace)
+        looked += [("live", check.name, f) for check in (*GRAPH, *SIGNALS) for f in check.look(evidence)]
+    faults = sum(finding.level == ERROR for _, _, finding in looked)
+    if as_json:
+        rows = [{"of": of, "check": name, **vars(finding)} for of, name, finding in looked]
+        typer.echo(json.dumps({"errors": faults, "findings": rows}))
+    else:
+        _print(Console(highlight=False), looked)
+    raise typer.Exit(1 if faults else 0)
+
+
+def _print(out, looked: "list[tuple[str, str, Finding]]") -> None:
+    heading = ""
+    for of, name, finding in looked:
+        if of != heading:
+            heading = of
+            out.print(f"[bold]{of}[/]")
+        out.print(f"  {MARKS[finding.level]} {name:<20}{finding.sentence}", soft_wrap=True, markup=True)
+        if finding.mend and finding.level != "ok":
+            out.print(f"    {'':<20}→ {finding.mend}", soft_wrap=True, markup=False)
+
+
+def _machine(params_file: Path | None):
+    """This machine, with the ports and caches that the robot's parameters name."""
+    import os
+
+    import nanorover
+    from nanorover import params
+    from nanorover.base.params import BaseParams
+    from nanorover.doctor.machine import Machine
+    from nanorover.lidar.params import LidarParams
+    from nanorover.perception.params import DetectorParams
+
+    kernels = os.environ.get("NUMBA_CACHE_DIR") or Path(nanorover.__file__).parent / "__pycache__"
+    engines = params.load(DetectorParams, "detector", params_file).engine_cache
+    return Machine(
+        ports={
+            "lidar": params.load(LidarParams, "lidar", params_file).port,
+            "base": params.load(BaseParams, "base", params_file).port,
+        },
+        caches={"kernels": Path(kernels), "engines": Path(engines).expanduser()},
+    )
+
+
+def _observed(seconds: float, namespace: str) -> "Evidence":
+    """What a node of its own sees of the running robot."""
+    import os
+    import pickle
+    import subprocess
+    import sys
+    import tempfile
+
+    from nanorover.errors import InputError
+    from nanorover.ros_environment import ros_environment
+
+    with tempfile.TemporaryDirectory(prefix="nanorover-doctor-") as folder:
+        file = Path(folder) / "evidence"
+        looked = subprocess.run(
+            [sys.executable, "-m", "nanorover_nodes.observe", str(seconds), str(file), namespace],
+            env={**os.environ, **ros_environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if looked.returncode:
+            tail = "\n  ".join(looked.stderr.strip().splitlines()[-3:])
+            raise InputError(
+                f"the running robot cannot be looked at:\n  {tail}", "`nanorover doctor` without --live"
+            )
+        return pickle.loads(file.read_bytes())

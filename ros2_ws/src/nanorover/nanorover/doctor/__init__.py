@@ -1,0 +1,1 @@
+"""Names what is wrong with a robot, in one line each, with the mend."""

@@ -1,0 +1,64 @@
+"""The check that needs a drive: does the lidar see the motion that the wheels report?"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from nanorover.calibration.motion import fit_motion, steps_of
+from nanorover.doctor.evidence import Evidence
+from nanorover.doctor.findings import ERROR, NOTE, WARN, Finding, ok
+from nanorover.errors import InputError
+from nanorover.geometry.frames import FrameTree, planar_pose
+from nanorover.geometry.scan import LaserScan
+
+# The mounting is wrong, the wheels' size is wrong, the lidar looks back.
+YAW_TOLERANCE_RAD, SCALE_TOLERANCE, BACKWARDS_RAD = math.radians(5.0), 0.06, math.radians(150.0)
+
+
+def motion(evidence: Evidence) -> list[Finding]:
+    """The lidar sees the motion that the wheels report: not mirrored, not turned, of the same size."""
+    if not evidence.scans or not evidence.odometry:
+        return [Finding(NOTE, "scan and odometry are not both there: motion cannot be compared")]
+    frames = FrameTree()
+    for edge in evidence.edges:
+        frames.set(edge.parent, edge.child, edge.T_parent_child)
+    T = frames.lookup("base_link", evidence.scans[0].frame_id)
+    mounting, upside_down = (np.zeros(3), False) if T is None else planar_pose(T)
+    seen = [_flipped(scan) for scan in evidence.scans] if upside_down else evidence.scans
+    try:
+        fit = fit_motion(steps_of(seen, evidence.odometry), mounting)
+    except InputError as error:
+        return [Finding(NOTE, f"mounting and wheels not checked: {error.args[0]}", error.hint)]
+    found = []
+    if fit.turn_scale < 0:
+        mend = (
+            "turn it left by hand: if odometry turns left too, the scan is mirrored (laser_roll_rad: π where "
+            "the lidar hangs upside down); else left and right wheel are swapped"
+        )
+        return [Finding(ERROR, "the scan turns against the odometry", mend)]
+    wrong_rad = math.remainder(fit.T_base_laser[2] - mounting[2], 2 * math.pi)
+    if abs(wrong_rad) > math.radians(150):
+        mend = f"laser_yaw_rad: {fit.T_base_laser[2]:.3f}, or the odometry's sign: both wheels count backwards"
+        found.append(Finding(ERROR, "driving ahead by the wheels is driving back by the scan", mend))
+    elif abs(wrong_rad) > YAW_TOLERANCE_RAD:
+        mend = f"laser_yaw_rad: {fit.T_base_laser[2]:.3f} (`nanorover calibrate lidar` says it exactly)"
+        found.append(
+            Finding(ERROR, f"the scan is rotated by {math.degrees(wrong_rad):.0f}° against the motion", mend)
+        )
+    for name, scale, parameter in (
+        ("way", fit.way_scale, "wheel_radius_m, or ticks_per_revolution"),
+        ("turn", fit.turn_scale, "wheel_separation_m"),
+    ):
+        if math.isfinite(scale) and abs(scale - 1) > SCALE_TOLERANCE:
+            mend = f"{parameter} is wrong: `nanorover calibrate wheels`"
+            found.append(Finding(WARN, f"the odometry's {name} is {1 / scale:.2f} of what the scan sees", mend))
+    return found or ok(
+        f"scan and odometry agree ({fit.steps.way_m:.0f} m, {1000 * fit.rms_m:.0f} mm left per step)"
+    )
+
+
+def _flipped(scan: LaserScan) -> LaserScan:
+    """An upside-down scan as one that lies upright."""
+    last_rad = scan.angle_min_rad + scan.angle_increment_rad * (len(scan.ranges_m) - 1)
+    return replace(scan, ranges_m=scan.ranges_m[::-1].copy(), angle_min_rad=-last_rad)

@@ -1,0 +1,205 @@
+"""Each diagnosis of the machine, provoked: a fault is made, and the doctor names it with the mend."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from nanorover.doctor import machine
+from nanorover.doctor.findings import ERROR, NOTE, OK, WARN
+from nanorover.doctor.machine import Machine
+
+
+def made(tmp_path: Path, **changes) -> Machine:
+    """A machine whose file system is a folder of the test."""
+    (tmp_path / "dev/shm").mkdir(parents=True, exist_ok=True)
+    return Machine(**({"ports": {}, "root": tmp_path, "environment": {}, "disk": tmp_path} | changes))
+
+
+def only(findings):
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+@pytest.fixture
+def terminal():
+    """A pseudo terminal as serial port, and the end behind it."""
+    far, near = pty.openpty()
+    yield os.ttyname(near), far
+    os.close(near)
+    os.close(far)
+
+
+def test_this_machine_is_well_where_the_tests_run():
+    here = Machine(ports={})
+    for look in (machine.packages, machine.clock, machine.disk, machine.caches):
+        assert only(look(here)).level == OK
+
+
+def test_a_missing_package_is_named(tmp_path):
+    found = only(machine.packages(made(tmp_path, library=("numpy", "no_such_package"))))
+    assert found.level == ERROR and "no_such_package" in found.sentence and "setup" in found.mend
+    found = only(machine.ros(made(tmp_path, ros=("no_such_msgs",))))
+    assert found.level == ERROR and "no_such_msgs" in found.sentence
+
+
+def _has(name: str) -> bool:
+    return machine.importlib.util.find_spec(name) is not None
+
+
+def test_ros_out_of_reach_is_told_from_a_missing_message_package(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; sys.modules['rclpy'] = None\n"
+        "import importlib.util as u; real = u.find_spec\n"
+        "u.find_spec = lambda n, *a: None if n == 'rclpy' else real(n, *a)\n"
+        "from nanorover.doctor.machine import Machine, ros\n"
+        "print(ros(Machine(ports={}))[0].mend)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "source /opt/ros" in said
+
+
+def test_a_machine_without_graphics_and_one_without_tensorrt(tmp_path):
+    assert only(machine.graphics(made(tmp_path))).level == NOTE
+    (tmp_path / "dev/nvidia0").touch()
+    found = only(machine.graphics(made(tmp_path)))
+    if _has("tensorrt"):
+        assert found.level == OK
+    else:
+        assert found.level == WARN and "tensorrt" in found.sentence and "docker" in found.mend
+
+
+def test_a_port_that_is_not_there(tmp_path):
+    lidar, base = machine.serial_ports(made(tmp_path, ports={"lidar": "/dev/ydlidar", "base": "/dev/ttyNO"}))
+    assert lidar.level == ERROR and "/dev/ydlidar of lidar does not exist" in lidar.sentence
+    assert "udev" in lidar.mend and "plug it in" in base.mend
+
+
+def test_a_port_without_permission(tmp_path):
+    port = tmp_path / "tty"
+    port.touch()
+    port.chmod(0)
+    here = made(tmp_path, ports={"lidar": str(port)})
+    if os.geteuid() != 0:
+        assert "dialout" in only(machine.serial_ports(here)).mend
+        return
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    child = os.fork()
+    if child == 0:  # the superuser may open everything, so somebody else has to look
+        code = 1
+        try:
+            os.setuid(65534)
+            found = machine.serial_ports(here)
+            code = 0 if found[0].level == ERROR and "dialout" in found[0].mend else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_port_that_another_process_holds(tmp_path, terminal):
+    port, _ = terminal
+    assert machine.serial_ports(made(tmp_path, ports={"lidar": port}))[0].level == OK
+    code = f"f = open({port!r}, 'rb', buffering=0); print('open', flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "open\n"
+        found = only(machine.serial_ports(made(tmp_path, ports={"lidar": port})))
+        assert found.level == WARN and "in use" in found.sentence and f"process {holder.pid}" in found.mend
+        assert only(machine.lidar(made(tmp_path, ports={"lidar": port}))).level == NOTE, "it must not be disturbed"
+        holder.communicate("\n")
+
+
+def test_two_nodes_on_one_port(tmp_path, terminal):
+    port, _ = terminal
+    link = tmp_path / "ydlidar"
+    link.symlink_to(port)
+    found = machine.serial_ports(made(tmp_path, ports={"lidar": str(link), "base": port}))
+    assert found[-1].level == ERROR and "lidar and base have the same port" in found[-1].sentence
+
+
+def test_a_lidar_that_answers_and_one_that_is_silent(tmp_path, terminal):
+    from nanorover.lidar.emulator import G4
+    from nanorover.lidar.pty_server import PtyServer
+    from nanorover.lidar.worlds import read_world
+
+    with PtyServer(G4(read_world(None))) as server:
+        found = only(machine.lidar(made(tmp_path, ports={"lidar": server.path})))
+        assert found.level == OK and "G4" in found.sentence
+    port, _ = terminal
+    found = only(machine.lidar(made(tmp_path, ports={"lidar": port})))
+    assert found.level == ERROR and found.mend
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(("free", "level"), [(50e9, OK), (1e9, WARN), (1e8, ERROR)])
+def test_a_disk_that_fills(tmp_path, monkeypatch, free, level):
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(100e9, 100e9 - free, free))
+    found = only(machine.disk(made(tmp_path)))
+    assert found.level == level and f"{free / 1e9:.1f} GB" in found.sentence
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    # /proc refuses new files to everybody, the superuser included.
+    found = only(machine.caches(made(tmp_path, caches={"engines": Path("/proc/1/cache"), "kernels": tmp_path})))
+    if os.access("/proc/1", os.W_OK):
+        pytest.skip("this kernel says that /proc can be written")
+    assert found.level == ERROR and "cache of engines" in found.sentence
+
+
+def test_a_clock_that_woke_up_years_ago(tmp_path):
+    found = only(machine.clock(made(tmp_path), now_s=1_517_000_000))
+    assert found.level == ERROR and "2018-01-26" in found.sentence and "NTP" in found.mend
+    assert only(machine.clock(made(tmp_path), now_s=time.time())).level == OK
+
+
+@pytest.mark.parametrize(("millidegrees", "level"), [("45000", OK), ("83500", WARN), ("97000", ERROR)])
+def test_a_processor_that_is_hot(tmp_path, millidegrees, level):
+    for number, text in enumerate(("30000", millidegrees, "off")):
+        zone = tmp_path / f"sys/class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "temp").write_text(text + "\n")
+    assert only(machine.temperature(made(tmp_path))).level == level
+
+
+@pytest.mark.parametrize(("mode", "level"), [("MAXN", OK), ("5W", WARN)])
+def test_the_power_mode_of_a_jetson(tmp_path, mode, level):
+    assert only(machine.power_mode(made(tmp_path))).level == NOTE
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R32 (release), REVISION: 7.1")
+    assert "unknown" in only(machine.power_mode(made(tmp_path, environment={"PATH": str(tmp_path)}))).sentence
+    tool = tmp_path / "nvpmodel"
+    tool.write_text(f"#!/bin/sh\necho 'NV Fan Mode:quiet'\necho 'NV Power Mode: {mode}'\necho 0\n")
+    tool.chmod(0o755)
+    found = only(machine.power_mode(made(tmp_path, environment={"PATH": str(tmp_path)})))
+    assert found.level == level and mode in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("environment", "level", "named"),
+    [
+        ({}, OK, "domain 0"),
+        ({"ROS_DOMAIN_ID": "7", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, OK, "reach subnet"),
+        ({"ROS_DOMAIN_ID": "232"}, ERROR, "'232'"),
+        ({"ROS_DOMAIN_ID": "seven"}, ERROR, "'seven'"),
+        ({"FASTRTPS_DEFAULT_PROFILES_FILE": "/nowhere.xml"}, ERROR, "/nowhere.xml"),
+        ({"ROS_LOCALHOST_ONLY": "1", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, WARN, "at once"),
+    ],
+)
+def test_nodes_that_cannot_find_each_other(tmp_path, environment, level, named):
+    found = only(machine.discovery(made(tmp_path, environment=environment)))
+    assert found.level == level and named in found.sentence
+
+
+def test_a_container_without_shared_memory(tmp_path):
+    bare = made(tmp_path)
+    (tmp_path / "dev/shm").rmdir()
+    found = only(machine.discovery(bare))
+    assert found.level == ERROR and "ipc: host" in found.mend
