@@ -43,9 +43,8 @@ def write_report(
     for figure in figures:
         data = base64.b64encode(figure.path.read_bytes()).decode()
         caption = html.escape(figure.caption)
-        parts.append(
-            f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
-        )
+        picture = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        parts.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

@@ -45,7 +45,8 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
     try:
-        demonstrate(arguments.recording or SHIPPED_RECORDING, arguments.out, arguments.speed, arguments.view, console)
+        recording = arguments.recording or SHIPPED_RECORDING
+        demonstrate(recording, arguments.out, arguments.speed, arguments.view, console)
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(2)
@@ -165,7 +166,7 @@ class Session:
                 "scan → pose, p99": f"{p99:.1f} ms",
             },
             "recording": {
-                **{f"{name}s": count for name, count in log.summary.counts.items()},
+                **{name: count for name, count in log.summary.counts.items()},
                 **{f"problem {i}": line for i, line in enumerate(log.problems.lines(), 1)},
             },
         }

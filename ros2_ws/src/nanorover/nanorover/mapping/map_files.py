@@ -12,6 +12,9 @@ from nanorover.files import replacing
 from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 
 OCCUPIED_THRESHOLD, FREE_THRESHOLD = 0.65, 0.25
+# What the yaml says: the grey of unknown cells, 205, is 0.1961 dark, and a reader that goes by 0.25 alone takes
+# all that is unknown for free.
+FREE_THRESHOLD_WRITTEN = 0.196
 PIXEL_OCCUPIED, PIXEL_FREE, PIXEL_UNKNOWN = 0, 254, 205
 MOST_CELLS = 400_000_000
 
@@ -40,7 +43,7 @@ def save_map(grid: OccupancyGrid, path: Path) -> Path:
             "origin": [float(value) for value in grid.T_map_origin],
             "negate": 0,
             "occupied_thresh": OCCUPIED_THRESHOLD,
-            "free_thresh": FREE_THRESHOLD,
+            "free_thresh": FREE_THRESHOLD_WRITTEN,
         }
         temporary.write_text(yaml.safe_dump(document, sort_keys=False))
     return facts
@@ -49,6 +52,8 @@ def save_map(grid: OccupancyGrid, path: Path) -> Path:
 def load_map(path: Path) -> OccupancyGrid:
     """Read a map_server map by its yaml file, in mode ``trinary`` or ``scale``.
 
+    In a trinary map the savers' grey 205 is unknown whatever the thresholds: map savers write it beside a
+    ``free_thresh`` of 0.25, which taken by the letter would make it free.
     Raises InputError naming the file and what is wrong in it.
     """
     path = Path(path)
@@ -63,6 +68,8 @@ def load_map(path: Path) -> OccupancyGrid:
         span = facts["occupied_thresh"] - facts["free_thresh"]
         cells[between] = np.round(99.0 * (dark[between] - facts["free_thresh"]) / span).astype(np.int8)
     cells[occupied], cells[free] = OCCUPIED, FREE
+    if facts["mode"] == "trinary":
+        cells[pixels == (255 - PIXEL_UNKNOWN if facts["negate"] else PIXEL_UNKNOWN)] = UNKNOWN
     return OccupancyGrid(np.ascontiguousarray(np.flipud(cells)), facts["resolution"], np.array(facts["origin"]))
 
 
