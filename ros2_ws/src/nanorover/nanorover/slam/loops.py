@@ -174,7 +174,7 @@ class LoopCloser:
         pose, information, _ = refine(
             self._field.arrays, cloud, best.pose, best.pose, np.zeros(3), self.params.point_noise_m
         )
-        explained, contradicted = judge(self._field.arrays, cloud, pose)
+        explained, contradicted, _ = judge(self._field.arrays, cloud, pose)
         if explained < LEAST_EXPLAINED or contradicted > MOST_CONTRADICTED:
             return self._refused("contradicted")
         fixed = np.linalg.eigvalsh(information[:2, :2])[0] * self.params.point_noise_m**2 / len(cloud)
@@ -193,7 +193,7 @@ class LoopCloser:
             return self._refused("ambiguous")
         self._draw(recent, QUERY_PATH_M)
         back = self._cloud(old, QUERY_PATH_M, JUDGED_POINTS)
-        _, contradicted = judge(self._field.arrays, back, inverse(pose))
+        _, contradicted, _ = judge(self._field.arrays, back, inverse(pose))
         if contradicted > MOST_CONTRADICTED:
             return self._refused("contradicted the other way round")
         return Find(old, recent, pose, softened(information), self._travelled_m)

@@ -31,7 +31,7 @@ UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
 # Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
 # (see ErrorBound): a robot may start, stop or turn between any two scans.
 ODOMETRY_ERROR = (1.0, 0.05, 0.04)
-MOTION_ERROR = (1.0, 0.15, 0.12)
+MOTION_ERROR = (1.0, 0.05, 0.06)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ class Mapper:
         if len(points) < LEAST_POINTS:
             return f"the scan has {len(points)} usable points, {LEAST_POINTS} are needed", None
         if self._reference < 0:
-            return "", Match(last, np.diag([1e6, 1e6, 1e6]), 0.0, 1.0, 0.0)
+            return "", Match(last, np.diag([1e6, 1e6, 1e6]), 0.0, 1.0, 0.0, 0.0)
         match = self.tracker.match(self.local_map.field, points, last, predictions)
         if match.score < self.params.poor_match:
             return (

@@ -97,7 +97,7 @@ def _normal_equations(
     for i in range(len(points)):
         rx, ry = c * points[i, 0] - s * points[i, 1], s * points[i, 0] + c * points[i, 1]
         x, y = tx + rx, ty + ry
-        column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
+        column, row = math.floor(x * f.frame[2]), math.floor(y * f.frame[2])
         if row < 0 or column < 0 or row >= height or column >= width:
             continue
         surfel = f.nearest[row, column]
@@ -184,18 +184,18 @@ def refine(
 
 
 @njit(cache=True, nogil=True)
-def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]) -> tuple[float, float]:
-    """The parts of the points that the map explains, and that contradict it.
+def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The parts of the points that the map explains, that contradict it, and that merely miss a surface nearby.
 
-    A point where nothing is known does neither; one in the middle of free space contradicts.
+    A point where nothing is known does none of these; one in the middle of free space contradicts.
     """
     height, width = f.nearest.shape
     c, s = math.cos(pose[2]), math.sin(pose[2])
     tx, ty = pose[0] - f.frame[0], pose[1] - f.frame[1]
-    explained, contradicted = 0, 0
+    explained, contradicted, missed = 0, 0, 0
     for i in range(len(points)):
         x, y = tx + c * points[i, 0] - s * points[i, 1], ty + s * points[i, 0] + c * points[i, 1]
-        column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
+        column, row = math.floor(x * f.frame[2]), math.floor(y * f.frame[2])
         if row < 0 or column < 0 or row >= height or column >= width:
             continue
         surfel = f.nearest[row, column]
@@ -213,5 +213,7 @@ def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]
                     continue
         if distance >= CONTRADICTED_M and f.free[row // FREE_CELLS, column // FREE_CELLS]:
             contradicted += 1
+        elif surfel >= 0:
+            missed += 1
     n = max(len(points), 1)
-    return explained / n, contradicted / n
+    return explained / n, contradicted / n, missed / n

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose, compose
+from nanorover.geometry.se2 import Pose, between, compose
 from nanorover.slam.field import Field
 from nanorover.slam.matching import judge, refine, search
 from nanorover.slam.motion import Prediction
@@ -16,20 +16,22 @@ SEARCH_POINTS = 70
 SEARCH_STEP_M = 0.10
 SEARCH_STEP_RAD = 0.025
 # The search looks at least this far around a prediction, and in sigmas.
-LEAST_WINDOW_M = 0.30
-LEAST_WINDOW_RAD = 0.24
+LEAST_WINDOW_M, LEAST_WINDOW_RAD = 0.30, 0.24
+MOST_WINDOW_M, MOST_WINDOW_RAD = 1.0, 1.0
 WINDOW_SIGMAS = 1.5
-MOST_WINDOW_M = 1.0
-MOST_WINDOW_RAD = 1.0
 # When no prediction led to a good match, everything a robot can do between two scans is searched.
-WIDE_WINDOW_M = 1.2
-WIDE_WINDOW_RAD = 1.8
+WIDE_WINDOW_M, WIDE_WINDOW_RAD = 1.2, 1.8
 WIDE_STEP_RAD = 0.05
 WIDE_SECTORS = 3
 # A match with this score makes further guesses needless.
 BEYOND_DOUBT = 0.85
-# Two matches that explain the scan about equally well are told apart by what was predicted.
+# A match that falls this far below what is usual here is doubted, and everything near is searched.
+BELOW_USUAL, USUAL_RATE = 0.1, 0.05
+# Being one sigma off a prediction costs 0.7 of this part of the score, ten sigmas 4.6 of it.
+PRICE_OF_SURPRISE = 0.03
 CLEARLY_BETTER = 0.03
+# A scan of which the map knows less than this part is not told apart by the little that it knows.
+LEAST_KNOWN = 0.4
 # What keeps the equations solvable where nothing is known beforehand (information of x, y, yaw).
 NO_PRIOR = np.array([1.0, 1.0, 1.0])
 
@@ -38,7 +40,7 @@ NO_PRIOR = np.array([1.0, 1.0, 1.0])
 class Match:
     """A pose in the map's frame with its information (3, 3), and how the scan fits there.
 
-    ``explained`` and ``contradicted`` are parts of the scan, ``rms_m`` the distance of its points.
+    ``explained``, ``contradicted`` and ``missed`` are parts of the scan (see ``matching.judge``).
     """
 
     T_map_base: Pose
@@ -46,11 +48,13 @@ class Match:
     rms_m: float
     explained: float
     contradicted: float
+    missed: float
 
     @property
     def score(self) -> float:
-        """What one match is preferred to another by."""
-        return self.explained - self.contradicted
+        """How well the scan fits where the map is known, 1 at best: a view of something new fits well too."""
+        known = self.explained + self.contradicted + self.missed
+        return (self.explained - self.contradicted) / max(known, LEAST_KNOWN)
 
 
 class Tracker:
@@ -59,48 +63,65 @@ class Tracker:
     def __init__(self, params: SlamParams) -> None:
         self.params = params
         self.wide_searches = 0
+        self._usual = 1.0
 
     def match(self, field: Field, points: NDArray[np.float64], last: Pose, predictions: list[Prediction]) -> Match:
-        """The best match of ``points`` (N, 4); the caller judges by ``explained`` whether it is good enough.
+        """The best match of ``points`` (N, 4); the caller judges by its ``score`` whether it is good enough.
 
         ``last`` is the base's pose at the scan before; ``predictions`` come with the most trusted first.
         """
-        best: Match | None = None
+        best = None
         for prediction in predictions:
             window = np.array(
                 [
-                    _between(WINDOW_SIGMAS * prediction.sigma_m, LEAST_WINDOW_M, MOST_WINDOW_M),
+                    min(max(WINDOW_SIGMAS * prediction.sigma_m, LEAST_WINDOW_M), MOST_WINDOW_M),
                     0.0,
-                    _between(WINDOW_SIGMAS * prediction.sigma_rad, LEAST_WINDOW_RAD, MOST_WINDOW_RAD),
+                    min(max(WINDOW_SIGMAS * prediction.sigma_rad, LEAST_WINDOW_RAD), MOST_WINDOW_RAD),
                 ]
             )
             found = self._around(field, points, last, prediction, 0.0, window, SEARCH_STEP_RAD)
-            if best is None or found.score > best.score + CLEARLY_BETTER:
+            if best is None or self._worth(found, last, predictions) > self._worth(best, last, predictions):
                 best = found
-            if best.score >= BEYOND_DOUBT:
-                return best
+            if found.score >= BEYOND_DOUBT:
+                break
         assert best is not None
-        if best.score >= self.params.good_match:
-            return best
-        return self._wide(field, points, last, predictions[0], best)
+        if best.score < max(self.params.good_match, min(self._usual, BEYOND_DOUBT) - BELOW_USUAL):
+            best = self._wide(field, points, last, predictions, best)
+        self._usual += USUAL_RATE * (best.score - self._usual)
+        return best
 
     def again(self, field: Field, points: NDArray[np.float64], match: Match) -> Match:
         """The match of the same scan after its points were made anew, near the first."""
         start = match.T_map_base
-        pose, information, rms_m = refine(field.arrays, points, start, start, NO_PRIOR, self.params.point_noise_m)
-        return Match(pose, information, rms_m, *judge(field.arrays, points, pose))
+        return self._refined(field, points, start, start, NO_PRIOR)
+
+    def _worth(self, match: Match, last: Pose, predictions: list[Prediction]) -> float:
+        """What a match is chosen by: its score, less a price for being far from every prediction."""
+        moved = between(last, match.T_map_base)
+        squares = math.inf
+        for prediction in predictions:
+            off = between(prediction.T_last_now, moved)
+            away = (off[0] ** 2 + off[1] ** 2) / prediction.sigma_m**2 + (off[2] / prediction.sigma_rad) ** 2
+            squares = min(squares, away)
+        return match.score - PRICE_OF_SURPRISE * math.log1p(squares)
 
     def _wide(
-        self, field: Field, points: NDArray[np.float64], last: Pose, prediction: Prediction, best: Match
+        self,
+        field: Field,
+        points: NDArray[np.float64],
+        last: Pose,
+        predictions: list[Prediction],
+        best: Match,
     ) -> Match:
         """Search all that is possible between two scans, sector by sector of the turn."""
         self.wide_searches += 1
         window = np.array([WIDE_WINDOW_M, 0.0, WIDE_WINDOW_RAD / WIDE_SECTORS])
+        worth = self._worth(best, last, predictions) + CLEARLY_BETTER
         for sector in range(WIDE_SECTORS):
             turn = WIDE_WINDOW_RAD * (2.0 * sector / (WIDE_SECTORS - 1) - 1.0) * (1.0 - 1.0 / WIDE_SECTORS)
-            found = self._around(field, points, last, prediction, turn, window, WIDE_STEP_RAD)
-            if found.score > best.score + CLEARLY_BETTER:
-                best = found
+            found = self._around(field, points, last, predictions[0], turn, window, WIDE_STEP_RAD)
+            if self._worth(found, last, predictions) > worth:
+                worth, best = self._worth(found, last, predictions), found
         return best
 
     def _around(
@@ -113,6 +134,7 @@ class Tracker:
         window: NDArray[np.float64],
         step_rad: float,
     ) -> Match:
+        """The best match in a window around what a prediction says, turned by ``turn``."""
         expected = compose(last, prediction.T_last_now)
         centre = expected + np.array([0.0, 0.0, turn])
         sigma = np.array([prediction.sigma_m, prediction.sigma_rad])
@@ -122,11 +144,15 @@ class Tracker:
         off = max(off, abs(start[2] - expected[2]) / sigma[1], 1.0)
         # A prediction that the search contradicts loses its weight (as under a Cauchy kernel).
         information = 1.0 / (off * np.array([sigma[0], sigma[0], sigma[1]])) ** 2
-        pose, information, rms_m = refine(
-            field.arrays, points, start, expected, information, self.params.point_noise_m
-        )
+        return self._refined(field, points, start, expected, information)
+
+    def _refined(
+        self,
+        field: Field,
+        points: NDArray[np.float64],
+        start: Pose,
+        expected: Pose,
+        prior: NDArray[np.float64],
+    ) -> Match:
+        pose, information, rms_m = refine(field.arrays, points, start, expected, prior, self.params.point_noise_m)
         return Match(pose, information, rms_m, *judge(field.arrays, points, pose))
-
-
-def _between(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)
