@@ -4,6 +4,8 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +16,47 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nanorover.errors import InputError
+from nanorover.files import replacing
 from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.draw import draw_map
 from nanorover.mapping.map_files import load_map
 from nanorover.processes import Processes
-from nanorover.replay.logs import Log, open_log
-from nanorover.replay.records import Record
+from nanorover.replay.logs import Log, need, open_log
+from nanorover.replay.records import Picture, Record
 from nanorover.report import Figure, write_report
 from nanorover.slam.trajectory import write_tum
 from nanorover.tables import NODES, TOPICS
 from nanorover_interfaces.srv import FilePath as FilePathSrv
 from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import pose_of, stamp_ns_of
+from nanorover_nodes.convert import message_class, pose_of, stamp_ns_of
 from nanorover_nodes.lifecycle import bring_up, call, wait_until
 from nanorover_nodes.live_view import LiveView
 from nanorover_nodes.player import Player
+from nanorover_nodes.sightings import Sightings
 
 SHIPPED_RECORDING = Path(__file__).resolve().parents[4] / "tests" / "recordings" / "apartment.mcap"
-NODES_SHOWN = ("slam",)
 DISCOVERY_TIMEOUT_S = 15.0
+# Beyond the nodes' own parameters: the compressed pictures of the recording, each of them, however fast it plays.
+ARGUMENTS = {
+    "slam": (),
+    "detector": ("-p", "use_compressed:=true", "-p", "rate_limit_hz:=0.0"),
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a recording holds, known before it is played."""
+
+    scans: int
+    pictures: int
+    duration_s: float
+
+    @classmethod
+    def of(cls, log: Log) -> "Contents":
+        """Read the recording once; InputError when there is nothing to map in it."""
+        counts = Counter(type(record) for record in log)
+        need(log, LaserScan)
+        return cls(counts[LaserScan], counts[Picture], log.summary.duration_s)
 
 
 def main() -> None:
@@ -58,20 +82,22 @@ def main() -> None:
 def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, console: Console) -> None:
     """Start the nodes, play the recording, save and report. Raises InputError."""
     log = open_log(recording)
+    contents = Contents.of(log)
+    names = ("slam", "detector") if contents.pictures else ("slam",)
     rclpy.init()
     started = time.monotonic()
     try:
         with Processes(out / "log") as processes:
-            for name in NODES_SHOWN:
-                node_arguments = ["-m", NODES[name].module, "--ros-args", "-p", "use_sim_time:=true"]
-                processes.start(name, node_arguments)
-            session = Session(out, speed)
-            for name in NODES_SHOWN:
+            for name in names:
+                parameters = ("-p", "use_sim_time:=true", *ARGUMENTS[name])
+                processes.start(name, ["-m", NODES[name].module, "--ros-args", *parameters])
+            session = Session(out, Node("demo"), speed, with_detector="detector" in names)
+            for name in names:
                 bring_up(session.node, name)
-            console.print(f"nodes {', '.join(NODES_SHOWN)} are up after {time.monotonic() - started:.1f} s")
+            console.print(f"nodes {', '.join(names)} are up after {time.monotonic() - started:.1f} s")
             viewer = LiveView(session.node, console) if view else None
-            session.play(log, processes, console)
-            session.save(recording, log, console)
+            session.play(log, contents, processes, console)
+            session.save(recording, log, contents, console)
             if viewer is not None:
                 viewer.wait(console)
     finally:
@@ -81,45 +107,42 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
 class Session:
     """One run of the demonstration, from the first record to the report."""
 
-    def __init__(self, out: Path, speed: float | None) -> None:
+    def __init__(self, out: Path, node: Node, speed: float | None, with_detector: bool) -> None:
         self.out = out
-        self.node = Node("demo")
-        self.player = Player(self.node, speed)
+        self.node = node
+        self.player = Player(node, speed, with_detector)
+        self.sightings = Sightings(node) if with_detector else None
         self.path: PathMsg | None = None
-        declared = TOPICS["path"]
-        self.node.create_subscription(PathMsg, declared.name, self._on_path, qos_profile(declared.subscribe))
+        self.last_ns = 0
+        self.playing_s = 0.0
+        d = TOPICS["path"]
+        node.create_subscription(message_class(d.type), d.name, self._on_path, qos_profile(d.subscribe))
 
     def _on_path(self, message: PathMsg) -> None:
         self.path = message
 
-    def play(self, log: Log, processes: Processes, console: Console) -> None:
+    def play(self, log: Log, contents: Contents, processes: Processes, console: Console) -> None:
         """Play the recording with a progress bar; a node that dies ends it with its last words."""
         if not wait_until(self.node, self.player.ready, DISCOVERY_TIMEOUT_S):
-            raise InputError("no node listens to the scans", "look into the logs of the nodes")
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[what]}"),
-            TimeElapsedColumn(),
-        )
-        self.scans, self.first_ns, self.last_ns = 0, None, 0
+            raise InputError("no node listens to the recording", "look into the logs of the nodes")
+        columns = (TextColumn("{task.fields[what]}"), BarColumn(), TimeElapsedColumn())
         started = time.monotonic()
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task("playing", total=None, what="")
+            task = progress.add_task("", total=contents.scans, what="")
+            scans = 0
 
             def on_record(record: Record) -> None:
-                if not isinstance(record, LaserScan):
-                    return
-                processes.check()
-                self.scans += 1
-                self.first_ns = record.stamp_ns if self.first_ns is None else min(self.first_ns, record.stamp_ns)
-                self.last_ns = max(self.last_ns, record.stamp_ns)
-                progress.update(task, what=f"{self.scans} scans, {(self.last_ns - self.first_ns) / 1e9:.0f} s")
+                nonlocal scans
+                if isinstance(record, LaserScan):
+                    processes.check()
+                    scans += 1
+                    self.last_ns = max(self.last_ns, record.stamp_ns)
+                    progress.update(task, completed=scans, what=f"scan {scans} of {contents.scans}")
 
             self.player.play(log, on_record)
         self.playing_s = time.monotonic() - started
 
-    def save(self, recording: Path, log: Log, console: Console) -> None:
+    def save(self, recording: Path, log: Log, contents: Contents, console: Console) -> None:
         """Have the SLAM node save map and graph; draw and report what came out."""
         for service, path in (("slam/save_map", self.out / "map"), ("slam/serialize_map", self.out / "graph")):
             request = FilePathSrv.Request(path=str(path.resolve()))
@@ -132,41 +155,49 @@ class Session:
         poses = np.array([pose_of(p.pose) for p in stamped]).reshape(-1, 3)
         write_tum(self.out / "trajectory.tum", np.array([stamp_ns_of(p.header.stamp) for p in stamped]), poses)
         draw_map(self.out / "map.png", load_map(self.out / "map.yaml"), poses)
-        result = self.result(recording, log, poses)
-        (self.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-        tables = {"Run": result["run"], "Time": result["time"], "Recording": result["recording"]}
-        figures = [Figure("The map and the path driven", self.out / "map.png")]
+        figures = [Figure("The map and the path driven, blue to red", self.out / "map.png")]
+        result = self.result(recording, log, contents, poses)
+        if self.sightings is not None:
+            result["detections"] = self.sightings.counts()
+            figures += self.sightings.save(self.out)
+        with replacing(self.out / "result.json") as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        tables = {heading.capitalize(): rows for heading, rows in result.items() if rows}
         write_report(self.out / "report.html", f"Nanorover demo: {recording.name}", tables, figures)
         for heading, rows in tables.items():
             console.print(f"[bold]{heading}[/]")
             for name, value in rows.items():
                 console.print(f"  {name:<28}{value}")
-        console.print(f"\nLook at [bold]{self.out / 'report.html'}[/] and [bold]{self.out / 'map.png'}[/]")
+        pictures = ", ".join(str(figure.path) for figure in figures)
+        console.print(f"\nLook at [bold]{self.out / 'report.html'}[/], {pictures}")
 
     def _path_is_final(self) -> bool:
         return self.path is not None and stamp_ns_of(self.path.header.stamp) >= self.last_ns
 
-    def result(self, recording: Path, log: Log, poses: np.ndarray) -> dict[str, dict[str, object]]:
+    def result(
+        self, recording: Path, log: Log, contents: Contents, poses: np.ndarray
+    ) -> dict[str, dict[str, object]]:
         """The figures of the run, for people and for result.json."""
-        recorded_s = (self.last_ns - (self.first_ns or 0)) / 1e9
         driven_m = float(np.linalg.norm(np.diff(poses[:, :2], axis=0), axis=1).sum()) if len(poses) else 0.0
-        p50, p99 = np.percentile(self.player.answer_ms, (50, 99)) if self.player.answer_ms else (np.nan, np.nan)
+        time_rows: dict[str, object] = {
+            "recorded": f"{contents.duration_s:.1f} s",
+            "played in": f"{self.playing_s:.1f} s",
+            "× real time": f"{contents.duration_s / self.playing_s:.1f}",
+        }
+        for way, conversation in (("scan → pose", self.player.scans), ("picture → boxes", self.player.pictures)):
+            if conversation.answer_ms:
+                p50, p99 = np.percentile(conversation.answer_ms, (50, 99))
+                time_rows |= {f"{way}, p50": f"{p50:.1f} ms", f"{way}, p99": f"{p99:.1f} ms"}
         return {
             "run": {
                 "recording": recording.name,
-                "scans": self.scans,
-                "scans without an answer": self.player.unanswered,
+                "scans": contents.scans,
+                "scans without an answer": self.player.scans.unanswered,
                 "distance driven": f"{driven_m:.1f} m",
             },
-            "time": {
-                "recorded": f"{recorded_s:.1f} s",
-                "played in": f"{self.playing_s:.1f} s",
-                "× real time": f"{recorded_s / self.playing_s:.1f}",
-                "scan → pose, p50": f"{p50:.1f} ms",
-                "scan → pose, p99": f"{p99:.1f} ms",
-            },
+            "time": time_rows,
             "recording": {
-                **{name: count for name, count in log.summary.counts.items()},
+                **log.summary.counts,
                 **{f"problem {i}": line for i, line in enumerate(log.problems.lines(), 1)},
             },
         }

@@ -2,12 +2,13 @@
 
 import time
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from tf2_msgs.msg import TFMessage
@@ -28,43 +29,83 @@ from nanorover_nodes.convert import (
 )
 
 BASE, ODOM = "base_link", "odom"
+PICTURES = "camera/image_raw/compressed"
 
-# Scans under way at once: one is being worked on while the next is on the wire.
+# Messages under way at once: one is being worked on while the next is on the wire.
 WINDOW = 2
 ANSWER_TIMEOUT_S = 5.0
 
 # A best-effort listener that is just being discovered misses what is sent meanwhile: until the first answer
-# the oldest scan is sent again after this time.
+# what was sent is sent again after this time.
 RESEND_S = 1.0
+
+
+class Conversation:
+    """Messages sent on one topic and the answers to them, matched by stamp."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._sent: dict[int, tuple[Any, float]] = {}  # stamp → the message, and when it was sent
+        self._heard = False
+        self.answer_ms: list[float] = []
+        self.unanswered = 0
+
+    def send(self, stamp_ns: int, message: Any) -> None:
+        """Send a message that expects an answer with the same stamp."""
+        self._sent[stamp_ns] = (message, time.monotonic())
+        self._publisher.publish(message)
+
+    def on_answer(self, stamp_ns: int) -> None:
+        """Take an answer; one that nobody waits for any more is ignored."""
+        self._heard = True
+        if (sent := self._sent.pop(stamp_ns, None)) is not None:
+            self.answer_ms.append((time.monotonic() - sent[1]) * 1e3)
+
+    def waiting(self) -> int:
+        """How many messages still wait, after giving up on the overdue and repeating the unheard."""
+        now = time.monotonic()
+        for stamp_ns, (message, sent) in list(self._sent.items()):
+            if now - sent > ANSWER_TIMEOUT_S:
+                del self._sent[stamp_ns]
+                self.unanswered += 1
+            elif not self._heard and now - sent > RESEND_S:
+                self.send(stamp_ns, message)
+        return len(self._sent)
 
 
 class Player:
     """Publishes the records of a recording from within ``node``.
 
-    With ``speed`` None the next scan waits until the pose of an earlier one has come back, so nothing is
-    dropped however slow the machine; with a number the recording runs at that multiple of real time.
+    With ``speed`` None the next scan waits until the pose of an earlier one has come back, and so does the next
+    picture for its detections where ``with_detector``: nothing is dropped however slow the machine. With a
+    number the recording runs at that multiple of real time.
     """
 
-    def __init__(self, node: Node, speed: float | None = None) -> None:
+    def __init__(self, node: Node, speed: float | None = None, with_detector: bool = False) -> None:
         self._node = node
         self._speed = speed
         self._publishers = {
             topic: node.create_publisher(message_class(d.type), d.name, qos_profile(d.publish))
             for topic, d in TOPICS.items()
-            if topic in ("scan", "odom", "/tf", "/tf_static", "camera/image_raw/compressed", "/clock")
+            if topic in ("scan", "odom", "/tf", "/tf_static", PICTURES, "/clock")
         }
         self._mountings: dict[str, Pose] = {}
-        self._awaited: OrderedDict[int, float] = OrderedDict()  # stamp of a scan → when it was sent
-        self._unheard: list[LaserScan] = []  # what was sent before the first answer
-        self.answer_ms: list[float] = []
-        self.unanswered = 0
+        self._with_detector = with_detector
+        self.scans = Conversation(self._publishers["scan"])
+        self.pictures = Conversation(self._publishers[PICTURES])
         self.T_map_base: dict[int, Pose] = {}
-        pose = TOPICS["pose"]
-        node.create_subscription(PoseWithCovarianceStamped, pose.name, self._on_pose, qos_profile(pose.subscribe))
+        self._listen("pose", self._on_pose)
+        if with_detector:
+            self._listen("detections", lambda message: self.pictures.on_answer(stamp_ns_of(message.header.stamp)))
+
+    def _listen(self, topic: str, callback: Callable[[Any], None]) -> None:
+        d = TOPICS[topic]
+        self._node.create_subscription(message_class(d.type), d.name, callback, qos_profile(d.subscribe))
 
     def ready(self) -> bool:
-        """Whether somebody listens to the scans."""
-        return self._publishers["scan"].get_subscription_count() > 0
+        """Whether somebody listens to the scans, and to the pictures where detections are expected."""
+        asked = ("scan", PICTURES) if self._with_detector else ("scan",)
+        return all(self._publishers[topic].get_subscription_count() > 0 for topic in asked)
 
     def play(self, records: Iterable[Record], on_record: Callable[[Record], None]) -> None:
         """Play every record; ``on_record`` is called after each one, for progress."""
@@ -75,12 +116,14 @@ class Player:
                 self._spin_until(started + (record.stamp_ns - first_ns) / 1e9 / self._speed)
             self._publish(record)
             on_record(record)
-        self._wait_for_answers(allowed=0)
+        for conversation in (self.scans, self.pictures):
+            self._wait_for_answers(conversation, allowed=0)
 
     def _publish(self, record: Record) -> None:
         self._publishers["/clock"].publish(Clock(clock=time_of(record.stamp_ns)))
         if isinstance(record, LaserScan):
-            self._publish_scan(record)
+            self._say_mounting(record)
+            self._ask(self.scans, record.stamp_ns, scan_msg(record))
         elif isinstance(record, Odometry):
             self._publishers["odom"].publish(odometry_msg(record, ODOM, BASE))
             transform = transform_msg(record.stamp_ns, ODOM, BASE, record.T_odom_base)
@@ -88,38 +131,26 @@ class Player:
         elif isinstance(record, Picture) and record.compressed:
             message = CompressedImage(format=record.encoding, data=array("B", record.data))
             message.header.stamp, message.header.frame_id = time_of(record.stamp_ns), record.frame_id
-            self._publishers["camera/image_raw/compressed"].publish(message)
+            if self._with_detector:
+                self._ask(self.pictures, record.stamp_ns, message)
+            else:
+                self._publishers[PICTURES].publish(message)
 
-    def _publish_scan(self, scan: LaserScan) -> None:
+    def _say_mounting(self, scan: LaserScan) -> None:
         known = self._mountings.get(scan.frame_id)
         if known is None or (known != scan.T_base_laser).any():
             self._mountings[scan.frame_id] = scan.T_base_laser
             transform = transform_msg(scan.stamp_ns, BASE, scan.frame_id, scan.T_base_laser)
             self._publishers["/tf_static"].publish(TFMessage(transforms=[transform]))
+
+    def _ask(self, conversation: Conversation, stamp_ns: int, message: Any) -> None:
         if self._speed is None:
-            self._wait_for_answers(allowed=WINDOW - 1)
-        if not self.T_map_base:
-            self._unheard.append(scan)
-        self._awaited[scan.stamp_ns] = time.monotonic()
-        self._publishers["scan"].publish(scan_msg(scan))
+            self._wait_for_answers(conversation, allowed=WINDOW - 1)
+        conversation.send(stamp_ns, message)
 
-    def _wait_for_answers(self, allowed: int) -> None:
-        while len(self._awaited) > allowed:
+    def _wait_for_answers(self, conversation: Conversation, allowed: int) -> None:
+        while conversation.waiting() > allowed:
             rclpy.spin_once(self._node, timeout_sec=0.1)
-            self._resend_unheard()
-            for stamp_ns, sent in list(self._awaited.items()):
-                if time.monotonic() - sent > ANSWER_TIMEOUT_S:
-                    del self._awaited[stamp_ns]
-                    self.unanswered += 1
-
-    def _resend_unheard(self) -> None:
-        if self.T_map_base:
-            self._unheard = []
-        for scan in self._unheard:
-            sent = self._awaited.get(scan.stamp_ns)
-            if sent is not None and time.monotonic() - sent > RESEND_S:
-                self._awaited[scan.stamp_ns] = time.monotonic()
-                self._publishers["scan"].publish(scan_msg(scan))
 
     def _spin_until(self, moment: float) -> None:
         while (left := moment - time.monotonic()) > 0:
@@ -128,6 +159,4 @@ class Player:
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         stamp_ns = stamp_ns_of(message.header.stamp)
         self.T_map_base[stamp_ns] = pose_of(message.pose.pose)
-        sent = self._awaited.pop(stamp_ns, None)
-        if sent is not None:
-            self.answer_ms.append((time.monotonic() - sent) * 1e3)
+        self.scans.on_answer(stamp_ns)
