@@ -4,6 +4,7 @@ Grad-CAM (Selvaraju et al. 2017), with gradients multiplied place by place inste
 picture (HiResCAM, Draelos and Carin 2020): a box has a place, and an average would forget it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,9 +18,10 @@ from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.perception.detector import Detections, Detector, Limits
 from nanorover.perception.draw import draw
+from nanorover.perception.pictures import pictures
 from nanorover_models.blocks import Network
 from nanorover_models.evaluate import torch_detector
-from nanorover_models.model import ModelSpec
+from nanorover_models.model import ModelSpec, load
 
 # The heat map covers the picture by at most this much.
 OPACITY = 0.55
@@ -96,9 +98,29 @@ def explained(
     return np.concatenate(rows, 0)
 
 
-def write_explained(
-    spec: ModelSpec, model: Network, image_bgr: NDArray[np.uint8], limits: Limits, path: Path
-) -> None:
-    """Write the explanation of a picture as PNG."""
-    with replacing(path) as temporary:
-        cv2.imwrite(str(temporary), explained(spec, model, image_bgr, limits))
+def explain(
+    checkpoint: Path, sources: list[Path], out: Path, limits: Limits, say: Callable[[str], None]
+) -> list[Path]:
+    """Write an explanation as PNG for each picture of the sources in which something is found.
+
+    Raises InputError when there is none; a single picture that cannot be used is said and skipped.
+    """
+    spec, network = load(checkpoint)
+    written = []
+    for source in sources:
+        for picture in pictures(source):
+            try:
+                if picture.refused is not None:
+                    raise picture.refused
+                assert picture.image_bgr is not None
+                drawn = explained(spec, network, picture.image_bgr, limits)
+            except InputError as error:
+                say(f"{picture.source}: {error}")
+                continue
+            path = out / f"{picture.stem}.png"
+            with replacing(path) as temporary:
+                cv2.imwrite(str(temporary), drawn)
+            written.append(path)
+    if not written:
+        raise InputError("no picture was explained", "the reasons stand above")
+    return written

@@ -70,7 +70,7 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"] if gpu else None,
-            nodes_to_exclude=_prediction_nodes(graph),
+            nodes_to_exclude=_prediction_nodes(graph) if gpu else [],
             per_channel=True,
             activation_type=QuantType.QInt8 if gpu else QuantType.QUInt8,
             weight_type=QuantType.QInt8,

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(detect)
 
 
-def detect(  # noqa: PLR0917 (typer names its options by parameters)
+def detect(
     sources: Annotated[list[Path], typer.Argument(help="pictures, folders, videos, bags")],
     model: Annotated[
         str | None, typer.Option(help="shipped model by name, or an .onnx or .yaml file; `rover` if not given")
@@ -34,14 +34,9 @@ def detect(  # noqa: PLR0917 (typer names its options by parameters)
 ) -> None:
     """Find objects in pictures, folders, videos and bags: pictures with boxes, or JSON."""
     from nanorover.params import load
-    from nanorover.perception.params import DetectorParams, make_detector
+    from nanorover.perception.params import DetectorParams, limits_of, make_detector
     from nanorover.perception.pictures import pictures
 
-    if explain is not None:
-        from nanorover.cli.model import torch_models
-
-        torch_models("explain").explain(explain, sources, out or Path("out/explain"), score, console)
-        return
     given = {
         "model": model,
         "weights": None if weights is None else str(weights),
@@ -51,6 +46,13 @@ def detect(  # noqa: PLR0917 (typer names its options by parameters)
         "classes": classes,
     }
     settings = load(DetectorParams, "detector", params_file, **{k: v for k, v in given.items() if v is not None})
+    if explain is not None:
+        from nanorover.cli.model import torch_models
+
+        folder = out or Path("out/explain")
+        written = torch_models("explain").explain(explain, sources, folder, limits_of(settings), console.print)
+        print("\n".join(map(str, written)))
+        return
     detector = make_detector(settings, say=console.print)
     console.print(f"{detector.description.name}: {detector.engine.title}; {detector.engine.notice}")
     found: list[dict[str, Any]] = []
