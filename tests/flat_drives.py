@@ -1,11 +1,18 @@
 """Driving the library in the flat world: scans at 10 Hz, control at the navigator's rate, safety behind it."""
 
+from collections.abc import Callable
+
 import numpy as np
 from flat_world import BASE, ROBOT, FlatWorld
+from py_trees.behaviour import Behaviour
+from py_trees.common import Status
 
 from nanorover import params
+from nanorover.base.gate import Velocity
 from nanorover.fusion.objects import TrackedObject
+from nanorover.planning.missions import Mission
 from nanorover.planning.navigator import Navigator, load_settings
+from nanorover.planning.pilot import BehavioursParams, Moment, Pilot
 from nanorover.planning.safety import AUTONOMY, Safety
 from nanorover.planning.safety_params import SafetyParams, check_against_base
 
@@ -54,19 +61,40 @@ class Driven:
         ]
         return np.array(rows).reshape(-1, 5)
 
+    def moment(self) -> Moment:
+        return Moment(self.world.pose.copy(), self.world.velocity, self.world.t, self.world.stamp_ns)
+
+    def run(
+        self, tree: Callable[[Pilot], Behaviour], within_s: float, each: Callable[[Mission], None] = lambda _: None
+    ) -> tuple[Mission, Status]:
+        """Tick a tree until it ends or the time is over."""
+        mission = Mission(self.navigator, params.load(BehavioursParams, "behaviours"), self.moment())
+        mission.start(tree(mission.pilot))
+        end_s = self.world.t + within_s
+        status = mission.tick(self.moment())
+        while status == Status.RUNNING and self.world.t < end_s:
+            self.obey(mission.pilot.command, mission.pilot.reason)
+            each(mission)
+            status = mission.tick(self.moment())
+        return mission, status
+
     def cycle(self) -> None:
-        """One control cycle of a twentieth of a second, with a scan at every second one."""
+        """One control cycle along the navigator's path."""
+        control = self.navigator.drive(self.world.pose, self.world.velocity, self.world.stamp_ns)
+        self.obey(control.velocity, control.reason)
+
+    def obey(self, velocity: Velocity, reason: str) -> None:
+        """A twentieth of a second, with a scan at every second one."""
         w = self.world
-        control = self.navigator.drive(w.pose, w.velocity, w.stamp_ns)
         for node in self.safety.params.watched_nodes:
             self.safety.on_heartbeat(node, "", w.t)
-        self.safety.on_velocity(AUTONOMY, control.velocity, w.t)
+        self.safety.on_velocity(AUTONOMY, velocity, w.t)
         decision = self.safety.decide(w.t)
         w.command(decision.velocity)
         for _ in range(2):
             w.step(0.025)
         self.poses.append(w.pose.copy())
-        self.reasons.append(control.reason or decision.reason)
+        self.reasons.append(reason or decision.reason)
         if len(self.poses) % 2 == 0:
             self.sense()
 

@@ -28,6 +28,8 @@ from nanorover.planning.world import Zones, world_of
 from nanorover.robot import RobotParams
 
 OBJECTS_REACH_M = 4.0
+PERSON_NEAR_M = 2.0
+ADVANCE_M = 0.8
 OBJECT_MARGIN_M = 0.15
 FORGET_PERIOD_S = 1.0
 
@@ -176,6 +178,12 @@ class Navigator:
         rest = self.path[self._at :]
         return float(np.hypot(*np.diff(rest[:, :2], axis=0).T).sum()) if len(rest) > 1 else 0.0
 
+    def person_near(self, T_map_base: Pose) -> bool:
+        """Whether a person or pet is so near that it may be why the robot does not get on."""
+        return any(
+            math.dist(o.state[:2], T_map_base[:2]) < PERSON_NEAR_M for o in self.semantics.animate(self.objects)
+        )
+
     # -- the drive ------------------------------------------------------------------------------------
 
     def arrived(self, T_map_base: Pose) -> bool:
@@ -230,8 +238,8 @@ class Navigator:
         )
 
     def _advance(self, T_map_base: Pose) -> None:
-        """Move the mark on the path to the point nearest to the robot, looking only a section ahead."""
-        section = self._section()
+        """Move the mark on the path to the point nearest to the robot; not far ahead, for paths may come back."""
+        section = self._section()[: max(2, int(ADVANCE_M / self.settings.global_planner.point_spacing_m))]
         self._at += int(np.argmin(np.hypot(section[:, 0] - T_map_base[0], section[:, 1] - T_map_base[1])))
 
     def _section(self) -> NDArray[np.float64]:

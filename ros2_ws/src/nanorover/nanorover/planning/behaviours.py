@@ -1,0 +1,267 @@
+"""The leaves of the behaviour trees. Each commands through the pilot and says in one sentence what it is doing."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from py_trees.behaviour import Behaviour
+from py_trees.common import Status
+
+from nanorover.base.gate import Velocity
+from nanorover.geometry.se2 import Pose, between, wrap_angle
+from nanorover.planning.exploration import next_frontier
+from nanorover.planning.motion import turn_towards
+from nanorover.planning.pilot import Pilot, Progress
+
+LOST, UNKNOWN_ERROR = 1102, 1
+GOAL_MOVED_M = 0.3
+
+
+class Leaf(Behaviour):
+    """A behaviour with the pilot at hand."""
+
+    def __init__(self, name: str, pilot: Pilot) -> None:
+        super().__init__(name)
+        self.pilot = pilot
+
+    def succeeded(self, sentence: str) -> Status:
+        """Stand; done."""
+        self.pilot.hold("")
+        self.feedback_message = sentence
+        return Status.SUCCESS
+
+    def failed(self, sentence: str, error: int = UNKNOWN_ERROR) -> Status:
+        """Stand; it cannot be done."""
+        self.pilot.fail(sentence, error)
+        self.feedback_message = sentence
+        return Status.FAILURE
+
+    def commanding(self, velocity: Velocity, sentence: str = "") -> Status:
+        """Go on."""
+        self.pilot.command, self.pilot.reason = velocity, sentence
+        self.pilot.trajectory = self.pilot.moment.T_map_base[None]
+        self.feedback_message = sentence
+        return Status.RUNNING
+
+
+class Reachable(Leaf):
+    """Whether there is a way to the goals at all; objects, which move on, are left out of the question."""
+
+    def __init__(self, pilot: Pilot, goals: list[Pose]) -> None:
+        super().__init__("reachable", pilot)
+        self.goals = goals
+
+    def update(self) -> Status:
+        navigator, start = self.pilot.navigator, self.pilot.moment.T_map_base
+        objects, navigator.objects = navigator.objects, []
+        try:
+            for goal in self.goals:
+                found = navigator.plan(start, goal)
+                if found.error:
+                    return self.failed(found.reason, found.error)
+                start = goal
+        finally:
+            navigator.objects = objects
+        return self.succeeded("there is a way")
+
+
+class Drive(Leaf):
+    """Drive through poses to the last one, planning anew once in a while, when blocked, and when the goal moves.
+
+    A pose that was passed is taken off the list of goals.
+    """
+
+    def __init__(self, pilot: Pilot, goals: Callable[[], list[Pose] | None], endless: bool = False) -> None:
+        super().__init__("drive", pilot)
+        self.goals, self.endless = goals, endless
+
+    def initialise(self) -> None:
+        self.progress = Progress(self.pilot.params)
+        self.planned_s, self.planned_to = -math.inf, np.full(2, math.inf)
+        self.why = ""
+
+    def update(self) -> Status:
+        pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
+        goals = self.goals()
+        if goals is None:
+            return self.failed("there is nothing to drive to any more", LOST)
+        while len(goals) > 1 and self._passed(goals[0]):
+            goals.pop(0)
+        self._plan(goals[0])
+        if len(goals) == 1 and len(navigator.path) and navigator.arrived(moment.T_map_base):
+            if not self.endless:
+                return self.succeeded("arrived")
+            return self.commanding(Velocity(0.0, 0.0), "there")
+        stuck_s = self.progress.stuck_s(moment)
+        if len(navigator.path) == 0:
+            pilot.hold(self.why)
+        else:
+            control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
+            pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
+        someone = navigator.person_near(moment.T_map_base)
+        patience_s = pilot.params.people_patience_s if someone else pilot.params.patience_s
+        if stuck_s > patience_s:
+            what = "a person is in the way" if someone else (pilot.reason or "no progress")
+            return self.failed(f"{what}, for {stuck_s:.0f} s")
+        self.feedback_message = pilot.reason or "driving"
+        return Status.RUNNING
+
+    def terminate(self, new_status: Status) -> None:
+        self.pilot.navigator.stop()
+
+    def _passed(self, goal: Pose) -> bool:
+        return math.dist(goal[:2], self.pilot.moment.T_map_base[:2]) < self.pilot.params.pass_within_m
+
+    def _plan(self, goal: Pose) -> None:
+        pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
+        moved = math.dist(self.planned_to, goal[:2]) > GOAL_MOVED_M
+        age_s = moment.now_s - self.planned_s
+        if not (moved or age_s > pilot.params.replan_period_s or (age_s > 0.2 and navigator.blocked())):
+            return
+        self.planned_s, self.planned_to = moment.now_s, goal[:2].copy()
+        found = navigator.plan(moment.T_map_base, goal)
+        self.why, pilot.error = found.reason, found.error
+        if not found.error:
+            navigator.follow(found.path)
+        elif moved or navigator.blocked():
+            navigator.stop()  # better to stand than to follow a path that leads into something
+
+
+class Straight(Leaf):
+    """Drive straight by a distance; negative is back. Safety watches, and if it holds the robot this fails."""
+
+    def __init__(self, pilot: Pilot, distance_m: float, speed_m_s: float, within_s: float = math.inf) -> None:
+        super().__init__("back up" if distance_m < 0.0 else "straight on", pilot)
+        self.distance_m, self.speed_m_s, self.within_s = distance_m, speed_m_s, within_s
+
+    def initialise(self) -> None:
+        self.pilot.recoveries += 1
+        self.start = self.pilot.moment.T_map_base.copy()
+        self.start_s = self.pilot.moment.now_s
+
+    def gone_m(self) -> float:
+        """The way so far along the robot's axis."""
+        return abs(float(between(self.start, self.pilot.moment.T_map_base)[0]))
+
+    def update(self) -> Status:
+        elapsed_s = self.pilot.moment.now_s - self.start_s
+        needed_s = abs(self.distance_m) / self.speed_m_s
+        if self.gone_m() >= abs(self.distance_m):
+            return self.succeeded(f"{self.name} by {self.gone_m():.2f} m")
+        if elapsed_s > min(self.within_s, 2.0 * needed_s + 2.0):
+            return self.failed(f"could {self.name} by {self.gone_m():.2f} m only")
+        speed = math.copysign(self.speed_m_s, self.distance_m)
+        return self.commanding(Velocity(speed, 0.0), self.name)
+
+
+class Spin(Leaf):
+    """Turn on the spot by an angle."""
+
+    def __init__(self, pilot: Pilot, angle_rad: float, within_s: float = math.inf) -> None:
+        super().__init__("spin", pilot)
+        self.angle_rad, self.within_s = angle_rad, within_s
+
+    def initialise(self) -> None:
+        self.pilot.recoveries += 1
+        self.turned_rad = 0.0
+        self.last_rad = float(self.pilot.moment.T_map_base[2])
+        self.start_s = self.pilot.moment.now_s
+        self.turning_rad_s = 0.0
+
+    def update(self) -> Status:
+        moment, motion = self.pilot.moment, self.pilot.navigator.settings.motion
+        yaw = float(moment.T_map_base[2])
+        self.turned_rad += wrap_angle(yaw - self.last_rad)
+        self.last_rad = yaw
+        left_rad = self.angle_rad - self.turned_rad
+        if abs(left_rad) < motion.goal_yaw_rad:
+            return self.succeeded(f"turned by {self.turned_rad:.2f} rad")
+        allowed_s = 3.0 * abs(self.angle_rad) / motion.max_angular_rad_s + 3.0
+        if moment.now_s - self.start_s > min(self.within_s, allowed_s):
+            return self.failed(f"could turn by {self.turned_rad:.2f} rad only")
+        step_s = self.pilot.navigator.step_s
+        self.turning_rad_s = turn_towards(left_rad, self.turning_rad_s, motion, step_s)
+        return self.commanding(Velocity(0.0, self.turning_rad_s), self.name)
+
+
+class Wait(Leaf):
+    """Stand for a while."""
+
+    def __init__(self, pilot: Pilot, for_s: float) -> None:
+        super().__init__("wait", pilot)
+        self.for_s = for_s
+
+    def initialise(self) -> None:
+        self.pilot.recoveries += 1
+        self.start_s = self.pilot.moment.now_s
+
+    def left_s(self) -> float:
+        """Time still to wait."""
+        return max(0.0, self.for_s - (self.pilot.moment.now_s - self.start_s))
+
+    def update(self) -> Status:
+        if self.left_s() <= 0.0:
+            return self.succeeded(f"waited for {self.for_s:g} s")
+        return self.commanding(Velocity(0.0, 0.0), f"waiting for {self.left_s():.0f} s")
+
+
+class ClearCostmaps(Leaf):
+    """Forget marked obstacles: what still stands will be marked by the next scan."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        super().__init__("clear the costmaps", pilot)
+
+    def update(self) -> Status:
+        self.pilot.recoveries += 1
+        self.pilot.navigator.clear_costmaps(self.pilot.moment.now_s)
+        return self.succeeded("costmaps cleared")
+
+
+class Approach(Leaf):
+    """Creep straight and precisely to a pose just ahead, steering onto its axis: the last piece of docking."""
+
+    def __init__(self, pilot: Pilot, goal: Pose) -> None:
+        super().__init__("approach", pilot)
+        self.goal = goal
+
+    def initialise(self) -> None:
+        self.start_s = self.pilot.moment.now_s
+
+    def update(self) -> Status:
+        p, moment = self.pilot.params, self.pilot.moment
+        x, y, yaw = between(self.goal, moment.T_map_base)  # the robot as the dock sees it
+        if x >= -p.dock_distance_m:
+            if abs(y) <= p.dock_distance_m and abs(yaw) <= p.dock_yaw_rad:
+                return self.succeeded("docked")
+            return self.failed(f"missed the dock by {abs(y):.3f} m and {abs(yaw):.2f} rad")
+        if moment.now_s - self.start_s > 3.0 * p.staging_m / p.dock_speed_m_s + 5.0:
+            return self.failed("something is before the dock")
+        # steer at a point on the axis a little ahead, as pure pursuit does
+        ahead_m = max(0.15, min(0.3, -x))
+        bearing = wrap_angle(math.atan2(-y, ahead_m) - yaw)
+        turning = 2.0 * p.dock_speed_m_s * math.sin(bearing) / ahead_m
+        return self.commanding(Velocity(p.dock_speed_m_s, turning), "docking")
+
+
+class NextFrontier(Leaf):
+    """Choose where to explore next; fails when nothing is left."""
+
+    def __init__(self, pilot: Pilot, given_up: list[tuple[float, float]]) -> None:
+        super().__init__("next frontier", pilot)
+        self.given_up = given_up
+        self.chosen: Pose | None = None
+        self.left = 0
+
+    def update(self) -> Status:
+        navigator = self.pilot.navigator
+        if navigator.world is None:
+            return self.failed("there is no map yet")
+        pose = self.pilot.moment.T_map_base
+        cost = navigator.planning_cost(pose)
+        found, self.left = next_frontier(
+            cost, navigator.world, pose, self.pilot.params.least_frontier_m, self.given_up
+        )
+        self.chosen = found
+        if found is None:
+            return self.failed("nothing is left that can be explored")
+        return self.succeeded(f"exploring ({found[0]:.1f}, {found[1]:.1f}), {self.left} left")

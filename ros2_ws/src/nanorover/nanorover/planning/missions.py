@@ -1,0 +1,181 @@
+"""Behaviour trees for what people ask of the robot (py-trees), and the mission that runs one."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from py_trees.behaviour import Behaviour
+from py_trees.common import Status
+from py_trees.composites import Selector, Sequence
+from py_trees.decorators import FailureIsSuccess
+
+from nanorover.geometry.se2 import Pose, compose
+from nanorover.planning.behaviours import (
+    Approach,
+    ClearCostmaps,
+    Drive,
+    Leaf,
+    NextFrontier,
+    Reachable,
+    Spin,
+    Straight,
+    Wait,
+)
+from nanorover.planning.navigator import Navigator
+from nanorover.planning.pilot import BehavioursParams, Moment, Pilot
+
+ANYONE = -1
+
+
+def persistent(pilot: Pilot, drive: Callable[[], Behaviour]) -> Behaviour:
+    """Drive; if that fails, recover and drive again, each time in another way: clear, wait, back up, spin."""
+    p = pilot.params
+    recoveries: list[Leaf] = [
+        ClearCostmaps(pilot),
+        Wait(pilot, p.wait_s),
+        Straight(pilot, -p.back_up_m, p.back_up_speed_m_s),
+        Spin(pilot, p.spin_rad),
+    ]
+    again = [
+        Sequence(f"{r.name}, then drive", memory=True, children=[FailureIsSuccess(r.name, r), drive()])
+        for r in recoveries
+    ]
+    return Selector("drive or recover", memory=True, children=[drive(), *again])
+
+
+def through_poses(pilot: Pilot, goals: list[Pose]) -> Behaviour:
+    """Drive through poses to the last one; fails at once if there is no way. Passed poses leave the list."""
+    drive = persistent(pilot, lambda: Drive(pilot, lambda: goals))
+    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), drive])
+
+
+class Missed(FailureIsSuccess):
+    """A waypoint that failed is noted, and the next one follows."""
+
+    def __init__(self, number: int, child: Behaviour, missed: list[tuple[int, str]], pilot: Pilot) -> None:
+        super().__init__(f"waypoint {number}", child)
+        self.number, self.missed, self.pilot = number, missed, pilot
+
+    def update(self) -> Status:
+        status = super().update()
+        if self.decorated.status == Status.FAILURE:
+            self.missed.append((self.number, self.pilot.reason))
+        return status
+
+
+def waypoints(pilot: Pilot, goals: list[Pose], missed: list[tuple[int, str]]) -> Behaviour:
+    """Drive to one pose after another; those that cannot be reached come into ``missed`` with the reason."""
+    visits = [Missed(i, through_poses(pilot, [goal]), missed, pilot) for i, goal in enumerate(goals)]
+    return Sequence("waypoints", memory=True, children=visits)
+
+
+class Explore(Leaf):
+    """Look at one frontier after another until none is left that can be reached."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        super().__init__("explore", pilot)
+        self.given_up: list[tuple[float, float]] = []
+        self.chooser = NextFrontier(pilot, self.given_up)
+        self.drive: Drive | None = None
+        self.explored = 0
+
+    def update(self) -> Status:
+        if self.drive is None:
+            self.chooser.tick_once()
+            if self.chooser.status == Status.FAILURE:
+                if self.explored == 0 and self.chooser.left == 0 and self.pilot.navigator.world is None:
+                    return self.failed(self.pilot.reason)
+                return self.succeeded(f"explored: {self.pilot.reason}")
+            assert self.chooser.chosen is not None
+            goals = [self.chooser.chosen]
+            self.drive = Drive(self.pilot, lambda: goals)
+        self.drive.tick_once()
+        if self.drive.status != Status.RUNNING:
+            goal = self.chooser.chosen
+            assert goal is not None
+            # a place that showed nothing new must not be chosen for ever, nor one that cannot be reached
+            self.given_up.append((float(goal[0]), float(goal[1])))
+            self.explored += self.drive.status == Status.SUCCESS
+            self.drive = None
+        return Status.RUNNING
+
+    def terminate(self, new_status: Status) -> None:
+        if self.drive is not None:
+            self.drive.stop(Status.INVALID)
+
+
+class Quarry:
+    """The person that is followed: a track, or another one that takes its place when its track is lost."""
+
+    def __init__(self, pilot: Pilot, object_id: int, distance_m: float) -> None:
+        self.pilot, self.object_id = pilot, object_id
+        self.distance_m = distance_m or pilot.params.follow_distance_m
+        self.last_m: np.ndarray | None = None
+        self.seen_s = pilot.moment.now_s
+        self.gap_m = math.inf
+
+    def goals(self) -> list[Pose] | None:
+        """A pose at the wanted distance, looking at the person; None once the person is lost."""
+        moment, navigator = self.pilot.moment, self.pilot.navigator
+        people = navigator.semantics.animate(navigator.objects)
+        near = self.last_m if self.last_m is not None else moment.T_map_base[:2]
+        chosen = next((o for o in people if o.id == self.object_id), None)
+        if chosen is None and (self.object_id == ANYONE or self.last_m is not None):
+            chosen = min(people, key=lambda o: math.dist(o.state[:2], near), default=None)
+            if chosen is not None and self.last_m is not None and math.dist(chosen.state[:2], near) > 1.0:
+                chosen = None
+        if chosen is not None:
+            self.object_id, self.last_m, self.seen_s = chosen.id, chosen.state[:2].copy(), moment.now_s
+        elif self.last_m is None or moment.now_s - self.seen_s > self.pilot.params.lost_after_s:
+            return None
+        assert self.last_m is not None
+        away = self.last_m - moment.T_map_base[:2]
+        self.gap_m = float(np.hypot(*away))
+        share = max(0.0, 1.0 - self.distance_m / max(self.gap_m, 1e-6))
+        return [np.array([*(moment.T_map_base[:2] + share * away), math.atan2(away[1], away[0])])]
+
+
+def follow_person(pilot: Pilot, quarry: Quarry) -> Behaviour:
+    """Keep near a person until cancelled or lost."""
+    return Drive(pilot, quarry.goals, endless=True)
+
+
+def dock(pilot: Pilot, goal: Pose, stage: bool = True) -> Behaviour:
+    """Drive to a pose before the dock, then creep onto it."""
+    staging = compose(goal, np.array([-pilot.params.staging_m, 0.0, 0.0]))
+    first = [through_poses(pilot, [staging])] if stage else []
+    return Sequence("dock", memory=True, children=[*first, Approach(pilot, goal)])
+
+
+class Mission:
+    """A tree being run. ``tick`` it at the control rate; the command is the pilot's."""
+
+    def __init__(self, navigator: Navigator, params: BehavioursParams, moment: Moment) -> None:
+        self.pilot = Pilot(navigator, params, moment)
+        self.tree: Behaviour | None = None
+        self.start_s = moment.now_s
+
+    def start(self, tree: Behaviour) -> None:
+        """Run this tree from the next tick on."""
+        self.tree = tree
+
+    def tick(self, moment: Moment) -> Status:
+        """One step; the pilot holds still unless the tree is running."""
+        assert self.tree is not None
+        self.pilot.moment = moment
+        self.tree.tick_once()
+        if self.tree.status != Status.RUNNING:
+            self.pilot.hold(self.pilot.reason)
+        return self.tree.status
+
+    def cancel(self, reason: str) -> None:
+        """Stop wherever it is."""
+        if self.tree is not None:
+            self.tree.stop(Status.INVALID)
+        self.pilot.navigator.stop()
+        self.pilot.hold(reason)
+
+    def feedback(self) -> str:
+        """What the running leaf says."""
+        tip = self.tree.tip() if self.tree is not None else None
+        return tip.feedback_message if tip is not None else ""

@@ -1,0 +1,90 @@
+"""What the behaviours share: the moment they act in, the navigator they act through, what they command and why."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nanorover.base.gate import STILL, Velocity
+from nanorover.geometry.se2 import Pose
+from nanorover.params import param
+from nanorover.planning.navigator import Navigator
+
+
+@dataclass(frozen=True)
+class BehavioursParams:
+    """Values in ``params/behaviours.yaml``."""
+
+    replan_period_s: float = param("time between plans", "s", minimum=0.1, maximum=60.0)
+    patience_s: float = param("without progress for this long a drive has failed", "s", minimum=1.0, maximum=600.0)
+    people_patience_s: float = param("the same, while a person is in the way", "s", minimum=1.0, maximum=600.0)
+    progress_m: float = param("so far is progress", "m", minimum=0.01, maximum=5.0)
+    progress_rad: float = param("so much turning is progress", "rad", minimum=0.01, maximum=6.3)
+    pass_within_m: float = param("a pose on the way is passed within this", "m", minimum=0.05, maximum=5.0)
+    back_up_m: float = param("recovery: back up by this", "m", minimum=0.0, maximum=5.0)
+    back_up_speed_m_s: float = param("at this speed", "m/s", minimum=0.01, maximum=1.0)
+    spin_rad: float = param("recovery: turn by this", "rad", minimum=0.0, maximum=6.3)
+    wait_s: float = param("recovery: wait for this long", "s", minimum=0.0, maximum=600.0)
+    least_frontier_m: float = param(
+        "shorter borders of the unknown are not explored", "m", minimum=0.05, maximum=10.0
+    )
+    follow_distance_m: float = param("kept to a person that is followed", "m", minimum=0.5, maximum=10.0)
+    lost_after_s: float = param("a person not seen for this long is lost", "s", minimum=0.1, maximum=60.0)
+    staging_m: float = param("docking begins this far before the dock", "m", minimum=0.1, maximum=5.0)
+    dock_speed_m_s: float = param("speed of docking", "m/s", minimum=0.01, maximum=0.5)
+    dock_distance_m: float = param("docked within this distance", "m", minimum=0.005, maximum=0.5)
+    dock_yaw_rad: float = param("and within this angle", "rad", minimum=0.005, maximum=1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What the robot knows of itself when a behaviour is ticked. ``now_s`` is the monotonic clock's."""
+
+    T_map_base: Pose
+    velocity: Velocity
+    now_s: float
+    now_ns: int
+
+
+@dataclass
+class Pilot:
+    """One per mission."""
+
+    navigator: Navigator
+    params: BehavioursParams
+    moment: Moment
+    command: Velocity = STILL
+    trajectory: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    reason: str = ""
+    error: int = 0
+    recoveries: int = 0
+
+    def hold(self, reason: str) -> None:
+        """Stand, and say why."""
+        self.command, self.reason = STILL, reason
+        self.trajectory = self.moment.T_map_base[None]
+
+    def fail(self, reason: str, error: int = 0) -> None:
+        """Stand, and say why it is over."""
+        self.hold(reason)
+        self.error = error
+
+
+class Progress:
+    """Whether the robot gets anywhere."""
+
+    def __init__(self, params: BehavioursParams) -> None:
+        self.params = params
+        self._pose: Pose | None = None
+        self.since_s = 0.0
+
+    def stuck_s(self, moment: Moment) -> float:
+        """For how long the robot has neither gone nor turned by what counts as progress."""
+        p, pose = self.params, moment.T_map_base
+        if (
+            self._pose is None
+            or math.dist(self._pose[:2], pose[:2]) > p.progress_m
+            or abs((pose[2] - self._pose[2] + math.pi) % (2 * math.pi) - math.pi) > p.progress_rad
+        ):
+            self._pose, self.since_s = pose.copy(), moment.now_s
+        return moment.now_s - self.since_s

@@ -1,0 +1,203 @@
+"""Behaviour trees run to their end in the flat world."""
+
+import math
+
+import numpy as np
+import pytest
+from flat_drives import Driven
+from flat_world import FlatWorld, Walker, box
+from py_trees.common import Status
+
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.planning import global_planner, missions
+from nanorover.planning.behaviours import Spin, Straight, Wait
+
+ROOM = [(0, 0, 8, 0), (8, 0, 8, 6), (8, 6, 0, 6), (0, 6, 0, 0)]
+START = np.array([1.0, 1.0, 0.0])
+
+
+def pose(x: float, y: float, yaw: float = 0.0) -> np.ndarray:
+    return np.array([x, y, yaw])
+
+
+def test_navigate_to_a_pose():
+    world = FlatWorld(ROOM, START)
+    mission, status = Driven(world).run(lambda p: missions.through_poses(p, [pose(6, 4, 1.0)]), 40)
+    assert status == Status.SUCCESS
+    assert math.dist(world.pose[:2], (6, 4)) < 0.2
+    assert mission.pilot.recoveries == 0
+    assert mission.pilot.command.linear_m_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("goal", "error"),
+    [
+        (pose(20, 1), global_planner.GOAL_OUTSIDE),
+        (pose(math.nan, 1), global_planner.GOAL_OUTSIDE),
+        (pose(3.55, 3), global_planner.GOAL_OCCUPIED),
+    ],
+)
+def test_what_cannot_be_reached_fails_at_the_first_tick(goal, error):
+    world = FlatWorld(ROOM + box(4, 3, 1.5, 1.5) + box(4, 3, 1.2, 1.2) + box(4, 3, 0.9, 0.9), START)
+    mission, status = Driven(world).run(lambda p: missions.through_poses(p, [goal]), 40)
+    assert (status, world.t) == (Status.FAILURE, 0.0)
+    assert mission.pilot.error == error
+    assert mission.pilot.reason
+
+
+def test_through_poses_without_stopping():
+    world = FlatWorld(ROOM, START)
+    driven = Driven(world)
+    goals = [pose(4, 1), pose(6, 3), pose(3, 5, 3.1)]
+    mission, status = driven.run(lambda p: missions.through_poses(p, goals), 60)
+    assert status == Status.SUCCESS
+    way = np.array(driven.poses)
+    for x, y in ((4, 1), (6, 3)):
+        near = np.hypot(way[:, 0] - x, way[:, 1] - y)
+        assert near.min() < mission.pilot.params.pass_within_m
+        speeds = np.hypot(*np.diff(way[near < 0.4][:, :2], axis=0).T) / 0.05
+        assert speeds.min() > 0.05
+    assert len(goals) == 1
+
+
+def test_waypoints_and_the_one_that_is_missed():
+    world = FlatWorld(ROOM + box(6, 2, 1, 1) + box(6, 2, 0.7, 0.7) + box(6, 2, 0.3, 0.3), START)
+    missed: list[tuple[int, str]] = []
+    goals = [pose(3, 1), pose(6, 2), pose(3, 4)]
+    _, status = Driven(world).run(lambda p: missions.waypoints(p, goals, missed), 90)
+    assert status == Status.SUCCESS
+    assert math.dist(world.pose[:2], (3, 4)) < 0.2
+    ((number, reason),) = missed
+    assert number == 1
+    assert "obstacle" in reason
+
+
+def test_a_door_that_is_shut_while_driving_is_a_stated_failure():
+    wall = [(4, 0, 4, 2.5), (4, 3.5, 4, 6)]
+    world = FlatWorld([*ROOM, *wall], START)
+    driven = Driven(world)
+
+    def shut(mission: missions.Mission) -> None:
+        if world.t > 3.0 and len(world.walls) == len(world.segments):
+            world.walls = np.vstack([world.walls, [4, 2.5, 4, 3.5]])
+
+    mission, status = driven.run(lambda p: missions.through_poses(p, [pose(7, 3)]), 120, shut)
+    assert status == Status.FAILURE
+    assert mission.pilot.recoveries >= 3
+    assert "no way" in mission.pilot.reason
+    assert world.least_gap_m > 0.0
+
+
+def test_a_person_in_the_door_is_waited_for():
+    wall = [(4, 0, 4, 2.5), (4, 3.5, 4, 6)]
+    person = Walker([(4.0, 3.0), (4.01, 3.0), (6.5, 5.0)], 0.8, starts_s=14.0)
+    world = FlatWorld([*ROOM, *wall], START, [person])
+    _, status = Driven(world).run(lambda p: missions.through_poses(p, [pose(7, 2)]), 90)
+    assert status == Status.SUCCESS
+    assert world.least_people_gap_moving_m > 0.4
+    assert world.t > 14.0
+
+
+def test_cancel_stops():
+    world = FlatWorld(ROOM, START)
+    driven = Driven(world)
+    mission, status = driven.run(lambda p: missions.through_poses(p, [pose(6, 4)]), 3)
+    assert status == Status.RUNNING
+    assert mission.pilot.command.linear_m_s > 0.2
+    mission.cancel("cancelled")
+    assert mission.pilot.command.linear_m_s == 0.0
+    assert mission.pilot.reason == "cancelled"
+
+
+def test_single_moves():
+    world = FlatWorld(ROOM, pose(4, 3))
+    driven = Driven(world)
+    for tree, expected in (
+        (lambda p: Straight(p, -0.4, 0.1), pose(3.6, 3.0)),
+        (lambda p: Spin(p, 3.0), pose(3.6, 3.0, 3.0)),
+        (lambda p: Wait(p, 1.0), pose(3.6, 3.0, 3.0)),
+    ):
+        mission, status = driven.run(tree, 30)
+        assert status == Status.SUCCESS
+        driven.run(lambda p: Wait(p, 0.5), 5)
+        assert world.pose == pytest.approx(expected, abs=0.16)
+    world = FlatWorld(ROOM, pose(0.4, 3))
+    mission, status = Driven(world).run(lambda p: Straight(p, -0.8, 0.1), 60)
+    assert status == Status.FAILURE
+    assert "only" in mission.pilot.reason
+    assert world.least_gap_m > 0.0
+
+
+def test_docking_is_precise():
+    world = FlatWorld(ROOM, START)
+    _, status = Driven(world).run(lambda p: missions.dock(p, pose(5.0, 3.0, 0.5)), 60)
+    assert status == Status.SUCCESS
+    assert math.dist(world.pose[:2], (5.0, 3.0)) < 0.05
+    assert world.pose[2] == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_person_is_followed_and_lost():
+    person = Walker([(3.0, 3.0), (6.0, 3.0), (6.0, 5.0)], 0.4, starts_s=1.0)
+    world = FlatWorld(ROOM, pose(1.0, 3.0), [person])
+    driven = Driven(world)
+    gaps = []
+
+    def follow(pilot):
+        quarry = missions.Quarry(pilot, missions.ANYONE, 0.0)
+        return missions.follow_person(pilot, quarry)
+
+    def watch(mission: missions.Mission) -> None:
+        gaps.append(math.dist(world.pose[:2], person.at(world.t)))
+        if world.t > 20.0:
+            world.walkers.clear()
+
+    mission, status = driven.run(follow, 60, watch)
+    assert status == Status.FAILURE
+    assert mission.pilot.error == 1102
+    assert 20.0 < world.t < 26.0
+    assert 1.0 < np.mean(gaps[-100:-40]) < 1.7
+    assert world.least_people_gap_moving_m > 0.4
+
+
+class Mapper:
+    """A perfect mapper: cells become known when a beam passes or ends there."""
+
+    def __init__(self, world: FlatWorld, driven: Driven) -> None:
+        self.world, self.driven = world, driven
+        self.truth = world.map()
+        self.cells = np.full_like(self.truth.cells, -1)
+        self.look()
+
+    def look(self) -> None:
+        scan = self.world.scan()
+        reach = np.where(np.isfinite(scan.ranges_m), scan.ranges_m, 0.0)
+        angles = self.world.pose[2] - math.pi + 2 * math.pi * np.arange(len(reach)) / len(reach)
+        for share in np.linspace(0.0, 1.0, 300):
+            x = self.world.pose[0] + share * reach * np.cos(angles) - self.truth.T_map_origin[0]
+            y = self.world.pose[1] + share * reach * np.sin(angles) - self.truth.T_map_origin[1]
+            rows, columns = (np.floor(v / self.truth.resolution_m).astype(int) for v in (y, x))
+            ok = (rows >= 0) & (columns >= 0) & (rows < len(self.cells)) & (columns < self.cells.shape[1])
+            self.cells[rows[ok], columns[ok]] = self.truth.cells[rows[ok], columns[ok]]
+        grid = OccupancyGrid(self.cells.copy(), self.truth.resolution_m, self.truth.T_map_origin)
+        self.driven.navigator.on_map(grid, self.world.t)
+
+
+def test_exploring_sees_every_room():
+    walls = [(4, 0, 4, 2), (4, 3, 4, 6), (4, 3.5, 6.5, 3.5)]
+    world = FlatWorld([*ROOM, *walls], START)
+    driven = Driven(world)
+    mapper = Mapper(world, driven)
+    seen_at_first = np.mean(mapper.cells[10:-10, 10:-10] >= 0)
+    ticks = 0
+
+    def map_now_and_then(_: missions.Mission) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks % 20 == 0:
+            mapper.look()
+
+    mission, status = driven.run(missions.Explore, 240, map_now_and_then)
+    assert status == Status.SUCCESS, mission.pilot.reason
+    assert seen_at_first < 0.8
+    assert np.mean(mapper.cells[10:-10, 10:-10] >= 0) > 0.98
+    assert world.least_gap_m > 0.0
