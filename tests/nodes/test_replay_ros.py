@@ -20,7 +20,7 @@ def test_the_nodes_agree_with_the_library_and_the_truth(domain, tmp_path):
     (case,) = json.loads(done.stdout)["cases"]
     assert case["status"] == "passed" and case["scans"] == 100 and case["answered"] > 0.9
     assert case["rmse_to_library_m"] < 0.02
-    assert case["x_realtime"] == pytest.approx(5.0, rel=0.15)
+    assert case["x_realtime"] < 5.1, "the recording is played against the clock"
     assert case["truth"]["trans_rmse_m"] < 0.03
     assert json.loads((tmp_path / "out" / "ros.json").read_text())["cases"] == [case]
 

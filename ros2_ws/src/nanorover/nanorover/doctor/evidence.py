@@ -14,7 +14,7 @@ from nanorover.geometry.frames import transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import yaw_of_quaternion
 from nanorover.replay.records import Problems
-from nanorover.replay.storage import UNDECODABLE, open_storages
+from nanorover.replay.storage import UndecodableError, open_storages
 from nanorover.tables import Qos
 
 SCAN, ODOMETRY = "sensor_msgs/msg/LaserScan", "nav_msgs/msg/Odometry"
@@ -95,7 +95,7 @@ def evidence_of(bag: Path) -> Evidence:
                     continue
                 try:
                     content = storage.decode(message)
-                except UNDECODABLE:
+                except UndecodableError:
                     continue  # damage is named by the reader of recordings; here its neighbours count
                 evidence.note(message.topic, message.type, content, message.received_ns, "static" in message.topic)
     if not (evidence.clocks or evidence.edges):

@@ -79,7 +79,7 @@ def _video(path: Path) -> Iterator[Picture]:
 
 def _bag(path: Path) -> Iterator[Picture]:
     from nanorover.replay.records import Problems
-    from nanorover.replay.storage import UNDECODABLE, open_storages
+    from nanorover.replay.storage import open_storages
 
     problems = Problems()
     number = 0
@@ -94,7 +94,7 @@ def _bag(path: Path) -> Iterator[Picture]:
                     yield Picture(name, stem, _image_of(storage.decode(raw), name))
                 except InputError as error:
                     yield Picture(name, stem, None, error)
-                except UNDECODABLE as error:
+                except ValueError as error:
                     yield Picture(name, stem, None, InputError(f"{name}: message cannot be decoded: {error}"))
     if number == 0:
         raise InputError(f"{path} holds no camera pictures", f"wanted are topics of type {IMAGE_TYPE}")

@@ -15,7 +15,7 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay import messages as m
 from nanorover.replay.logs import Reading, Wheels
 from nanorover.replay.records import Problems, Record, StaticTransform, Summary
-from nanorover.replay.storage import UNDECODABLE, RawMessage, Storage, open_storages
+from nanorover.replay.storage import RawMessage, Storage, open_storages
 from nanorover.replay.topics import choose, listing
 
 # Stamps of one robot differ from the time of arrival by transport and drivers, never by this much.
@@ -113,7 +113,7 @@ class _Reader:
             if stamp_ns is None or not self._advances(role, stamp_ns, message.place):
                 return []
             return self._content(content, stamp_ns, message)
-        except UNDECODABLE as error:
+        except ValueError as error:
             self.problems.add("message that cannot be decoded skipped", f"{message.place}: {error}")
             return []
 

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import apsw
 import yaml
 import zstandard
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag1 import ReaderError as Ros1Error
 from rosbags.rosbag2 import Reader as Ros2Reader
-from rosbags.rosbag2 import ReaderError as Ros2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -31,8 +28,12 @@ from nanorover.replay.messages import typestore
 from nanorover.replay.records import Problems
 
 STORAGE_SUFFIXES = (".mcap", ".db3")
-UNREADABLE = (Ros1Error, Ros2Error, apsw.Error, OSError, ValueError, KeyError, AssertionError)
-UNDECODABLE = (SerdeError, TypesysError, ValueError, KeyError, IndexError, AssertionError, MemoryError)
+# What rosbags raises for definitions that make no sense.
+UNDEFINED = (TypesysError, SerdeError, ValueError, KeyError, IndexError, AssertionError)
+
+
+class UndecodableError(ValueError):
+    """A message that is not what its type says."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Storage(Protocol):
         ...
 
     def decode(self, message: RawMessage) -> Any:
-        """The message with its fields, or one of ``UNDECODABLE`` raised."""
+        """The message with its fields, or UndecodableError raised."""
         ...
 
 
@@ -73,8 +74,13 @@ class _Types:
         store.register(get_types_from_idl(text) if idl else get_types_from_msg(text, msgtype))
         self._embedded[msgtype] = store
 
-    def store(self, msgtype: str) -> Typestore:
-        return self._embedded.get(msgtype, typestore())
+    def decode(self, message: RawMessage, ros1: bool) -> Any:
+        store = self._embedded.get(message.type, typestore())
+        try:
+            decode = store.deserialize_ros1 if ros1 else store.deserialize_cdr
+            return decode(message.data, message.type)
+        except Exception as error:  # generated code meets damaged bytes: anything can come of it
+            raise UndecodableError(f"{type(error).__name__}: {error}") from error
 
 
 class _McapStorage:
@@ -99,7 +105,7 @@ class _McapStorage:
                 self._types.add(schema.name, schema.data.decode(), "idl" in schema.encoding)
                 if schema.encoding == "ros2msg":
                     self.definitions[schema.name] = schema.data.decode()
-            except UNDECODABLE as error:
+            except UNDEFINED as error:
                 problems.add("message definition not understood", f"{path}, {schema.name}: {error}")
 
     def messages(self) -> Iterator[RawMessage]:
@@ -110,7 +116,7 @@ class _McapStorage:
                 yield RawMessage(topic, msgtype, log_ns, raw, f"{self._file.path}, {topic} at {log_ns} ns")
 
     def decode(self, message: RawMessage) -> Any:
-        return self._types.store(message.type).deserialize_cdr(message.data, message.type)
+        return self._types.decode(message, ros1=False)
 
 
 class _RosbagsStorage:
@@ -124,7 +130,7 @@ class _RosbagsStorage:
         try:
             reader: Any = Ros1Reader(path) if self._ros1 else Ros2Reader(path)
             self._reader = stack.enter_context(reader)
-        except UNREADABLE as error:
+        except Exception as error:  # the packages for the formats trip over damage in many ways
             hint = (
                 "try `rosbag reindex`"
                 if self._ros1
@@ -143,7 +149,7 @@ class _RosbagsStorage:
                     self._types.add(connection.msgtype, connection.msgdef.data, idl)
                     if not idl and not self._ros1:
                         self.definitions[connection.msgtype] = connection.msgdef.data
-                except UNDECODABLE as error:
+                except UNDEFINED as error:
                     problems.add("message definition not understood", f"{path}, {connection.msgtype}: {error}")
 
     def messages(self) -> Iterator[RawMessage]:
@@ -152,14 +158,11 @@ class _RosbagsStorage:
                 raw = zstandard.decompress(data) if self._unpack else bytes(data)
                 place = f"{self._path}, {connection.topic} at {received_ns} ns"
                 yield RawMessage(connection.topic, connection.msgtype, received_ns, raw, place)
-        except UNREADABLE as error:
+        except Exception as error:  # see above: what came before the damage counts
             self._problems.add("recording damaged; read up to there", f"{self._path}: {error}")
 
     def decode(self, message: RawMessage) -> Any:
-        store = self._types.store(message.type)
-        if self._ros1:
-            return store.deserialize_ros1(message.data, message.type)
-        return store.deserialize_cdr(message.data, message.type)
+        return self._types.decode(message, self._ros1)
 
 
 def open_storages(path: Path, problems: Problems, stack: ExitStack) -> list[Storage]:
