@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import math
 import sys
 import time
+import webbrowser
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +22,19 @@ from nanorover.files import replacing
 from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.draw import draw_map
 from nanorover.mapping.map_files import load_map
+from nanorover.params import load
 from nanorover.processes import Processes
 from nanorover.replay.logs import Log, need, open_log
 from nanorover.replay.records import Picture, Record
 from nanorover.report import Figure, write_report
 from nanorover.slam.trajectory import write_tum
 from nanorover.tables import NODES, TOPICS
+from nanorover.view.access import page_address
+from nanorover.view.params import WebParams
 from nanorover_interfaces.srv import FilePath as FilePathSrv
 from nanorover_nodes.component import qos_profile
 from nanorover_nodes.convert import message_class, pose_of, stamp_ns_of
 from nanorover_nodes.lifecycle import bring_up, call, wait_until
-from nanorover_nodes.live_view import LiveView
 from nanorover_nodes.player import Player
 from nanorover_nodes.sightings import Sightings
 
@@ -39,6 +43,7 @@ DISCOVERY_TIMEOUT_S = 15.0
 # Beyond the nodes' own parameters: the compressed pictures of the recording, each of them, however fast it plays.
 ARGUMENTS = {
     "slam": (),
+    "web": (),
     "detector": ("-p", "use_compressed:=true", "-p", "rate_limit_hz:=0.0"),
 }
 
@@ -83,7 +88,7 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
     """Start the nodes, play the recording, save and report. Raises InputError."""
     log = open_log(recording)
     contents = Contents.of(log)
-    names = ("slam", "detector") if contents.pictures else ("slam",)
+    names = ["slam", *(["detector"] if contents.pictures else []), *(["web"] if view else [])]
     rclpy.init()
     started = time.monotonic()
     try:
@@ -95,13 +100,23 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
             for name in names:
                 bring_up(session.node, name)
             console.print(f"nodes {', '.join(names)} are up after {time.monotonic() - started:.1f} s")
-            viewer = LiveView(session.node, console) if view else None
+            if view:
+                open_page(console)
             session.play(log, contents, processes, console)
             session.save(recording, log, contents, console)
-            if viewer is not None:
-                viewer.wait(console)
+            if view:
+                console.print("the page stays; Ctrl-C ends it")
+                wait_until(session.node, lambda: False, math.inf)
     finally:
         rclpy.try_shutdown()
+
+
+def open_page(console: Console) -> None:
+    """Tell the address of the page, and open it where there is a browser."""
+    settings = load(WebParams, "web")
+    address = page_address(settings.host, settings.port, token="")
+    console.print(f"watch it live: {address}")
+    webbrowser.open(address)
 
 
 class Session:

@@ -1,7 +1,6 @@
 """A live view of the running graph in the browser, drawn by rerun (an extra dependency)."""
 
 import sys
-import time
 
 import numpy as np
 import rclpy
@@ -31,7 +30,7 @@ class LiveView:
             import rerun
         except ImportError as error:
             raise InputError(
-                "the live view needs the package rerun-sdk", "./scripts/demo --view installs it"
+                "the live view needs the package rerun-sdk", "./scripts/setup view installs it"
             ) from error
         self._rerun = rerun
         self._pose = np.zeros(3)
@@ -50,15 +49,6 @@ class LiveView:
                 message_class(declared.type), declared.name, callback, qos_profile(declared.subscribe)
             )
 
-    def wait(self, console: Console) -> None:
-        """Keep serving until the person has seen enough."""
-        console.print("the view stays open; Ctrl-C ends it")
-        try:
-            while True:
-                time.sleep(1.0)
-        except KeyboardInterrupt:
-            console.print("view closed")
-
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self._pose = pose_of(message.pose.pose)
         x, y, yaw = self._pose
@@ -76,7 +66,7 @@ class LiveView:
         self._rerun.log("map/scan", self._rerun.Points2D(seen, radii=0.02, colors=[[40, 120, 220]]))
 
     def _on_map(self, message: OccupancyGridMsg) -> None:
-        cells = np.asarray(message.data, dtype=np.int8).reshape(message.info.height, message.info.width)
+        cells = np.asarray(message.data, dtype=np.int16).reshape(message.info.height, message.info.width)
         picture = np.where(cells < 0, GREY_OF_UNKNOWN, 255 - cells * 255 // 100).astype(np.uint8)[::-1]
         origin, resolution_m = message.info.origin.position, message.info.resolution
         top_m = -(origin.y + resolution_m * message.info.height)
