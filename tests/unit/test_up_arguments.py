@@ -3,7 +3,7 @@
 import pytest
 
 from nanorover.bringup import arguments
-from nanorover.bringup.plan import chosen_nodes
+from nanorover.bringup.plan import chosen_nodes, managed_nodes, plan
 from nanorover.errors import InputError
 from nanorover.tables import GROUPS, MODES, NODES
 
@@ -68,12 +68,18 @@ def test_values_come_checked(tmp_path):
 def test_a_mode_is_the_nodes_of_its_groups_in_the_order_of_the_table():
     for mode, groups in MODES.items():
         assert set(groups) <= set(GROUPS)
-        values = {"view": False, "without": ()}
+        values = {"view": False, "without": (), "elsewhere": ()}
         expected = [node.name for node in NODES.values() if node.group in groups]
         assert [node.name for node in chosen_nodes(mode, values)] == expected
-    with_page = chosen_nodes("robot", {"view": True, "without": ("drivers", "slam")})
+    with_page = chosen_nodes("robot", {"view": True, "without": ("drivers", "slam"), "elsewhere": ()})
     names = {node.name for node in with_page}
     assert "web" in names and "static_frames" in names and not names & {"base", "slam"}
+
+
+def test_a_node_that_runs_elsewhere_is_looked_after_but_not_started():
+    values = arguments.check("robot", {"without": "drivers,slam,navigation", "elsewhere": "perception"})
+    assert managed_nodes("robot", values) == ["static_frames", "detector"]
+    assert [planned.node.name for planned in plan("robot", values)] == ["static_frames"]
 
 
 def test_every_node_belongs_to_a_group_and_its_arguments_are_declared():

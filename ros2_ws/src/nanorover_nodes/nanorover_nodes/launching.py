@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 from nanorover import params
 from nanorover.base.params import BaseParams
 from nanorover.bringup.arguments import check, of_mode, split
-from nanorover.bringup.plan import PlannedNode, plan
+from nanorover.bringup.plan import PlannedNode, managed_nodes, plan
 from nanorover.bringup.robot_model import FramesParams, robot_urdf
 from nanorover.bringup.supervisor import SupervisorParams
 from nanorover.errors import InputError
@@ -46,7 +46,8 @@ def _start(context: LaunchContext, mode: str, launch_file: Path) -> list[Action]
     settings = params.load(SupervisorParams, "supervisor", values["params_file"] or None)
     planned = plan(mode, values)
     actions = [a for p in planned for a in _node(p, values, settings)]
-    managed = [p.node.name for p in planned if p.node.lifecycle and not _by_state_publisher(p)]
+    by_ros = [p.node.name for p in planned if _by_state_publisher(p)]
+    managed = [name for name in managed_nodes(mode, values) if name not in by_ros]
     if managed:
         words = managed if values["autostart"] else [*managed, "--no-autostart"]
         actions += _process("lifecycle_manager", "nanorover_nodes.manager", words, {}, values, settings)

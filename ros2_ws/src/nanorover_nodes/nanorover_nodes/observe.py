@@ -41,7 +41,8 @@ class Observer(Node):
         self.create_subscription(ClockMsg, "/clock", self._on_clock, qos_profile(TOPICS["/clock"].subscribe))
 
     def _listen(self, topic: str, kind: str, qos: Qos) -> None:
-        loose = Qos(depth=200, reliable=False, transient_local=qos.transient_local)
+        # What was said before we came is only sent to reliable listeners.
+        loose = Qos(depth=200, reliable=qos.transient_local, transient_local=qos.transient_local)
 
         def take(message: Any) -> None:
             self.evidence.note(topic, kind, message, time.time_ns(), "static" in topic)

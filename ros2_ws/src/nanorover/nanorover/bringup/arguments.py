@@ -80,6 +80,7 @@ ARGUMENTS = {
         Argument("camera", "", str, "camera instead of the parameter's: a device, a stream, a file, a folder"),
         Argument("model", "", str, "detector model instead of the parameter's: a name or an ONNX file"),
         Argument("without", "", str, "nodes or groups to leave out, such as camera,perception"),
+        Argument("elsewhere", "", str, "nodes that another machine or container starts; looked after here"),
         Argument("bag", "", Path, "recording to play into the nodes", modes=("replay",)),
         Argument("rate", "1.0", float, "speed of the recording, as a multiple of real time", modes=("replay",)),
         Argument("world", "", str, "scene file or seed of the simulated world", modes=("sim",)),
@@ -117,9 +118,9 @@ def check(mode: str, given: Mapping[str, str]) -> dict[str, Any]:
     known = of_mode(mode)
     refuse_unknown(given, known, f"mode {mode} has no argument")
     values = {name: argument.checked(given.get(name, argument.default)) for name, argument in known.items()}
-    left_out = [word.strip() for word in values["without"].split(",") if word.strip()]
-    refuse_unknown(left_out, {*GROUPS, *NODES}, "argument without names neither a node nor a group:")
-    values["without"] = tuple(left_out)
+    for name in ("without", "elsewhere"):
+        values[name] = tuple(word.strip() for word in values[name].split(",") if word.strip())
+        refuse_unknown(values[name], {*GROUPS, *NODES}, f"argument {name} names neither a node nor a group:")
     localizes = mode == "localization" or ("slam" in MODES[mode] and not values["slam"])
     if localizes and not values["map"]:
         raise InputError("localization needs a map", "give map:=FILE, or slam:=true to make one")

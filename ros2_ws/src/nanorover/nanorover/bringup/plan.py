@@ -41,7 +41,7 @@ class PlannedNode:
 
 
 def chosen_nodes(mode: str, values: dict[str, Any]) -> list[Node]:
-    """The nodes of a mode, in the order in which they start."""
+    """The nodes of a mode, wherever they run, in the order in which they start."""
     groups = set(MODES[mode])
     if values["view"]:
         groups.add("view")
@@ -49,12 +49,18 @@ def chosen_nodes(mode: str, values: dict[str, Any]) -> list[Node]:
     return [n for n in NODES.values() if n.group in groups and n.group not in left_out and n.name not in left_out]
 
 
+def managed_nodes(mode: str, values: dict[str, Any]) -> list[str]:
+    """Names of the nodes that have to be configured and activated, in that order."""
+    return [node.name for node in chosen_nodes(mode, values) if node.lifecycle]
+
+
 def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
-    """The nodes with their effective parameters, checked as the nodes will check them.
+    """The nodes to start here with their effective parameters, checked as the nodes will check them.
 
     Raises InputError for a parameter that is unknown or out of range, and for a serial port that is not there.
     """
-    nodes = chosen_nodes(mode, values)
+    elsewhere = values["elsewhere"]
+    nodes = [n for n in chosen_nodes(mode, values) if n.group not in elsewhere and n.name not in elsewhere]
     if not nodes:
         raise InputError(f"mode {mode} without {', '.join(values['without'])} leaves no node to start")
     overrides = {node.name: _overrides(node, values) for node in nodes}

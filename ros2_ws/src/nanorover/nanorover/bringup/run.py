@@ -10,7 +10,7 @@ from typing import Any
 
 from nanorover import params
 from nanorover.bringup.arguments import check
-from nanorover.bringup.plan import PlannedNode, plan
+from nanorover.bringup.plan import PlannedNode, managed_nodes, plan
 from nanorover.bringup.run_state import RunState
 from nanorover.bringup.supervisor import Program, Supervisor, SupervisorParams
 from nanorover.processes import Processes
@@ -42,7 +42,11 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
         health_file = folder / "health.json"
         programs = [Program(p.node.name, p.command(values, folder), p.node.lifecycle) for p in planned]
         programs.append(
-            Program(MANAGER, _manager_command(programs, values, health_file, beside), has_heartbeat=True)
+            Program(
+                MANAGER,
+                _manager_command(managed_nodes(mode, values), values, health_file, beside),
+                has_heartbeat=True,
+            )
         )
         os.environ.update(ros_environment())
         for address in _page_addresses(planned):
@@ -67,8 +71,8 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
     return code
 
 
-def _manager_command(programs: list[Program], values: dict[str, Any], health_file: Path, beside: str) -> list[str]:
-    words = ["-m", "nanorover_nodes.manager", *(p.name for p in programs if p.has_heartbeat)]
+def _manager_command(managed: list[str], values: dict[str, Any], health_file: Path, beside: str) -> list[str]:
+    words = ["-m", "nanorover_nodes.manager", *managed]
     words += ["--health-file", str(health_file)]
     if not values["autostart"]:
         words.append("--no-autostart")

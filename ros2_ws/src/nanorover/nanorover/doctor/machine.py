@@ -98,7 +98,7 @@ def serial_ports(machine: Machine) -> list[Finding]:
         path = Path(name)
         if not path.exists():
             if path.name in ("ydlidar", "nanobase"):
-                mend = "plug it in; docker/udev/99-nanorover.rules gives it this name"
+                mend = "plug it in; scripts/udev/99-ydlidar.rules gives it this name"
             else:
                 mend = "plug it in, or set the parameter 'port'"
             found.append(Finding(ERROR, f"the port {name} of {node} does not exist", mend))
@@ -230,6 +230,6 @@ def discovery(machine: Machine) -> list[Finding]:
         found.append(Finding(WARN, "discovery is set to this machine and to the subnet at once", mend))
     shared = machine.root / "dev/shm"
     if not os.access(shared, os.W_OK):
-        mend = "start the container with ipc: host (docker/compose.*.yaml)"
+        mend = "start the container with ipc: host (docker/compose.common.yaml)"
         found.append(Finding(ERROR, f"no shared memory at {shared}: pictures will be lost", mend))
     return found or ok(f"domain {domain}, reach {reach.lower() or 'as ROS has it'}")

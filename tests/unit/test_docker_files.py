@@ -1,0 +1,131 @@
+"""The images and what starts them: linted, without root, with the devices and sockets of the boards.
+
+Where a Docker daemon is at hand an image can be built for good; here every step of the desk image that does not need
+one is checked: what it copies exists, its packages are those that set-up asks for, its commands are understood.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data import REPOSITORY
+from nanorover.bringup import arguments
+from nanorover.tables import NODES
+
+DOCKER = REPOSITORY / "docker"
+IMAGES = sorted(DOCKER.glob("*.Dockerfile"))
+COMPOSE = [path for path in sorted(DOCKER.glob("compose.*.yaml")) if "common" not in path.name]
+
+
+def services(path: Path) -> dict[str, dict]:
+    """The services with what they extend, as Compose merges them: lists grow, mappings merge, the rest replaces."""
+    common = yaml.safe_load((DOCKER / "compose.common.yaml").read_text())["services"]["robot"]
+    merged = {}
+    for name, own in yaml.safe_load(path.read_text())["services"].items():
+        assert own.pop("extends") == {"file": "compose.common.yaml", "service": "robot"}, name
+        service = dict(common)
+        for key, value in own.items():
+            if isinstance(value, list) and key not in ("command",):
+                service[key] = [*common.get(key, []), *value]
+            elif isinstance(value, dict):
+                service[key] = {**common.get(key, {}), **value}
+            else:
+                service[key] = value
+        merged[name] = service
+    return merged
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda p: p.name)
+def test_an_image_passes_the_linter(image):
+    linter = shutil.which("hadolint")
+    if linter is None:
+        pytest.skip("hadolint is not installed: ./scripts/setup docs")
+    checked = subprocess.run([linter, str(image)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda p: p.name)
+def test_an_image_runs_without_root_says_how_it_is_and_copies_what_exists(image):
+    text = image.read_text()
+    last_stage = text[text.rindex("\nFROM") :]
+    user = re.findall(r"^USER (\S+)", last_stage, re.M)[-1]
+    assert user.isdigit() and int(user) > 0
+    assert f"useradd --uid {user}" in last_stage
+    assert "HEALTHCHECK" in last_stage
+    for source in re.findall(r"^COPY (?!--from)(\S+) ", text, re.M):
+        assert (REPOSITORY / source).exists(), source
+    for line in text.splitlines():
+        assert "latest" not in line
+
+
+def test_the_robots_image_leaves_its_tools_behind():
+    text = (DOCKER / "robot.Dockerfile").read_text()
+    build, final = text.split("\nFROM")[1:]
+    assert "build-essential" in build and "build-essential" not in final
+    for name in ("cmake", "ninja-build", "python3-venv", "python3-dev"):
+        assert name in build, "./scripts/setup asks for it"
+    assert not {".venv", ".git", "tests"} - set((REPOSITORY / ".dockerignore").read_text().split())
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda p: p.name)
+def test_containers_share_network_and_memory_and_have_no_privileges(path):
+    for name, service in services(path).items():
+        assert service["network_mode"] == "host" and service["ipc"] == "host", name
+        assert service["cap_drop"] == ["ALL"] and "privileged" not in service and "user" not in service, name
+        assert service["stop_signal"] == "SIGINT" and service["restart"] == "unless-stopped"
+        assert service["environment"]["ROS_AUTOMATIC_DISCOVERY_RANGE"].endswith(":-LOCALHOST}")
+        image = DOCKER.parent / service["build"]["dockerfile"]
+        assert image.exists() and (path.parent / service["build"]["context"]).resolve() == REPOSITORY
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda p: p.name)
+def test_what_a_container_starts_is_understood(path):
+    for service in services(path).values():
+        command = service.get("command", ["python3", "-m", "nanorover_nodes.detector"])
+        if command[0] == "nanorover":
+            assert command[1:3] == ["up", "robot"]
+            words = [word for word in command[3:] if word != "--view"]
+            arguments.check("robot", arguments.split(words))
+        else:
+            assert command[2] in {node.module for node in NODES.values()}
+
+
+def test_a_jetson_gets_its_camera_and_every_node_once():
+    jetson = services(DOCKER / "compose.jetson.yaml")
+    assert jetson["detector"]["runtime"] == jetson["camera"]["runtime"] == "nvidia"
+    assert "/tmp/argus_socket:/tmp/argus_socket" in jetson["camera"]["volumes"]
+    elsewhere = next(w for w in jetson["robot"]["command"] if w.startswith("elsewhere:=")).split(":=")[1]
+    assert set(elsewhere.split(",")) == set(jetson) - {"robot"}
+    devices = " ".join(d for service in jetson.values() for d in service.get("devices", []))
+    assert all(device in devices for device in ("/dev/ydlidar", "/dev/ttyACM0", "/dev/video0"))
+
+
+def test_the_command_runner_finds_the_environment(tmp_path):
+    ran = subprocess.run(
+        [DOCKER / "run", "printenv", "AMENT_PREFIX_PATH"], capture_output=True, text=True, check=False
+    )
+    if not (REPOSITORY / ".venv" / "nanorover.env.sh").exists():
+        pytest.skip("./scripts/setup has not run here")
+    assert ran.returncode == 0 and str(REPOSITORY / ".venv") in ran.stdout
+
+
+def test_the_service_starts_at_boot_and_stops_in_order(tmp_path):
+    unit = DOCKER / "systemd" / "nanorover.service"
+    text = unit.read_text()
+    for line in ("User=rover", "KillSignal=SIGINT", "WantedBy=multi-user.target", "RestartPreventExitStatus=2"):
+        assert line in text
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    here = tmp_path / unit.name
+    here.write_text(text.replace("/opt/nanorover", str(REPOSITORY)))
+    environment = {**os.environ, "SYSTEMD_LOG_LEVEL": "warning"}
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", str(here)], capture_output=True, text=True, check=False, env=environment
+    )
+    complaints = [line for line in checked.stderr.splitlines() if unit.name in line]
+    assert not complaints
