@@ -60,6 +60,9 @@ class Assembler:
         self.params = params
         self.frequency_hz = math.nan  # as measured over the last revolution
         self.epoch_ns = 0  # what the time 0 of the samples is
+        self.completed_deg: float | None = (
+            None  # motor angle at the end of the packet that completed the last turn
+        )
         self.unsettled = 0  # revolutions dropped because the rotation was not steady
         self._beams = params.beams
         self._step_deg = 360.0 / self._beams
@@ -89,6 +92,7 @@ class Assembler:
         complete = []
         while reached_deg[-1] >= self.turn_ends_deg:
             last = int(np.searchsorted(reached_deg, self.turn_ends_deg))
+            self.completed_deg = float(reached_deg[last])
             revolution = self._complete(course.last_s[last] + packets.size[last] * BYTE_TIME_S)
             if revolution is not None:
                 complete.append(revolution)

@@ -1,6 +1,7 @@
 """The driver of a real (or emulated) G4: connects, reads in a thread, mends what fails."""
 
 import logging
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from nanorover.lidar.status import Status, Watch
 from nanorover.lidar.stream import LidarStream
 
 # The stream is read this often, and right after a revolution should be complete.
-READ_PERIOD_S = 0.05
+READ_PERIOD_S = 0.1
 COMPLETION_MARGIN_S = 0.0003
 # Without a good packet for this long the lidar is silent; the first may take longer.
 SILENCE_S = 0.5
@@ -24,7 +25,7 @@ SPIN_UP_S = 3.0  # until then a slow motor is no fault
 STUCK_SHARE = 0.5  # of the wanted frequency
 STUCK_RESTART_S = 3.0  # a motor that stands this long is switched off and on
 RETRY_S = 0.2
-# The rotation is trimmed when the mean over this many revolutions is off by more.
+# The rotation is trimmed when the median over this many revolutions is off by more.
 TRIM_REVOLUTIONS = 20
 TRIM_TOLERANCE_HZ = 0.08
 MOST_TRIMS = 3
@@ -125,11 +126,11 @@ class Lidar:
             session.settle_modes()
             session.set_rate(self.params.rate_khz)
             self._set_frequency(session)
-        except LinkError:
+        except BaseException:
             port.close()
             raise
         self._session, self._path = session, path
-        self._usb = identity_of(path)
+        self._usb = identity_of(path) or self._usb
         self._watch.connected(info, health)
 
     def _set_frequency(self, session: Session) -> None:
@@ -186,7 +187,7 @@ class Lidar:
                 raise LinkError(self._watch.motor_sentence)
             frequencies_hz += [revolution.frequency_hz for revolution in revolutions]
             if len(frequencies_hz) >= TRIM_REVOLUTIONS:
-                if self._off_frequency(sum(frequencies_hz) / len(frequencies_hz)):
+                if self._off_frequency(statistics.median(frequencies_hz)):
                     return
                 frequencies_hz.clear()
             data = self._read()

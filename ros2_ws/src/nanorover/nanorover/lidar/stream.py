@@ -45,7 +45,7 @@ class LidarStream:
         self._assembler = Assembler(self.params)
         self._epoch_ns: int | None = None
         self._turned: list[tuple[float, float]] = []  # (time of a sample, motor angle) over the speed window
-        self._packet_samples = 0
+        self._packet_bytes = 0
 
     @property
     def motor_hz(self) -> float:
@@ -79,7 +79,7 @@ class LidarStream:
             self._clock.measured(revolutions[-1].frequency_hz)
         span_deg = (packets.last_deg[-1] - packets.first_deg[-1]) % 360.0
         self._watch_motor(float(course.last_s[-1]), float(course.first_deg[-1] + span_deg))
-        self._packet_samples = int(packets.count.max())
+        self._packet_bytes = int(packets.size.max())
         self.counts.packets += len(packets)
         self.counts.samples += int(packets.count.sum())
         self.counts.lost_samples += course.lost_samples
@@ -87,18 +87,16 @@ class LidarStream:
         return revolutions
 
     def completion_ns(self) -> int | None:
-        """When the bytes that complete the next revolution should have arrived; None where unknown."""
-        if self._epoch_ns is None or len(self._turned) < 2 or not self.motor_hz > 0:
+        """When the bytes that complete the next revolution should have arrived; None where unknown.
+
+        Packets start anew at each index mark, so each revolution is completed at about the same angle.
+        """
+        completed_deg = self._assembler.completed_deg
+        if self._epoch_ns is None or completed_deg is None or not self.motor_hz > 0:
             return None
         last_s, turned_deg = self._turned[-1]
-        to_go_s = (self._assembler.turn_ends_deg - turned_deg) / 360.0 / self.motor_hz
-        packet_s = self._packet_samples * 1e-3 / self.params.rate_khz
-        if not 0 < to_go_s < 1:
-            return None
-        arrival_s = (
-            last_s + math.ceil(to_go_s / packet_s) * packet_s + (10 + 2 * self._packet_samples) * BYTE_TIME_S
-        )
-        return self._epoch_ns + round(arrival_s * 1e9)
+        to_go_s = (completed_deg + 360.0 - turned_deg) / 360.0 / self.motor_hz
+        return self._epoch_ns + round((last_s + to_go_s + self._packet_bytes * BYTE_TIME_S) * 1e9)
 
     def _watch_motor(self, time_s: float, turned_deg: float) -> None:
         self._turned.append((time_s, turned_deg))
