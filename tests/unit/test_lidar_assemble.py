@@ -60,7 +60,7 @@ def test_times_are_those_of_the_device(rate_khz, frequency_hz):
     revolutions = scanned(device_like(params, world), LidarStream(params), 8.0, epoch_ns=EPOCH_NS)
     look_s, look_rad = world.looks
     assert len(revolutions) > 30
-    for revolution in revolutions:
+    for revolution in [*revolutions[:5], *revolutions[5::5]]:
         scan, bearing_rad = revolution.scan, bearings_of(revolution.scan)
         stamp_s = (scan.stamp_ns - EPOCH_NS) / 1e9
         line_s = stamp_s + np.arange(len(bearing_rad)) * scan.time_increment_s
@@ -95,13 +95,13 @@ def test_a_device_clock_that_runs_slow_is_followed():
     params, stream = settings(), LidarStream(settings())
     g4, slow = device_like(params), 1.0003
     g4.receive(b"\xa5\x60", 0.0)
-    for i in range(1, 4000):
+    for i in range(1, 2000):
         for revolution in stream.feed(g4.transmit(i * 0.01), round(i * 0.01 * slow * 1e9)):
             last = revolution
-    # after 40 s the device is 12 ms behind; ray 0 is measured 8° before the end of the turn
+    # after 20 s the device is 6 ms behind; ray 0 is measured 8° before the end of the turn
     end_s = last.scan.stamp_ns / 1e9
-    assert 40.0 * slow - 0.14 < end_s < 40.0 * slow
-    expected = scanned(device_like(params), LidarStream(params), 40.0, delay_s=0.0)[-1].scan.stamp_ns / 1e9
+    assert 20.0 * slow - 0.14 < end_s < 20.0 * slow
+    expected = scanned(device_like(params), LidarStream(params), 20.0, delay_s=0.0)[-1].scan.stamp_ns / 1e9
     turns = (end_s / slow - expected) * 10
     assert abs(turns - round(turns)) < 0.1
 
