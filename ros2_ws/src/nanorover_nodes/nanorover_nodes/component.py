@@ -101,11 +101,11 @@ class Component(LifecycleNode):
 
     # -- what a node uses -----------------------------------------------------------------------------
 
-    def offer(self, topic: str) -> Any:
-        """A publisher of a declared topic."""
+    def offer(self, topic: str, type_name: str | None = None) -> Any:
+        """A publisher of a declared topic; ``type_name`` is as in ``listen``."""
         declared = TOPICS[topic]
         publisher = self.create_publisher(
-            message_class(declared.type), declared.name, qos_profile(declared.publish)
+            message_class(type_name or declared.type), declared.name, qos_profile(declared.publish)
         )
         self._offered.append(publisher)
         return publisher
