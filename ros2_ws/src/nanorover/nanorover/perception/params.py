@@ -20,6 +20,7 @@ class DetectorParams:
     precision: str = param("what the network computes in; auto takes the fastest it can", choices=PRECISIONS)
     threads: int = param("threads of the CPU engine", minimum=1, maximum=16)
     engine_cache: str = param("folder of built TensorRT engines")
+    engine_socket: str = param("where the engine server listens, for the engine 'remote'")
     engine_workspace_mib: int = param("memory for TensorRT's builder", "MiB", minimum=16, maximum=8192)
     score_threshold: float = param("least score of a detection", minimum=0.01, maximum=0.99)
     iou_threshold: float = param(
@@ -51,6 +52,7 @@ def make_detector(settings: DetectorParams, say: Say | None = None) -> Detector:
         threads=settings.threads,
         cache_folder=Path(settings.engine_cache).expanduser(),
         workspace_mib=settings.engine_workspace_mib,
+        socket=Path(settings.engine_socket).expanduser(),
         say=say,
     )
     try:

@@ -9,9 +9,10 @@ from nanorover.perception.engines import Engine
 from nanorover.perception.engines.cache import EngineCache, Say, say_to_stderr
 from nanorover.perception.engines.cuda import Device
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
+from nanorover.perception.engines.remote import RemoteEngine
 from nanorover.perception.engines.tensor_rt import import_tensorrt, open_engine, open_gpu
 
-ENGINES = ("auto", "tensorrt", "onnxruntime")
+ENGINES = ("auto", "tensorrt", "onnxruntime", "remote")
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 # Compute capabilities of Jetson's GPUs and others that compute FP16 at full rate or better, and those
@@ -86,11 +87,13 @@ def make_engine(
     threads: int,
     cache_folder: Path,
     workspace_mib: int,
+    socket: Optional[Path] = None,
     say: Optional[Say] = None,
 ) -> Engine:
     """The engine for a model on this machine; its ``notice`` says what was chosen and why.
 
-    ``auto`` takes TensorRT where it works, else the CPU, and says the reason. Raises InputError when what
+    ``auto`` takes TensorRT where it works, else the CPU, and says the reason; ``remote`` asks the engine
+    server at ``socket``. Raises InputError when what
     was asked for cannot be had.
     """
     say = say or say_to_stderr
@@ -99,6 +102,10 @@ def make_engine(
             "engine '%s' with precision '%s' does not exist" % (engine, precision),
             "engines: %s; precisions: %s" % (", ".join(ENGINES), ", ".join(PRECISIONS)),
         )
+    if engine == "remote":
+        if socket is None:
+            raise InputError("a remote engine needs a socket", "set engine_socket")
+        return RemoteEngine(description, socket)
     refusal = ""
     if engine in ("auto", "tensorrt"):
         try:

@@ -1,0 +1,100 @@
+"""The engine server as a real process, on an old Python where one is installed: answers, refusals, restarts."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detect_helpers import write_tiny_onnx, write_tiny_yaml
+
+import nanorover
+from nanorover.errors import InputError
+from nanorover.perception.description import load_model
+from nanorover.perception.engines.remote import RemoteEngine
+
+OLD = Path(sys.executable).parent.parent / "py36" / "bin" / "python"
+PROGRAM = "import onnxruntime, cv2, yaml"
+
+
+def interpreters() -> list[str]:
+    """This Python, and the one of Python 3.6 that docs/detection.md describes, if it is there."""
+    usable = (
+        OLD.exists() and subprocess.run([OLD, "-c", PROGRAM], capture_output=True, check=False).returncode == 0
+    )
+    return [sys.executable, *([str(OLD)] if usable else [])]
+
+
+class Server:
+    """Starts and stops the server on one socket."""
+
+    def __init__(self, python: str, model: Path, socket: Path) -> None:
+        self.arguments = [python, "-B", "-m", "nanorover.perception.serve", "--model", str(model)]
+        self.arguments += ["--socket", str(socket), "--engine", "onnxruntime"]
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(Path(nanorover.__file__).parent.parent)}
+        self.process = subprocess.Popen(self.arguments, stderr=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline()
+        assert "waiting at" in line, line + self.process.stderr.read()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+
+@pytest.fixture(params=interpreters(), ids=lambda python: Path(python).parent.parent.name)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    write_tiny_onnx(tmp_path)
+    made = Server(request.param, write_tiny_yaml(tmp_path), tmp_path / "engine.sock")
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def test_it_answers_as_the_local_engine_and_survives_a_restart(server: Server, tmp_path: Path) -> None:
+    description = load_model(str(tmp_path / "tiny.yaml"))
+    with pytest.raises(InputError, match="no engine server answers at"):
+        RemoteEngine(description, tmp_path / "engine.sock")
+    server.start()
+    tensor = np.random.default_rng(1).uniform(0, 255, (1, 3, 64, 96)).astype(np.float32)
+    cells = tensor[0].mean(0).reshape(4, 16, 6, 16).mean((1, 3)).ravel() / 255
+    expected = np.repeat(cells[:, None], 8, axis=1)[None]
+    with RemoteEngine(description, tmp_path / "engine.sock") as engine:
+        assert "ONNX Runtime" in engine.title
+        assert engine.title.endswith("served")
+        for _ in range(3):
+            assert engine.run(tensor)[0] == pytest.approx(expected, abs=1e-5)
+        server.stop()
+        with pytest.raises(InputError, match="has gone"):
+            engine.run(tensor)
+        with pytest.raises(InputError, match="no engine server answers at"):
+            engine.run(tensor)
+        server.start()
+        assert engine.run(tensor)[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_another_model_and_nonsense_are_refused_and_the_server_lives(server: Server, tmp_path: Path) -> None:
+    import socket
+
+    server.start()
+    description = load_model(str(tmp_path / "tiny.yaml"))
+    other = description._replace(labels=("a", "b", "c"))
+    with pytest.raises(InputError, match="it serves tiny, whose YAML differs"):
+        RemoteEngine(other, tmp_path / "engine.sock")
+    for nonsense in (b"", b"\xff\xff\xff\xff", b"\x04\x00\x00\x00null", b"\x02\x00\x00\x00{x"):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(tmp_path / "engine.sock"))
+            caller.sendall(nonsense)
+    tensor = np.zeros((1, 3, 64, 96), np.float32)
+    with RemoteEngine(description, tmp_path / "engine.sock") as idle:
+        assert len(idle.run(tensor)) == 1
+        with RemoteEngine(description, tmp_path / "engine.sock") as newer:
+            assert len(newer.run(tensor)) == 1, "a client that only sits there does not keep the next one out"

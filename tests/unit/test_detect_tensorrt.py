@@ -1,0 +1,62 @@
+"""Every export through a real TensorRT parser and builder, where one can be imported; building needs no GPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nanorover.errors import InputError
+
+trt = pytest.importorskip(
+    "tensorrt", reason="TensorRT is not installed: docs/detection.md says how to check without"
+)
+torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
+if not hasattr(trt, "Builder"):
+    pytest.skip("the installed tensorrt package is an empty shell", allow_module_level=True)
+
+from nanorover.perception.engines.tensor_rt import build_plan, builder_flags  # noqa: E402
+from nanorover_models import model as models  # noqa: E402
+from nanorover_models.export import export, folded, write_onnx  # noqa: E402
+from nanorover_models.lint import lint  # noqa: E402
+from nanorover_models.quantize import quantize_file  # noqa: E402
+
+SIZES = {"anchor_free": (160, 96), "mobilenet_v1_ssd": (150, 150), "mobilenet_v2_ssdlite": (150, 150)}
+WORKSPACE = 64 << 20
+
+
+@pytest.fixture(params=models.ARCHITECTURES)
+def exported(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The FP32, FP16 and INT8 files of a network."""
+    spec = models.ModelSpec(request.param, 0.25, *SIZES[request.param], ("a", "b"))
+    network = models.build(spec).eval()
+    export(spec, network, tmp_path / "fp32.onnx")
+    export(spec, network, tmp_path / "fp16.onnx", "fp16")
+    shape = (1, 3, spec.input_height, spec.input_width)
+    tensors = [np.random.default_rng(i).uniform(-1, 1, shape).astype(np.float32) for i in range(2)]
+    write_onnx(spec, folded(network), tmp_path / "plain.onnx")
+    for target in ("gpu", "cpu"):
+        quantize_file(tmp_path / "plain.onnx", tmp_path / f"{target}.onnx", target, tensors)
+    return tmp_path
+
+
+def test_all_precisions_parse_and_build(exported: Path) -> None:
+    for name, precision in (("fp32", "fp32"), ("fp16", "fp16"), ("gpu", "int8")):
+        assert len(build_plan(exported / f"{name}.onnx", precision, WORKSPACE)) > 10_000, name
+
+
+def test_what_the_lint_refuses_tensorrt_refuses_too(exported: Path) -> None:
+    assert lint(exported / "cpu.onnx")
+    with pytest.raises(InputError, match="cannot parse"):
+        build_plan(exported / "cpu.onnx", "int8", WORKSPACE)
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no model")
+    with pytest.raises(InputError, match=r"cannot parse .*m\.onnx"):
+        build_plan(tmp_path / "m.onnx", "fp32", WORKSPACE)
+
+
+def test_flags_exist_or_are_left_out() -> None:
+    strongly_typed = int(trt.__version__.split(".")[0]) >= 11
+    assert len(builder_flags(trt, "int8")) == (0 if strongly_typed else 2)
+    assert builder_flags(trt, "fp32") == []
