@@ -1,7 +1,7 @@
 """The images and what starts them: linted, without root, with the devices and sockets of the boards.
 
-Where a Docker daemon is at hand an image can be built for good; here every step of the desk image that does not need
-one is checked: what it copies exists, its packages are those that set-up asks for, its commands are understood.
+No image is built here. What can be checked without a Docker daemon is: what an image copies exists, its packages
+are those that set-up asks for, its commands are understood.
 """
 
 import os
@@ -23,7 +23,7 @@ COMPOSE = [path for path in sorted(DOCKER.glob("compose.*.yaml")) if "common" no
 
 
 def services(path: Path) -> dict[str, dict]:
-    """The services with what they extend, as Compose merges them: lists grow, mappings merge, the rest replaces."""
+    """The services with what they extend, as Compose merges them: lists grow, mappings merge."""
     common = yaml.safe_load((DOCKER / "compose.common.yaml").read_text())["services"]["robot"]
     merged = {}
     for name, own in yaml.safe_load(path.read_text())["services"].items():

@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 from nanorover import params
 from nanorover.base.params import BaseParams
 from nanorover.bringup.arguments import check, of_mode, split
-from nanorover.bringup.plan import PlannedNode, managed_nodes, plan
+from nanorover.bringup.plan import PlannedNode, enclave_arguments, managed_nodes, plan
 from nanorover.bringup.robot_model import FramesParams, robot_urdf
 from nanorover.bringup.supervisor import SupervisorParams
 from nanorover.errors import InputError
@@ -81,7 +81,7 @@ def _process(
             exec_name=name,
             namespace=values["namespace"],
             parameters=[parameters] if parameters else None,
-            ros_arguments=["--log-level", f"{name}:={values['log_level']}"],
+            ros_arguments=["--log-level", f"{name}:={values['log_level']}", *enclave_arguments(name)],
             output="both",
             emulate_tty=True,
             additional_env=ros_environment(),

@@ -11,10 +11,16 @@ from typing import Any
 import yaml
 
 from nanorover.bringup.arguments import ARGUMENTS, SerialPort
+from nanorover.bringup.security import enclave_of
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.ros_environment import ros_environment
 from nanorover.tables import MODES, NODES, Node
+
+
+def enclave_arguments(node: str) -> list[str]:
+    """Where SROS2 is switched on, the enclave whose keys the node takes."""
+    return ["--enclave", enclave_of(node)] if os.environ.get("ROS_SECURITY_ENABLE", "").lower() == "true" else []
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class PlannedNode:
         words += ["-r", f"__node:={self.node.name}"]
         if values["namespace"]:
             words += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
-        return words
+        return words + enclave_arguments(self.node.name)
 
     def command(self, values: dict[str, Any], folder: Path) -> list[str]:
         """Arguments for the Python interpreter; writes the parameter file that they name into ``folder``."""

@@ -10,14 +10,14 @@ from typing import Any
 
 from nanorover import params
 from nanorover.bringup.arguments import check
-from nanorover.bringup.plan import PlannedNode, managed_nodes, plan
+from nanorover.bringup.plan import PlannedNode, enclave_arguments, managed_nodes, plan
 from nanorover.bringup.run_state import RunState
+from nanorover.bringup.security import MANAGER
 from nanorover.bringup.supervisor import Program, Supervisor, SupervisorParams
 from nanorover.processes import Processes
 from nanorover.ros_environment import ros_environment
 from nanorover.view.access import is_loopback, network_token, page_address
 
-MANAGER = "lifecycle_manager"
 # Modes that run beside the robot, each under its own lock.
 BESIDE = ("view", "record")
 
@@ -79,7 +79,7 @@ def _manager_command(managed: list[str], values: dict[str, Any], health_file: Pa
     words += ["--ros-args", "-r", f"__node:={'_'.join(filter(None, (MANAGER, beside)))}"]
     if values["namespace"]:
         words += ["-r", f"__ns:=/{values['namespace'].strip('/')}"]
-    return words
+    return words + enclave_arguments(MANAGER)
 
 
 def _page_addresses(planned: list[PlannedNode]) -> list[str]:
