@@ -198,4 +198,4 @@ def test_a_python_that_does_not_do_is_refused(tmp_path: Path):
 def test_an_unknown_group_is_refused_with_those_that_exist():
     done = subprocess.run([REPOSITORY / "scripts" / "setup", "vieww"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "unknown group vieww" in done.stderr and "robot, ros, sim, test, train, view" in done.stderr
+    assert "unknown group vieww" in done.stderr and "robot, ros, sim, test, train" in done.stderr
