@@ -18,7 +18,7 @@ from nanorover.errors import InputError
 from nanorover.params import param
 from nanorover.perception.detector import Detections, Detector
 from nanorover.perception.draw import draw
-from nanorover.perception.images import decode_image, from_message
+from nanorover.perception.images import image_of
 from nanorover.perception.params import DetectorParams, limits_of, make_detector
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
 from nanorover_nodes.convert import image_msg
@@ -142,7 +142,7 @@ class DetectorNode(Component):
         """One picture, in the worker's thread. A fault costs this picture and stands in the diagnostics."""
         begin = time.perf_counter()
         try:
-            image = _image_of(message)
+            image = image_of(message, "in the message")
             converted = time.perf_counter()
             found = detector(image)
             detected = time.perf_counter()
@@ -224,20 +224,6 @@ class DetectorNode(Component):
         if silent_s > self.settings.stale_after_s:
             return Health(WARN, f"no picture for {silent_s:.1f} s", values)
         return Health(OK, "detecting", values)
-
-
-def _image_of(message: Any) -> NDArray[np.uint8]:
-    data = np.frombuffer(message.data, np.uint8)
-    if hasattr(message, "format"):
-        return decode_image(data, "in the message")
-    return from_message(
-        data,
-        width=message.width,
-        height=message.height,
-        step=message.step,
-        encoding=message.encoding,
-        big_endian=bool(message.is_bigendian),
-    )
 
 
 def _detection(header: Any, box: NDArray[np.float32], score: float, label: str) -> Detection2D:

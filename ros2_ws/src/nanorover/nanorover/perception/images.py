@@ -1,7 +1,7 @@
 """Pictures from files and messages, always as height × width × 3 BGR with 8 bits."""
 
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -89,6 +89,21 @@ def to_bgr8(image: np.ndarray, name: str) -> np.ndarray:
     if image.shape[2] != 3:
         raise InputError("the picture %s has %d channels" % (name, image.shape[2]), "1, 3 or 4 are read")
     return image
+
+
+def image_of(message: Any, name: str) -> np.ndarray:
+    """The picture of a sensor_msgs Image or CompressedImage as BGR; ``name`` is for what goes wrong."""
+    data = np.frombuffer(message.data, np.uint8)
+    if hasattr(message, "format"):
+        return decode_image(data, name)
+    return from_message(
+        data,
+        width=message.width,
+        height=message.height,
+        step=message.step,
+        encoding=message.encoding,
+        big_endian=bool(message.is_bigendian),
+    )
 
 
 def from_message(

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.errors import InputError
-from nanorover.perception.images import SUFFIXES, decode_image, from_message, read_image
+from nanorover.perception.images import SUFFIXES, image_of, read_image
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mjpeg", ".mpg")
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
@@ -91,24 +90,10 @@ def _bag(path: Path) -> Iterator[Picture]:
                 name, stem = f"{raw.place}", f"{path.stem}_{number:06d}"
                 number += 1
                 try:
-                    yield Picture(name, stem, _image_of(storage.decode(raw), name))
+                    yield Picture(name, stem, image_of(storage.decode(raw), name))
                 except InputError as error:
                     yield Picture(name, stem, None, error)
                 except ValueError as error:
                     yield Picture(name, stem, None, InputError(f"{name}: message cannot be decoded: {error}"))
     if number == 0:
         raise InputError(f"{path} holds no camera pictures", f"wanted are topics of type {IMAGE_TYPE}")
-
-
-def _image_of(message: Any, name: str) -> NDArray[np.uint8]:
-    data = np.asarray(message.data, np.uint8)
-    if hasattr(message, "format"):
-        return decode_image(data, name)
-    return from_message(
-        data,
-        width=message.width,
-        height=message.height,
-        step=message.step,
-        encoding=message.encoding,
-        big_endian=bool(message.is_bigendian),
-    )
