@@ -28,12 +28,17 @@ def nanorover() -> None:
     """Maps, sees and drives: the tools of the Nanorover robot stack."""
 
 
-def main() -> None:
-    """Run the command line; an InputError becomes a sentence and exit code 2."""
+def with_commands() -> typer.Typer:
+    """The command line with every command added."""
     for module in pkgutil.iter_modules(__path__):
         import_module(f"{__name__}.{module.name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; an InputError becomes a sentence and exit code 2."""
     try:
-        app()
+        with_commands()()
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(2)
