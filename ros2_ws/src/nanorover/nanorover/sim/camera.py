@@ -13,7 +13,7 @@ from nanorover.sim.params import SimParams
 
 Image = NDArray[np.uint8]
 
-WANTED_GREY = 112.0  # what the exposure control aims at
+WANTED_GREY = 124.0  # what the exposure control aims at
 ADAPTING = 0.25  # part of the way that it goes per picture
 GAINS = (0.5, 2.2)
 NEAREST_M = 0.02

@@ -17,6 +17,7 @@ from nanorover.sim.looks import look
 from nanorover.sim.model import World, build_world
 from nanorover.sim.params import SimParams
 from nanorover.sim.paths import Ways
+from nanorover.sim.people import BODY_HEIGHTS_M
 from nanorover.sim.robot import Build
 from nanorover.sim.scene import Furniture, Scene, Walker
 from nanorover.sim.shapes import CLASSES
@@ -59,7 +60,7 @@ def render_dataset(seed: int, count: int, *, width_px: int = 320, height_px: int
 
 def _world_pictures(rng: np.random.Generator, count: int, width_px: int, height_px: int) -> Iterator[Sample]:
     scene = random_scene(int(rng.integers(1 << 31)))
-    grid = true_map(scene, height_m=0.1)
+    grid = true_map(scene, *BODY_HEIGHTS_M)
     ways = Ways(grid, radius_m=0.18)
     scene = _crowded(scene, ways, rng)
     sim = load(

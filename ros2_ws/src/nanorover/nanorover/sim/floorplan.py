@@ -3,21 +3,17 @@
 import colorsys
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from nanorover.errors import InputError
 from nanorover.sim.furnish import Room, furnish
-from nanorover.sim.looks import look
-from nanorover.sim.paths import Ways
-from nanorover.sim.scene import Opening, Scene, Start, Walker, Wall, as_saved
+from nanorover.sim.people import peopled
+from nanorover.sim.scene import Opening, Scene, Start, Wall, as_saved, load_scene
 from nanorover.sim.shapes import Colour
-from nanorover.sim.truth import Grid, true_map
 
 DOOR_M = 0.92
-ROBOT_WAY_M = 0.2  # half of the width that the robot wants
-WALKER_WAY_M = 0.28
-LIDAR_HEIGHT_M = 0.17
 STYLES = ("apartment", "office")
 ATTEMPTS = 40
 
@@ -51,6 +47,17 @@ def random_scene(seed: int, style: str = "") -> Scene:
     raise InputError(f"seed {seed} gives no world that can be driven through", "choose another seed")
 
 
+def scene_of(text: str) -> Scene:
+    """A world as a person names it: a seed (``7``), a style and a seed (``office:7``), a shipped scene or a file.
+
+    Raises InputError for what is none of these.
+    """
+    style, _, seed = text.rpartition(":")
+    if seed.isdigit():
+        return random_scene(int(seed), style)
+    return load_scene(text)
+
+
 def _attempt(rng: np.random.Generator, seed: int, style: str) -> Scene | None:
     rooms, corridor = (_apartment(rng), None) if style == "apartment" else _office(rng)
     size = (max(r.x1 for r in rooms), max(r.y1 for r in rooms))
@@ -65,7 +72,7 @@ def _attempt(rng: np.random.Generator, seed: int, style: str) -> Scene | None:
         str(rng.choice(["wood", "carpet", "tiles", "concrete"], p=[0.5, 0.2, 0.2, 0.1])),
         light=round(float(rng.uniform(0.8, 1.1)), 2), seed=seed,
     )  # fmt: skip
-    return _peopled(rng, scene, rooms)
+    return peopled(scene, rooms, rng)
 
 
 def _apartment(rng: np.random.Generator) -> list[Room]:
@@ -99,7 +106,7 @@ def _office(rng: np.random.Generator) -> tuple[list[Room], int]:
         count = int(rng.integers(3, 5))
         cuts = np.linspace(0.0, width, count + 1)
         cuts[1:-1] += rng.uniform(-0.35, 0.35, count - 1)
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in pairwise(cuts):
             use = str(rng.choice(["office", "office", "meeting", "lounge"]))
             rooms.append(Room(round(float(a), 2), y0, round(float(b), 2), y1, use))
     return rooms, 0
@@ -171,67 +178,3 @@ def _windows(rng: np.random.Generator, length: float) -> tuple[Opening, ...]:
 def _wall_colour(rng: np.random.Generator) -> Colour:
     r, g, b = colorsys.hsv_to_rgb(rng.uniform(0.05, 0.65), rng.uniform(0.02, 0.14), rng.uniform(0.82, 0.94))
     return round(r, 3), round(g, 3), round(b, 3)
-
-
-def _peopled(rng: np.random.Generator, scene: Scene, rooms: list[Room]) -> Scene | None:
-    """The scene with the robot's start, its tour and those who walk; None where a room cannot be reached."""
-    grid = _map_if_free(scene)
-    if grid is None:
-        return None
-    ways = Ways(grid, ROBOT_WAY_M)
-    mouths = [_spot(ways, room, rng) for room in rooms]
-    if any(spot is None for spot in mouths):
-        return None
-    spots = [spot for spot in mouths if spot is not None]
-    reach = ways.reachable(spots[0])
-    if not all(reach[tuple(grid.indices(np.array(spot))[0])] for spot in spots):
-        return None
-    order = [int(k) for k in rng.permutation(len(spots))]
-    start = spots[order[0]]
-    tour = ways.through([spots[k] for k in order] + [start])
-    if tour is None:
-        return None
-    ahead = math.degrees(math.atan2(tour[1][1] - start[1], tour[1][0] - start[0]))
-    rounded = tuple((round(x, 2), round(y, 2)) for x, y in tour)
-    robot = Start((round(start[0], 2), round(start[1], 2)), round(ahead, 0))
-    walkers = _walkers(rng, Ways(grid, WALKER_WAY_M), spots, start)
-    return replace(scene, robot=robot, tour_m=rounded, walkers=walkers)
-
-
-def _map_if_free(scene: Scene) -> Grid | None:
-    """The true map, or None where the provisional start is inside a piece of furniture."""
-    try:
-        return true_map(scene, LIDAR_HEIGHT_M)
-    except InputError:
-        return None
-
-
-def _spot(ways: Ways, room: Room, rng: np.random.Generator) -> tuple[float, float] | None:
-    """A comfortable place in a room: one of its widest."""
-    rows, columns = np.nonzero(ways.open)
-    points = ways.grid.centres(np.column_stack([rows, columns]))
-    inside = (points > (room.x0 + 0.3, room.y0 + 0.3)).all(axis=1) & (points < (room.x1 - 0.3, room.y1 - 0.3)).all(
-        axis=1
-    )
-    if not inside.any():
-        return None
-    width = ways.clearance_m[rows, columns] + rng.uniform(0.0, 0.15, len(rows))
-    best = np.argmax(np.where(inside, width, -1.0))
-    return float(points[best, 0]), float(points[best, 1])
-
-
-def _walkers(
-    rng: np.random.Generator, ways: Ways, spots: list[tuple[float, float]], start: tuple[float, float]
-) -> tuple[Walker, ...]:
-    walkers = []
-    kinds = ["person"] * int(rng.integers(1, 3)) + [str(rng.choice(["cat", "dog"]))] * int(rng.integers(0, 2))
-    for kind in kinds:
-        ends = [spots[int(k)] for k in rng.permutation(len(spots))[:3]]
-        ends = [end for end in ends if math.dist(end, start) > 1.0]
-        way = ways.through(ends) if len(ends) > 1 else None
-        if way is None:
-            continue
-        path = tuple((round(x, 2), round(y, 2)) for x, y in way)
-        speed = round(float(rng.uniform(0.5, 1.1)) * (0.7 if kind == "cat" else 1.0), 2)
-        walkers.append(Walker(kind, path, speed, *look(kind, rng)))
-    return tuple(walkers)

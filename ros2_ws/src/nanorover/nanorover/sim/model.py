@@ -102,14 +102,14 @@ def _options(spec: mujoco.MjSpec, scene: Scene, sim: SimParams) -> None:
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1280, 960
     spec.visual.map.znear, spec.visual.map.zfar = 0.002, 3.0
     bright = scene.light
-    look.ambient, look.diffuse, look.specular = [0.4 * bright] * 3, [0.28 * bright] * 3, [0.0] * 3
+    look.ambient, look.diffuse, look.specular = [0.4 * bright] * 3, [0.22 * bright] * 3, [0.0] * 3
     # One distant lamp high above, turned a little by the seed, so that shadows differ from world to world.
     rng = np.random.default_rng(scene.seed or 0)
     lean = rng.uniform(-0.12, 0.12, 2)
     middle = np.array(scene.size_m) / 2
     spec.worldbody.add_light(
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[*lean, -1.0], pos=[*(middle - 5.0 * lean), 6.0],
-        diffuse=[0.55 * bright] * 3, ambient=[0.0] * 3, specular=[0.1] * 3, castshadow=True,
+        diffuse=[0.42 * bright] * 3, ambient=[0.0] * 3, specular=[0.1] * 3, castshadow=True,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Ways through a world whose map is known, for people, pets and scripted drives."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class Ways:
     def through(self, stops_m: list[Point]) -> list[Point] | None:
         """A way through all stops in order, or None."""
         way = [stops_m[0]]
-        for start, goal in zip(stops_m, stops_m[1:], strict=False):
+        for start, goal in pairwise(stops_m):
             leg = self.between(start, goal)
             if leg is None:
                 return None

@@ -11,7 +11,6 @@ from nanorover.geometry.se2 import Pose, wrap_angle
 
 CRUISE_M_S = 0.45
 TURN_RAD_S = 1.2
-HALF_WIDTH_M = 0.17  # of the lane that the robot wants free
 LIDAR_SHADOW_M = 0.1  # returns nearer than this are the robot itself
 
 
@@ -36,19 +35,22 @@ def points_of(scan: LaserScan) -> NDArray[np.float64]:
     return np.column_stack([r * np.cos(bearing[there]), r * np.sin(bearing[there])]) + scan.T_base_laser[:2]
 
 
-def free_ahead_m(points: NDArray[np.float64], heading_rad: float, farthest_m: float = 3.0) -> float:
+def free_ahead_m(
+    points: NDArray[np.float64], heading_rad: float, half_width_m: float, farthest_m: float = 3.0
+) -> float:
     """How far a lane in this direction is free of points ``(N, 2)``."""
     c, s = math.cos(heading_rad), math.sin(heading_rad)
     along = points[:, 0] * c + points[:, 1] * s
     aside = np.abs(points[:, 1] * c - points[:, 0] * s)
-    return float(np.min(along[(aside < HALF_WIDTH_M) & (along > 0.0)], initial=farthest_m))
+    return float(np.min(along[(aside < half_width_m) & (along > 0.0)], initial=farthest_m))
 
 
 class Tour:
     """Follows points in the map by pure pursuit (Coulter 1992), from the true pose, and waits for people."""
 
     LOOKAHEAD_M = 0.35
-    STOPS_AT_M = 0.24
+    HALF_WIDTH_M = 0.125
+    STOPS_AT_M = 0.34  # feet reach farther than the legs that the lidar sees
 
     def __init__(self, way_m: tuple[tuple[float, float], ...], *, speed_m_s: float = CRUISE_M_S) -> None:
         corners = np.array(way_m, float)
@@ -74,7 +76,7 @@ class Tour:
         off = float(wrap_angle(math.atan2(target[1], target[0]) - T_map_base[2]))
         if abs(off) > 0.9:
             return 0.0, math.copysign(TURN_RAD_S, off)
-        free = free_ahead_m(points_of(scan), off / 2) if scan is not None else math.inf
+        free = free_ahead_m(points_of(scan), off, self.HALF_WIDTH_M) if scan is not None else math.inf
         speed = self._speed * math.cos(off) * min(1.0, max(0.0, (free - self.STOPS_AT_M) / 0.3))
         return speed, 2.0 * max(speed, 0.15) * math.sin(off) / self.LOOKAHEAD_M
 
@@ -82,7 +84,8 @@ class Tour:
 class Wander:
     """Drives where there is room, with a whim that changes now and then; sees nothing but scans."""
 
-    NEAREST_M = 0.32
+    NEAREST_M = 0.38
+    HALF_WIDTH_M = 0.17  # of the lane that it wants free
     HEADINGS = np.radians(np.arange(-100, 101, 10))
     WHIM_KEPT = 0.985
 
@@ -102,10 +105,10 @@ class Wander:
             return 0.0, 0.0
         points = points_of(scan)
         self._whim = self.WHIM_KEPT * self._whim + 0.12 * float(self._rng.standard_normal())
-        free = np.array([free_ahead_m(points, heading) for heading in self.HEADINGS])
+        free = np.array([free_ahead_m(points, heading, self.HALF_WIDTH_M) for heading in self.HEADINGS])
         worth = np.minimum(free, 2.0) - 0.35 * np.abs(self.HEADINGS - self._whim)
         best = int(np.argmax(worth))
-        straight = free_ahead_m(points, 0.0)
+        straight = free_ahead_m(points, 0.0, self.HALF_WIDTH_M)
         if free[best] < self.NEAREST_M + 0.1 or straight < self.NEAREST_M:
             if self._turning == 0.0:
                 self._turning = math.copysign(TURN_RAD_S, self.HEADINGS[best] or self._whim or 1.0)

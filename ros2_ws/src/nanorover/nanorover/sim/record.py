@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.geometry.frames import transform_of
@@ -16,12 +14,10 @@ from nanorover.geometry.se2 import quaternion_of_yaw
 from nanorover.replay.messages import Encoder
 from nanorover.replay.records import Record, StaticTransform
 from nanorover.replay.writer import BagWriter
-from nanorover.sim.pilots import Pilot, Tour, Wander
+from nanorover.sim.mission import pilot_of
 from nanorover.sim.rover import EPOCH_NS, Rover
 from nanorover.sim.scene import Scene
 from nanorover.sim.simulation import Score, Simulation
-
-PILOTS = ("tour", "wander")
 
 
 @dataclass(frozen=True)
@@ -34,20 +30,13 @@ class Recorded:
     score: Score
 
 
-def pilot_of(name: str, scene: Scene, seed: int) -> Pilot:
-    """The pilot of this name for a scene; a scene without a tour is wandered through."""
-    if name == "tour" and len(scene.tour_m) > 1:
-        return Tour(scene.tour_m)
-    return Wander(np.random.default_rng((seed, 1)))
-
-
 def record(
     scene: Scene,
     out: Path,
     *,
     seed: int,
     duration_s: float,
-    pilot: str = "tour",
+    mission: str = "tour",
     camera_hz: float = 2.0,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Recorded:
@@ -59,10 +48,10 @@ def record(
     """
     if out.suffix == ".mcap":
         return _as_file(
-            scene, out, seed=seed, duration_s=duration_s, pilot=pilot, camera_hz=camera_hz, progress=progress
+            scene, out, seed=seed, duration_s=duration_s, mission=mission, camera_hz=camera_hz, progress=progress
         )
     simulation = Simulation(scene, seed)
-    rover = Rover(simulation, pilot_of(pilot, scene, seed), camera_hz=camera_hz)
+    rover = Rover(simulation, pilot_of(mission, scene, seed), camera_hz=camera_hz)
     with BagWriter(out) as bag:
         for mounting in rover.mountings():
             bag.write(mounting)

@@ -13,7 +13,7 @@ class Shipped:
     name: str
     style: str
     seed: int
-    pilot: str
+    mission: str
     duration_s: float
     camera_hz: float
     shows: str

@@ -4,7 +4,7 @@ Nothing here reads a clock; two runs with the same scene, seed and inputs are eq
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
@@ -37,11 +37,17 @@ SETTLING_S = 0.3  # the robot comes to rest on its wheels before time begins
 
 @dataclass
 class Score:
-    """What a run has come to so far. ``clearance_m`` is the least distance to anything but the floor."""
+    """What a run has come to so far. ``touched`` names what the robot ran into, ``clearance_m`` is the least
+    distance to anything but the floor."""
 
-    collisions: int = 0
+    touched: list[str] = field(default_factory=list)
     distance_m: float = 0.0
     clearance_m: float = NEAR_M
+
+    @property
+    def collisions(self) -> int:
+        """How often it ran into something."""
+        return len(self.touched)
 
 
 class Simulation:
@@ -99,6 +105,11 @@ class Simulation:
         return self._robot.pose
 
     @property
+    def turn_rate_rad_s(self) -> float:
+        """How fast the robot really turns, counter-clockwise."""
+        return self._robot.turn_rate_rad_s
+
+    @property
     def data(self) -> mujoco.MjData:
         """MuJoCo's state, to look at."""
         return self._data
@@ -131,7 +142,7 @@ class Simulation:
         """What the camera takes now, ``(H, W, 3)`` RGB. Raises InputError where nothing can be drawn here."""
         if self._camera is None:
             self._camera = Camera(self.world.model, self.params, self._camera_rng)
-        return self._camera.picture(self._data, self._robot.turn_rate_rad_s)
+        return self._camera.picture(self._data, self.turn_rate_rad_s)
 
     def objects(self) -> list[TrueObject]:
         """Everything that stands or walks, where it is now."""
@@ -182,12 +193,13 @@ class Simulation:
             walking.show(self._data)
 
     def _count_touch(self) -> None:
-        touching = self._data.contact.geom
-        model = self.world.model
-        if len(touching) and bool((model.geom_group[touching] < FLOOR_GROUP).any()):
-            if self.now_s - self._touched_s > APART_S:
-                self.score.collisions += 1
-            self._touched_s = self.now_s
+        things = self.world.thing[self._data.contact.geom]  # (C, 2), −1 for the floor and the robot
+        touching = things[things >= 0]
+        if not len(touching):
+            return
+        if self.now_s - self._touched_s > APART_S:
+            self.score.touched.append(self.world.things[touching[0]])
+        self._touched_s = self.now_s
 
 
 def _size(thing: object) -> tuple[float, float, float]:

@@ -48,15 +48,18 @@ class TrueObject:
     size_m: tuple[float, float, float]
 
 
-def solid_grid(solids: list[Solid], size_m: tuple[float, float], resolution_m: float, height_m: float) -> Grid:
-    """Occupied is every cell whose square shares area with the cut of a solid at this height; the rest is free."""
+def solid_grid(
+    solids: list[Solid], size_m: tuple[float, float], resolution_m: float, heights_m: tuple[float, ...]
+) -> Grid:
+    """Occupied is every cell whose square shares area with the cut of a solid at one of these heights."""
     origin = (-MARGIN_M, -MARGIN_M)
     shape = [int(np.ceil((extent + 2 * MARGIN_M) / resolution_m)) for extent in (size_m[1], size_m[0])]
     grid = Grid(np.zeros(shape, np.int8), resolution_m, origin)
     for solid in solids:
-        outline = solid.outline(height_m)
-        if outline is not None:
-            _mark(grid, outline)
+        for height_m in heights_m:
+            outline = solid.outline(height_m)
+            if outline is not None:
+                _mark(grid, outline)
     return grid
 
 
@@ -79,15 +82,16 @@ def _mark(grid: Grid, outline: NDArray[np.float64]) -> None:
     grid.cells[hit[:, 0], hit[:, 1]] = OCCUPIED
 
 
-def true_map(scene: Scene, height_m: float, resolution_m: float = 0.05) -> Grid:
-    """The map as a perfect lidar would draw it: what cannot be reached from the robot's start is unknown.
+def true_map(scene: Scene, *heights_m: float, resolution_m: float = 0.05) -> Grid:
+    """The map as perfect lidars at these heights would draw it: what cannot be reached from the robot's start is
+    unknown.
 
     Raises InputError where the robot would start inside something.
     """
     from scipy.ndimage import label
 
     solids = [solid for _, group in scene.fixed_solids() for solid in group]
-    grid = solid_grid(solids, scene.size_m, resolution_m, height_m)
+    grid = solid_grid(solids, scene.size_m, resolution_m, heights_m)
     regions, _ = label(grid.cells == FREE)
     row, column = grid.indices(np.array(scene.robot.at_m))[0]
     inside = 0 <= row < grid.cells.shape[0] and 0 <= column < grid.cells.shape[1]

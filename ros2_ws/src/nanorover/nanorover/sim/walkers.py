@@ -10,9 +10,9 @@ from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.sim.model import World
 from nanorover.sim.scene import Walker
 
-WAITS_WITHIN_M = 0.75
+KEEPS_AWAY_M = 0.65  # from the robot's middle: never goes nearer by itself
 STRIDE_M = 1.3  # way of one cycle of both legs
-SWING_M = 0.24
+SWING_M = 0.17
 TURN_RAD_S = 3.0
 PAUSE_S = 2.0  # at either end of the path
 PATIENCE_S = 3.0  # then it goes back where it came from
@@ -55,9 +55,9 @@ class Walking:
             self.yaw_rad += math.copysign(min(abs(off), TURN_RAD_S * elapsed_s), off)
             if abs(off) > 1.0:
                 return
-        to_robot = robot[:2] - here
-        facing = to_robot @ (math.cos(self.yaw_rad), math.sin(self.yaw_rad)) > -0.1
-        if facing and np.linalg.norm(to_robot) < WAITS_WITHIN_M:
+        step = self._speed * elapsed_s * np.array([math.cos(self.yaw_rad), math.sin(self.yaw_rad)])
+        away, then = np.linalg.norm(robot[:2] - here), np.linalg.norm(robot[:2] - here - step)
+        if then < min(KEEPS_AWAY_M, away):
             self._waited_s += elapsed_s
             if self._waited_s > PATIENCE_S:
                 self._ahead, self._waited_s = -self._ahead, 0.0

@@ -1,0 +1,177 @@
+"""``nanorover sim``: missions in simulated worlds, recordings of them, and the worlds themselves."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nanorover.cli import console
+from nanorover.errors import InputError
+
+if TYPE_CHECKING:
+    from nanorover.sim.record import Recorded
+
+WORLD_HELP = "seed (7), style and seed (office:7), shipped scene or scene file; drawn from --seed if not given"
+
+World = Annotated[str | None, typer.Option(help=WORLD_HELP)]
+Seed = Annotated[int, typer.Option(help="everything random follows from it", min=0)]
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as one JSON object")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(name="sim", help="A simulated robot in a simulated world.")
+    group.callback(invoke_without_command=True)(mission)
+    group.command()(record)
+    group.command()(world)
+    app.add_typer(group)
+
+
+def mission(
+    context: typer.Context,
+    mission: Annotated[str | None, typer.Option(help="wander or tour")] = None,
+    seed: Seed = 0,
+    world: World = None,
+    duration: Annotated[float | None, typer.Option(help="simulated seconds at most", min=1.0)] = None,
+    headless: Annotated[bool, typer.Option("--headless/--window", help="with MuJoCo's window or without")] = True,
+    view: Annotated[bool, typer.Option("--view", help="watch live in the browser")] = False,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="drivers and SLAM as a library, as fast as it goes, no nodes")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drive a mission through the real nodes (closed loop over serial ports) and say how it went."""
+    if context.invoked_subcommand is not None:
+        return
+    if mission is None:
+        raise InputError("no mission is given", "try: nanorover sim --mission wander --seed 1")
+    if in_process:
+        if view or not headless:
+            raise InputError("--in-process shows nothing while it runs", "leave out --view and --window")
+        result = _in_process(mission, _scene(world, seed), seed, duration)
+    else:
+        result = _through_nodes(mission, world or str(seed), seed, duration, headless=headless, view=view)
+    _show(result, as_json)
+    raise typer.Exit(0 if result["success"] else 1)
+
+
+def record(
+    out: Annotated[Path, typer.Option(help="new rosbag2 folder or .mcap file; with --count a folder for them")],
+    seed: Seed = 0,
+    world: World = None,
+    duration: Annotated[float, typer.Option(help="simulated seconds at most", min=1.0)] = 60.0,
+    mission: Annotated[str, typer.Option(help="who drives: tour or wander")] = "tour",
+    camera_hz: Annotated[float, typer.Option(help="pictures per second, 0 for none", min=0.0, max=30.0)] = 2.0,
+    count: Annotated[int, typer.Option(help="so many recordings, of following seeds", min=1)] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Record a simulated drive with its truth, as fast as it goes; the same seed gives the same recording."""
+    from nanorover.sim.record import record as record_drive
+
+    made = []
+    for number in range(seed, seed + count):
+        path = out if count == 1 else out / f"world_{number}"
+        scene = _scene(world, number)
+        with _progress(f"recording {path.name}", duration) as advance:
+            made.append(
+                record_drive(
+                    scene, path, seed=number, duration_s=duration, mission=mission, camera_hz=camera_hz,
+                    progress=advance,
+                )
+            )  # fmt: skip
+    _show({"recordings": [_line(r) for r in made]}, as_json)
+
+
+def world(
+    out: Annotated[Path, typer.Option(help="new scene file (.yaml)")],
+    seed: Seed = 0,
+    world: World = None,
+    picture: Annotated[Path | None, typer.Option(help="also draw it from above into this .png")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a world as a scene file to read, change and drive in."""
+    from nanorover.sim.pictures import overhead, save
+    from nanorover.sim.scene import save_scene
+    from nanorover.sim.simulation import Simulation
+
+    scene = _scene(world, seed)
+    simulation = Simulation(scene, seed)  # refuses a robot inside a wall
+    save_scene(scene, out)
+    if picture is not None:
+        save(overhead(simulation), picture)
+    things = {"walls": len(scene.walls), "furniture": len(scene.furniture), "walkers": len(scene.walkers)}
+    _show({"scene": str(out), "name": scene.name, "size_m": list(scene.size_m), **things}, as_json)
+
+
+def _scene(world: str | None, seed: int) -> Any:
+    from nanorover.sim.floorplan import scene_of
+
+    return scene_of(world or str(seed))
+
+
+def _in_process(mission: str, scene: Any, seed: int, duration: float | None) -> dict[str, Any]:
+    from nanorover.sim.mission import mission_of, run_in_process
+
+    longest_s = duration or mission_of(mission).duration_s
+    with _progress(f"{mission} in {scene.name}", longest_s) as advance:
+        return run_in_process(mission, scene, seed, duration_s=longest_s, progress=advance).as_dict()
+
+
+def _through_nodes(
+    mission: str, world: str, seed: int, duration: float | None, *, headless: bool, view: bool
+) -> dict[str, Any]:
+    from nanorover.ros_environment import ros_environment
+
+    arguments = ["--mission", mission, "--world", world, "--seed", str(seed)]
+    arguments += ["--duration", str(duration)] if duration else []
+    arguments += ["--window"] * (not headless) + ["--view"] * view
+    finished = subprocess.run(
+        [sys.executable, "-m", "nanorover_nodes.mission", *arguments],
+        env={**os.environ, **ros_environment()},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if finished.returncode:
+        raise typer.Exit(finished.returncode)
+    return json.loads(finished.stdout)
+
+
+def _line(recorded: "Recorded") -> dict[str, Any]:
+    return {
+        "path": str(recorded.path),
+        "duration_s": round(recorded.duration_s, 2),
+        "bytes": recorded.bytes,
+        "collisions": recorded.score.collisions,
+        "distance_m": round(recorded.score.distance_m, 2),
+    }
+
+
+class _progress:
+    """A progress bar in simulated seconds; as a context it gives the function that advances it."""
+
+    def __init__(self, what: str, total_s: float) -> None:
+        from rich.progress import Progress
+
+        self._bar = Progress(console=console)
+        self._task = self._bar.add_task(what, total=total_s)
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        return lambda now_s: self._bar.update(self._task, completed=now_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        for line in value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]:
+            text = ", ".join(f"{k} {v}" for k, v in line.items()) if isinstance(line, dict) else str(line)
+            print(f"{name.replace('_', ' '):>18}  {text}")
