@@ -1,10 +1,20 @@
-"""A data set that a tiny network learns in seconds: bright and dark blocks on grey."""
+"""A data set that a tiny network learns in seconds: bright and dark blocks on grey.
+
+Importing this makes ``nanorover_models`` importable, whether or not it is installed.
+"""
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from data import REPOSITORY
+
+MODELS = REPOSITORY / "models"
+if str(MODELS) not in sys.path:
+    sys.path.append(str(MODELS))
 
 LABELS = ("bright", "dark")
 GREYS = (230, 25)

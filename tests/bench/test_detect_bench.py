@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models_helpers import MODELS  # noqa: F401 (makes the package importable)
 
 from nanorover.perception.description import load_model
 from nanorover.perception.detector import Detector, Limits

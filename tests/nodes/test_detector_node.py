@@ -188,7 +188,7 @@ def test_a_public_model_on_compressed_pictures(graph) -> None:
 
 
 def test_a_real_drive_from_a_bag(graph, tmp_path: Path) -> None:
-    """Frames of a small robot's drive, packed as a bag and played: one answer per picture, none lost, none late."""
+    """Frames of a small robot, packed as a bag and played: one answer per picture, none lost."""
     import json
 
     from rosbags.rosbag2 import StoragePlugin, Writer

@@ -13,6 +13,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from data import recording
+from models_helpers import MODELS  # noqa: F401 (makes the package importable)
 from nanorover.perception.description import load_model
 from nanorover.perception.detector import Detector, Limits
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
@@ -21,7 +22,7 @@ from nanorover.perception.images import read_image
 # What dog.jpg shows, in pixels.
 TRUTH = {"dog": (130, 215, 318, 542), "bicycle": (122, 128, 568, 428), "car": (467, 75, 691, 171)}
 
-MODELS = ("yolox_nano_416", "picodet_s_320", "picodet_s_416", "nanodet_m_416", "FastestDet")
+FILES = ("yolox_nano_416", "picodet_s_320", "picodet_s_416", "nanodet_m_416", "FastestDet")
 
 
 def iou(a, b) -> float:
@@ -43,7 +44,7 @@ def command(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[st
     return done
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FILES)
 def test_dog_bicycle_and_car_are_found_by_naming_the_file(name: str) -> None:
     description = load_model(str(recording(f"detect/models/{name}.onnx")))
     image = read_image(recording("detect/photos/dog.jpg"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models_helpers import MODELS  # noqa: F401 (makes the package importable)
 
 from nanorover.errors import InputError
 

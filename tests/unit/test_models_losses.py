@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from models_helpers import MODELS  # noqa: F401 (makes the package importable)
 
 torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
 

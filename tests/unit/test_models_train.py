@@ -1,6 +1,7 @@
 """The way of a detector, on blocks that it learns in seconds: train, resume, prune, distil, quantize, export."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models_helpers import LABELS, write_blocks
+from models_helpers import LABELS, MODELS, write_blocks
 
 torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
 
@@ -282,7 +283,12 @@ def test_two_processes_train_one_network(blocks: Path, tmp_path: Path) -> None:
     ]
     arguments = ["train", "--data", str(blocks), "--out", str(tmp_path / "run"), "--params", str(params)]
     done = subprocess.run(
-        [sys.executable, *program, *arguments], capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, *program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, "PYTHONPATH": str(MODELS)},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "run" / "best.pt").exists()

@@ -26,9 +26,8 @@ HEADS = ("ssd", "anchor_free", "yolox", "gfl", "fastestdet", "yolov5", "yolov8")
 VARIANTS = ("fp32", "fp16", "int8_cpu", "int8_gpu")
 LARGEST_SIDE = 4096
 
-# A checkout of the project carries its models here; an installed system under share/nanorover/models.
-CHECKOUT_MODELS = Path(__file__).resolve().parents[5] / "models"
-INSTALLED_MODELS = Path(__file__).resolve().parents[4].parent / "share" / "nanorover" / "models"
+# Below a checkout or an image of the project lies models/; an installed system has share/nanorover/models.
+PLACES = ("models", "share/nanorover/models")
 
 
 class InputSpec(NamedTuple):
@@ -117,8 +116,12 @@ def file_hash(path: Path) -> str:
 
 
 def models_folder() -> Path:
-    """Where the project's own models and the descriptions of public ones lie."""
-    return CHECKOUT_MODELS if CHECKOUT_MODELS.is_dir() else INSTALLED_MODELS
+    """Where the project's own models and the descriptions of public ones lie; InputError when nowhere."""
+    for parent in Path(__file__).resolve().parents:
+        for place in PLACES:
+            if (parent / place / "weights").is_dir():
+                return parent / place
+    raise InputError("the shipped models are not installed", "name a model by its file")
 
 
 def _describing(onnx: Path) -> ModelDescription:
