@@ -1,7 +1,7 @@
 from setuptools import find_packages, setup
 
 # A test compares these with the node table.
-EXECUTABLES = ("static_frames", "lidar", "base", "camera", "record", "slam", "detector", "safety", "web")
+EXECUTABLES = ("static_frames", "lidar", "base", "camera", "record", "slam", "detector", "planner", "safety", "web")
 
 setup(
     name="nanorover_nodes",

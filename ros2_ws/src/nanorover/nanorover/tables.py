@@ -142,6 +142,12 @@ class Node:
 NODES = {
     node.name: node
     for node in (
+        Node("simulator", "simulator", "nanorover_nodes.simulator",
+             publishes=("truth/pose", "truth/map", "camera/image_raw", "camera/image_raw/compressed",
+                        "camera/camera_info", "/diagnostics"),
+             subscribes=(),
+             meaning="a world with the robot's lidar and wheels on pseudo terminals, and its camera",
+             group="simulator", arguments={"world": "world"}),
         Node("static_frames", "static_frames", "nanorover_nodes.static_frames",
              publishes=("/tf_static", "robot_description", "/diagnostics"),
              subscribes=(),
@@ -172,6 +178,12 @@ NODES = {
              subscribes=("camera/image_raw", "camera/image_raw/compressed"),
              meaning="finds objects in the newest picture",
              group="perception", arguments={"model": "model"}),
+        Node("planner", "planner", "nanorover_nodes.planner",
+             publishes=("cmd_vel_nav", "plan", "local_plan", "objects", "objects/markers", "global_costmap/costmap",
+                        "local_costmap/costmap", "/diagnostics"),
+             subscribes=("map", "odom", "pose", "scan", "detections", "camera/camera_info", "goal_pose", "/tf", "/tf_static"),
+             meaning="tracks what moves, plans, and drives to goals",
+             group="navigation"),
         Node("safety", "safety", "nanorover_nodes.safety",
              publishes=("cmd_vel", "/diagnostics"),
              subscribes=("cmd_vel_nav", "cmd_vel_teleop", "scan", "odom", "pose", "objects", "e_stop", "/tf",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from py_trees.behaviour import Behaviour
 from py_trees.common import Status
 
@@ -125,6 +126,33 @@ class Drive(Leaf):
             navigator.follow(found.path)
         elif moved or navigator.blocked():
             navigator.stop()  # better to stand than to follow a path that leads into something
+
+
+class FollowPath(Leaf):
+    """Drive along a path that somebody else has planned."""
+
+    def __init__(self, pilot: Pilot, path: NDArray[np.float64]) -> None:
+        super().__init__("follow path", pilot)
+        self.path = path
+
+    def initialise(self) -> None:
+        self.progress = Progress(self.pilot.params)
+        self.pilot.navigator.follow(self.path)
+
+    def update(self) -> Status:
+        pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
+        if navigator.arrived(moment.T_map_base):
+            return self.succeeded("arrived")
+        control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
+        pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
+        stuck_s = self.progress.stuck_s(moment)
+        if stuck_s > pilot.params.patience_s:
+            return self.failed(f"{pilot.reason or 'no progress'}, for {stuck_s:.0f} s")
+        self.feedback_message = pilot.reason or "driving"
+        return Status.RUNNING
+
+    def terminate(self, new_status: Status) -> None:
+        self.pilot.navigator.stop()
 
 
 class Straight(Leaf):

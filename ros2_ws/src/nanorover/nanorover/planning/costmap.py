@@ -196,11 +196,7 @@ class Costmap:
         changed = window.grown(margin, self.raster.shape)
         source = changed.grown(margin, self.raster.shape)
         lethal = self._lethal(source, now_s)
-        if lethal.any():
-            distance_m = cv2.distanceTransform((~lethal).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            distance_m = np.minimum(distance_m * resolution, p.inflation_radius_m)
-        else:
-            distance_m = np.full(lethal.shape, p.inflation_radius_m, np.float32)
+        distance_m = np.minimum(distance_to(lethal, resolution), p.inflation_radius_m)
         inner = (
             slice(changed.row - source.row, changed.row_end - source.row),
             slice(changed.column - source.column, changed.column_end - source.column),
@@ -294,9 +290,15 @@ class LocalCostmap(Costmap):
         seen = self.marked(window, now_s)
         static = self.static_lethal[window.of]
         if static.any() and seen.any():
-            to_seen = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-            static = static & (to_seen * self.raster.resolution_m > self.params.same_wall_m)
+            static = static & (distance_to(seen, self.raster.resolution_m) > self.params.same_wall_m)
         return seen | static | self.keep_out[window.of]
+
+
+def distance_to(cells: NDArray[np.bool_], resolution_m: float) -> NDArray[np.float32]:
+    """Exact distance of every cell's middle from that of the nearest true cell; inf where there is none."""
+    if not cells.any():
+        return np.full(cells.shape, np.inf, np.float32)
+    return cv2.distanceTransform((~cells).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * resolution_m
 
 
 def shifted(grid: NDArray, rows: int, columns: int, fill: float) -> NDArray:

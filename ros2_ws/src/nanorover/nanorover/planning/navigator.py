@@ -16,7 +16,7 @@ from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import global_planner
-from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap
+from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap, distance_to
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.global_planner import GlobalPlannerParams, Plan
 from nanorover.planning.motion import Control, MotionParams, turn_towards
@@ -80,6 +80,7 @@ class Navigator:
         self.objects: list[TrackedObject] = []
         self.path = np.zeros((0, 3))
         self.jumps = 0
+        self._to_walls_m = np.zeros((0, 0), np.float32)
         self._at = 0
         self._turning = False
         self._commanded = STILL
@@ -96,6 +97,7 @@ class Navigator:
             _carry_marks(self.world, world)
         world.refresh(world.whole, now_s)
         self.world = world
+        self._to_walls_m = distance_to(world.static_lethal, world.raster.resolution_m)
         self.local.sample(world)
 
     def on_scan(self, scan: LaserScan, T_map_base: Pose, velocity: Velocity, now_s: float) -> None:
@@ -124,6 +126,17 @@ class Navigator:
     def on_objects(self, objects: list[TrackedObject]) -> None:
         """What fusion tracks now."""
         self.objects = objects
+
+    def wall_distance_m(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of points ``(N, 2)`` from what the map itself knows; inf beyond its edge or without a map."""
+        away = np.full(len(points_m), np.inf)
+        if self.world is None:
+            return away
+        r = self.world.raster
+        cells = np.floor((points_m - (r.x_m, r.y_m)) / r.resolution_m).astype(int)
+        inside = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
+        away[inside] = self._to_walls_m[cells[inside, 1], cells[inside, 0]]
+        return away
 
     def clear_costmaps(self, now_s: float) -> None:
         """Forget every marked obstacle."""

@@ -29,7 +29,7 @@ class PurePursuitParams:
     max_lookahead_m: float = param("and at most this far", "m", minimum=0.02, maximum=10.0)
     least_linear_m_s: float = param("regulation never goes below this speed", "m/s", minimum=0.01, maximum=1.0)
     least_radius_m: float = param("tighter curves are driven slower", "m", minimum=0.05, maximum=5.0)
-    slow_within_m: float = param("nearer to obstacles it drives slower", "m", minimum=0.0, maximum=3.0)
+    slow_near_obstacles_m: float = param("nearer to obstacles it drives slower", "m", minimum=0.0, maximum=3.0)
     turn_first_rad: float = param(
         "a path that leads farther aside is turned to on the spot", "rad", minimum=0.1, maximum=3.15
     )
@@ -104,10 +104,10 @@ class PurePursuit:
 
     def _room(self, start: Pose, costmap: Costmap) -> float:
         """The share of the speed that the nearness of obstacles leaves."""
-        if self.params.slow_within_m == 0.0 or not costmap.raster.contains(start[0], start[1]):
+        if self.params.slow_near_obstacles_m == 0.0 or not costmap.raster.contains(start[0], start[1]):
             return 1.0
         gap_m = float(costmap.distance_m[costmap.raster.cell(start[0], start[1])]) - self.inscribed_m
-        return min(1.0, max(0.0, gap_m / self.params.slow_within_m))
+        return min(1.0, max(0.0, gap_m / self.params.slow_near_obstacles_m))
 
     def _drive(self, start: Pose, velocity: Velocity, costmap: Costmap) -> tuple[NDArray[np.float64], bool]:
         r = costmap.raster

@@ -1,0 +1,370 @@
+"""The planner node: map, pose, scans and detections in; objects, plans and velocities out.
+
+The library decides everything; this file carries messages to it and back.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Twist
+from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+from nav_msgs.msg import Odometry as OdometryMsg
+from nav_msgs.msg import Path
+from numpy.typing import NDArray
+from rclpy.timer import Timer
+from sensor_msgs.msg import CameraInfo as CameraInfoMsg
+from sensor_msgs.msg import LaserScan as LaserScanMsg
+from vision_msgs.msg import Detection2DArray
+
+from nanorover import params
+from nanorover.base.gate import STILL, Velocity
+from nanorover.base.params import BaseParams
+from nanorover.errors import InputError
+from nanorover.fusion.fuse import Fusion
+from nanorover.fusion.fusion_params import FusionParams
+from nanorover.fusion.measurements import Camera, Detection
+from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import Pose
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.params import param
+from nanorover.planning.costmap import Costmap
+from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.global_planner import GlobalPlannerParams
+from nanorover.planning.motion import MotionParams, check_against_base
+from nanorover.planning.mppi import MppiParams
+from nanorover.planning.navigator import Navigator, NavigatorParams, Settings
+from nanorover.planning.pilot import BehavioursParams, Moment
+from nanorover.planning.pure_pursuit import PurePursuitParams
+from nanorover.planning.semantics import SemanticsParams
+from nanorover.replay.records import CameraInfo
+from nanorover.robot import RobotParams
+from nanorover_nodes import convert
+from nanorover_nodes.component import OK, WARN, Component, Health, run
+from nanorover_nodes.frames import FrameListener
+from nanorover_nodes.goals import GoalReader
+from nanorover_nodes.objects import markers_msg, objects_msg
+from nanorover_nodes.planner_tasks import Tasks
+from nanorover_nodes.pose_source import PoseSource
+
+TIMES_KEPT = 400
+LATE = 1.5  # a cycle that comes later than so many periods was missed
+# Costs as an OccupancyGrid shows them, as Nav2 does it: 100 lethal, 99 inscribed, −1 unknown.
+SHOWN = np.concatenate([[0], 1 + np.arange(252) * 97 // 251, [99, 100, -1]]).astype(np.int8)
+PARTS = {
+    "robot": RobotParams,
+    "navigator": NavigatorParams,
+    "costmap": CostmapParams,
+    "global_planner": GlobalPlannerParams,
+    "motion": MotionParams,
+    "mppi": MppiParams,
+    "pure_pursuit": PurePursuitParams,
+    "semantics": SemanticsParams,
+}
+
+
+@dataclass(frozen=True)
+class PlannerNodeParams:
+    """What only the node needs."""
+
+    map_frame: str = param("frame of the map")
+    odom_frame: str = param("frame of the odometry")
+    base_frame: str = param("frame of the robot's base")
+    scan_timeout_s: float = param("without a scan for this long the robot stands", "s", minimum=0.05, maximum=10.0)
+    pose_timeout_s: float = param("without a pose for this long the robot stands", "s", minimum=0.05, maximum=10.0)
+    blind_patience_s: float = param("and after this long the task has failed", "s", minimum=0.5, maximum=600.0)
+    goal_max_age_s: float = param("an older goal is refused", "s", minimum=0.1, maximum=86_400.0)
+    global_costmap_period_s: float = param(
+        "time between published global costmaps", "s", minimum=0.1, maximum=60.0
+    )
+    local_costmap_period_s: float = param("time between published local costmaps", "s", minimum=0.05, maximum=60.0)
+    random_seed: int = param("seed of the controller's noise", minimum=0, maximum=2**31 - 1)
+
+
+class PlannerNode(Component):
+    """Drives while it has a task."""
+
+    PARAMS = {**PARTS, "behaviours": BehavioursParams, "fusion": FusionParams, "planner_node": PlannerNodeParams}
+
+    def __init__(self) -> None:
+        super().__init__("planner")
+
+    def configure(self) -> None:
+        self.settings: PlannerNodeParams = self.params["planner_node"]
+        s = self.settings
+        parts = Settings(**{name: self.params[name] for name in PARTS})
+        check_against_base(parts.motion, params.load(BaseParams, "base"))
+        _warm_up(parts)
+        self.navigator = Navigator(parts, s.random_seed)
+        self.fusion = Fusion(self.params["fusion"])
+        self.frames = FrameListener(self)
+        self.poses = PoseSource(self.frames, s.map_frame, s.odom_frame, s.base_frame)
+        self.goals = GoalReader(self.frames.tree, s.map_frame, s.goal_max_age_s, self._now_ns)
+        self.refused: Counter[str] = Counter()
+        self.cycle_s: deque[float] = deque(maxlen=TIMES_KEPT)
+        self.misses, self.last_cycle_s = 0, 0.0
+        self.scan_at_s = self.pose_at_s = self.blind_since_s = 0.0
+        self.last_word = "idle"
+        self.shown_path: NDArray[np.float64] | None = None
+        self.outputs = {
+            topic: self.offer(topic)
+            for topic in ("cmd_vel_nav", "plan", "local_plan", "objects", "objects/markers",
+                          "global_costmap/costmap", "local_costmap/costmap")
+        }  # fmt: skip
+        self.listen("map", self.on_map)
+        self.listen("odom", self.on_odometry)
+        self.listen("pose", self.on_pose)
+        self.listen("scan", self.on_scan)
+        self.listen("camera/camera_info", self.on_camera)
+        self.listen("detections", self.on_detections)
+        self.listen("goal_pose", self.on_goal)
+        self.tasks = Tasks(self)
+        self.timers_made = [
+            self._every(1.0 / parts.navigator.control_rate_hz, self.cycle),
+            self._every(s.global_costmap_period_s, self.publish_global),
+            self._every(s.local_costmap_period_s, self.publish_local),
+        ]
+
+    def _every(self, period_s: float, call: Callable[[], None]) -> Timer:
+        guarded = self.guarded(lambda _: call(), call.__name__)
+        return self.create_timer(period_s, lambda: guarded(None), clock=self.steady_clock)
+
+    def deactivate(self) -> None:
+        self.tasks.end_all("the planner is deactivated")
+        self._command(STILL)
+
+    def cleanup(self) -> None:
+        if hasattr(self, "timers_made"):
+            for timer in self.timers_made:
+                self.destroy_timer(timer)
+            self.tasks.destroy()
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    # -- what arrives ---------------------------------------------------------------------------------
+
+    def on_map(self, message: OccupancyGridMsg) -> None:
+        cells = np.asarray(message.data, dtype=np.int8)
+        shape = (message.info.height, message.info.width)
+        frame = message.header.frame_id.lstrip("/")
+        if cells.size != shape[0] * shape[1]:
+            self.refused[f"map of {cells.size} cells that says {shape[0]} × {shape[1]}"] += 1
+            return
+        if frame != self.settings.map_frame:
+            self.refused[f"map in frame '{frame}'"] += 1
+            return
+        origin = convert.pose_of(message.info.origin)
+        grid = OccupancyGrid(cells.reshape(shape), float(message.info.resolution), origin)
+        try:
+            self.navigator.on_map(grid, time.monotonic())
+        except InputError as error:
+            self.refused[str(error)] += 1
+
+    def on_odometry(self, message: OdometryMsg) -> None:
+        self.poses.on_odometry(message)
+
+    def on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        """SLAM lives; the pose itself comes through the transforms, at every moment."""
+        self.pose_at_s = time.monotonic()
+
+    def on_scan(self, message: LaserScanMsg) -> None:
+        if not self.active:
+            return
+        mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
+        if mounting is None:
+            self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
+            return
+        scan = convert.scan_of(message, *mounting)
+        T_map_base = self.poses.at(scan.stamp_ns)
+        if T_map_base is None:
+            self.refused["scan of a time without a pose"] += 1
+            return
+        self.scan_at_s = time.monotonic()
+        self.fusion.on_pose(scan.stamp_ns, T_map_base)
+        walls = self.navigator.wall_distance_m if self.navigator.world is not None else None
+        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, self.poses.velocity, walls))
+        self.navigator.on_scan(scan, T_map_base, self.poses.velocity, self.scan_at_s)
+        self._publish_objects(scan.stamp_ns)
+
+    def on_camera(self, message: CameraInfoMsg) -> None:
+        T = self.frames.tree.lookup(self.settings.base_frame, message.header.frame_id.lstrip("/"))
+        if T is None:
+            self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
+            return
+        K = np.asarray(message.k, dtype=np.float64).reshape(3, 3)
+        if K[0, 0] <= 0.0 or not np.isfinite(K).all():
+            self.refused["camera without a calibration"] += 1
+            return
+        stamp_ns = convert.stamp_ns_of(message.header.stamp)
+        distortion = np.asarray(message.d, dtype=np.float64)
+        info = CameraInfo(stamp_ns, message.width, message.height, K, distortion, message.distortion_model)
+        self.fusion.camera = Camera(info, T)
+
+    def on_detections(self, message: Detection2DArray) -> None:
+        if not self.active:
+            return
+        found = []
+        for one in message.detections:
+            if one.results:
+                best = max(one.results, key=lambda r: r.hypothesis.score).hypothesis
+                x, y = one.bbox.center.position.x, one.bbox.center.position.y
+                half_x, half_y = one.bbox.size_x / 2.0, one.bbox.size_y / 2.0
+                box = (x - half_x, y - half_y, x + half_x, y + half_y)
+                found.append(Detection(best.class_id, float(best.score), box))
+        stamp_ns = convert.stamp_ns_of(message.header.stamp)
+        self.navigator.on_objects(self.fusion.on_detections(found, stamp_ns))
+        self._publish_objects(stamp_ns)
+
+    def on_goal(self, message: PoseStamped) -> None:
+        if not self.active:
+            return
+        try:
+            self.tasks.drive_to(self.goals.read(message))
+        except InputError as error:
+            self.last_word = f"goal refused: {error}"
+            self.refused["goal"] += 1
+            self.get_logger().warning(self.last_word)
+
+    # -- the drive ------------------------------------------------------------------------------------
+
+    def moment(self) -> Moment | None:
+        """What a behaviour needs to know now; None while the robot is blind or nowhere."""
+        T_map_base = self.poses.latest()
+        if T_map_base is None:
+            return None
+        return Moment(T_map_base, self.poses.velocity, time.monotonic(), self._now_ns())
+
+    def blind(self) -> str:
+        """Why the robot must not be driven now; empty if it may."""
+        now_s = time.monotonic()
+        if now_s - self.scan_at_s > self.settings.scan_timeout_s:
+            return "no fresh scan"
+        if now_s - self.pose_at_s > self.settings.pose_timeout_s:
+            return "no fresh pose"
+        return "there is no map yet" if self.navigator.world is None else ""
+
+    def cycle(self) -> None:
+        """One control cycle: the running task's command, or nothing while there is none."""
+        if not self.active:
+            return
+        start_s = time.monotonic()
+        period_s = self.navigator.step_s
+        if self.tasks.running and self.last_cycle_s and start_s - self.last_cycle_s > LATE * period_s:
+            self.misses += 1
+        self.last_cycle_s = start_s
+        moment = self.moment()
+        if not self.tasks.running:
+            return
+        blind = self.blind()
+        if blind or moment is None:
+            self._stand_blind(blind or "no pose in the map")
+            return
+        self.blind_since_s = 0.0
+        command, self.last_word = self.tasks.tick(moment)
+        self._command(command)
+        self._publish_ways()
+        self.cycle_s.append(time.monotonic() - start_s)
+
+    def _stand_blind(self, why: str) -> None:
+        now_s = time.monotonic()
+        self.blind_since_s = self.blind_since_s or now_s
+        self.last_word = why
+        self._command(STILL)
+        if now_s - self.blind_since_s > self.settings.blind_patience_s:
+            self.tasks.end_all(f"{why}, for {now_s - self.blind_since_s:.0f} s")
+            self.blind_since_s = 0.0
+
+    def _command(self, velocity: Velocity) -> None:
+        message = Twist()
+        message.linear.x, message.angular.z = velocity.linear_m_s, velocity.angular_rad_s
+        self.outputs["cmd_vel_nav"].publish(message)
+
+    # -- what is shown --------------------------------------------------------------------------------
+
+    def _publish_objects(self, stamp_ns: int) -> None:
+        frame, objects = self.settings.map_frame, self.navigator.objects
+        self.outputs["objects"].publish(objects_msg(objects, stamp_ns, frame))
+        if self.outputs["objects/markers"].get_subscription_count():
+            self.outputs["objects/markers"].publish(markers_msg(objects, stamp_ns, frame))
+
+    def _publish_ways(self) -> None:
+        if self.shown_path is not self.navigator.path:
+            self.shown_path = self.navigator.path
+            self.outputs["plan"].publish(self.path_msg(self.navigator.path))
+        if self.outputs["local_plan"].get_subscription_count():
+            self.outputs["local_plan"].publish(self.path_msg(self.tasks.trajectory()))
+
+    def path_msg(self, poses: NDArray[np.float64]) -> Path:
+        """Poses of the map as a path."""
+        path = Path()
+        path.header.frame_id = self.settings.map_frame
+        path.header.stamp = self.get_clock().now().to_msg()
+        path.poses = [PoseStamped(header=path.header, pose=convert.pose_msg(pose)) for pose in poses]
+        return path
+
+    def publish_global(self) -> None:
+        pose = self.poses.latest()
+        world, topic = self.navigator.world, "global_costmap/costmap"
+        if self.active and world is not None and pose is not None and self.outputs[topic].get_subscription_count():
+            self._publish_costmap(topic, world, self.navigator.planning_cost(pose))
+
+    def publish_local(self) -> None:
+        topic = "local_costmap/costmap"
+        if self.active and self.outputs[topic].get_subscription_count():
+            self._publish_costmap(topic, self.navigator.local, self.navigator.local.cost)
+
+    def _publish_costmap(self, topic: str, costmap: Costmap, cost: NDArray[np.uint8]) -> None:
+        origin = np.array([costmap.raster.x_m, costmap.raster.y_m, 0.0])
+        grid = OccupancyGrid(SHOWN[cost], costmap.raster.resolution_m, origin)
+        self.outputs[topic].publish(convert.grid_msg(grid, self._now_ns(), self.settings.map_frame))
+
+    def diagnose(self) -> Health:
+        times_ms = np.array(self.cycle_s) * 1e3
+        values: dict[str, object] = {
+            "task": self.tasks.name,
+            "says": self.last_word,
+            "objects": len(self.navigator.objects),
+            "pose jumps": self.navigator.jumps,
+            "missed cycles": self.misses,
+            **{f"refused: {what}": n for what, n in self.refused.items()},
+        }
+        if len(times_ms):
+            values |= {
+                "cycle p50 ms": float(np.percentile(times_ms, 50)),
+                "cycle p99 ms": float(np.percentile(times_ms, 99)),
+            }
+        if self.navigator.world is not None:
+            values["map cells"] = self.navigator.world.cost.size
+        blind = self.blind()
+        if self.tasks.running and blind:
+            return Health(WARN, blind, values)
+        if self.navigator.world is None and self.refused:
+            return Health(WARN, next(iter(self.refused)), values)
+        return Health(OK, f"{self.tasks.name}: {self.last_word}" if self.tasks.running else self.last_word, values)
+
+
+def _warm_up(parts: Settings) -> None:
+    """Load every compiled kernel now, in a world of its own, not in the first cycle."""
+    navigator = Navigator(parts)
+    pose: Pose = np.zeros(3)
+    cells = np.zeros((200, 200), np.int8)
+    cells[0] = 100
+    navigator.on_map(OccupancyGrid(cells, 0.05, np.array([-5.0, -5.0, 0.0])), 0.0)
+    ranges = np.full(90, 4.0, np.float32)
+    scan = LaserScan(1, ranges, -np.pi, 2 * np.pi / 90, 0.1, 8.0)
+    navigator.on_scan(scan, pose, STILL, 0.0)
+    Fusion(params.load(FusionParams, "fusion")).on_scan(scan, pose)
+    navigator.follow(navigator.plan(pose, np.array([2.0, 1.0, 0.0])).path)
+    navigator.drive(pose, STILL, 0)
+
+
+def main() -> None:
+    """Run the node."""
+    run(PlannerNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Planner and safety as real processes drive a kinematic robot through a flat world."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from flat_world import FlatWorld, box
+from geometry_msgs.msg import PoseStamped
+from nav2_msgs.action import ComputePathToPose, NavigateToPose
+from rclpy.action import ActionClient
+from tf2_msgs.msg import TFMessage
+
+from nanorover.base.gate import Velocity
+from nanorover.geometry.scan import Odometry
+from nanorover_interfaces.action import Explore
+from nanorover_nodes.convert import (
+    grid_msg,
+    odometry_msg,
+    pose_msg,
+    pose_with_covariance_msg,
+    scan_msg,
+    transform_msg,
+)
+
+pytestmark = pytest.mark.nodes
+
+ROOM = [(0, 0, 6, 0), (6, 0, 6, 4), (6, 4, 0, 4), (0, 4, 0, 0)]
+STEP_S = 0.05
+T_MAP_ODOM = np.array([0.4, -0.3, 0.0])
+
+
+class Robot:
+    """The flat world in real time: scans, odometry, poses and transforms out, ``cmd_vel`` in."""
+
+    def __init__(self, graph, world: FlatWorld, known_without: int = 0) -> None:
+        self.graph, self.world = graph, world
+        self.outputs = {
+            t: graph.offer(t) for t in ("scan", "odom", "pose", "map", "/tf", "/tf_static", "goal_pose")
+        }
+        self.commands = graph.collect("cmd_vel")
+        self.diagnostics = graph.collect("/diagnostics")
+        self.stopped_clock = False
+        self.map = grid_msg(world.map(without=known_without), world.stamp_ns, "map")
+        for name in ("scan", "odom", "map", "/tf_static", "goal_pose"):
+            graph.wait_until(lambda name=name: self.outputs[name].get_subscription_count() > 0, f"{name} is heard")
+        mounting = transform_msg(0, "base_link", "laser", np.zeros(3))
+        self.outputs["/tf_static"].publish(TFMessage(transforms=[mounting]))
+        self.outputs["map"].publish(self.map)
+        self.next_s = time.monotonic()
+        self.steps = 0
+
+    def live(self) -> None:
+        """Catch up with the real time, at most a little."""
+        now_s = time.monotonic()
+        if now_s < self.next_s:
+            return
+        self.next_s = max(self.next_s + STEP_S, now_s - 0.2)
+        w = self.world
+        if self.commands:
+            newest = self.commands[-1]
+            self.commands.clear()
+            w.command(Velocity(newest.linear.x, newest.angular.z))
+        w.step(STEP_S)
+        self.steps += 1
+        stamp_ns = time.time_ns()
+        odometry = odometry_msg(Odometry(stamp_ns, w.pose - T_MAP_ODOM), "odom", "base_link")
+        odometry.twist.twist.linear.x, odometry.twist.twist.angular.z = (
+            w.velocity.linear_m_s,
+            w.velocity.angular_rad_s,
+        )
+        if self.stopped_clock:
+            return
+        self.outputs["odom"].publish(odometry)
+        self.outputs["/tf"].publish(TFMessage(transforms=[transform_msg(stamp_ns, "map", "odom", T_MAP_ODOM)]))
+        if self.steps % 2 == 0:
+            scan = w.scan()
+            scan = type(scan)(**{**vars(scan), "stamp_ns": stamp_ns})
+            self.outputs["scan"].publish(scan_msg(scan))
+            certain = np.diag([1e-4] * 3)
+            self.outputs["pose"].publish(pose_with_covariance_msg(stamp_ns, "map", w.pose, certain))
+
+    def until(self, condition, what: str, timeout_s: float = 60.0) -> None:
+        """Live until the condition holds."""
+        self.graph.wait_until(lambda: self.live() or condition(), what, timeout_s)
+
+    def says(self, node: str, words: str) -> bool:
+        health = self.graph.health_of(node, self.diagnostics)
+        return health is not None and words in health.message
+
+    def value(self, node: str, key: str) -> str:
+        health = self.graph.health_of(node, self.diagnostics)
+        return "" if health is None else next((v.value for v in health.values if v.key == key), "")
+
+    def ask(self, kind, name: str, goal):
+        """Send an action goal; the handle."""
+        client = ActionClient(self.graph.node, kind, name)
+        self.until(client.server_is_ready, f"{name} is served")
+        future = client.send_goal_async(goal, feedback_callback=lambda m: self.feedback.append(m.feedback))
+        self.feedback: list = []
+        self.until(future.done, f"{name} is accepted")
+        return future.result()
+
+    def result(self, handle):
+        future = handle.get_result_async()
+        self.until(future.done, "a result", 90.0)
+        return future.result().result
+
+
+def goal(x: float, y: float, yaw: float = 0.0, frame: str = "map") -> PoseStamped:
+    message = PoseStamped(pose=pose_msg(np.array([x, y, yaw])))
+    message.header.frame_id = frame
+    return message
+
+
+@pytest.fixture
+def robot(graph):
+    """A room with a box that the map does not know."""
+    for node in ("planner", "safety"):
+        extra = ("-p", "watched_nodes:=['planner']") if node == "safety" else ()
+        graph.start(node, *extra)
+        graph.bring_up(node)
+    made = Robot(graph, FlatWorld(ROOM + box(3.0, 2.0, 0.6, 0.8), np.array([1.0, 2.0, 0.0])), known_without=4)
+    made.until(
+        lambda: made.says("planner", "idle") and made.value("planner", "map cells"), "the planner has a map"
+    )
+    return made
+
+
+def test_it_drives_around_what_the_map_does_not_know(graph, robot):
+    plans, local_plans = graph.collect("plan"), graph.collect("local_plan")
+    costmaps = graph.collect("local_costmap/costmap"), graph.collect("global_costmap/costmap")
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 2.0, 1.0)))
+    assert handle.accepted
+    result = robot.result(handle)
+    assert (result.error_code, result.error_msg) == (0, "")
+    assert math.dist(robot.world.pose[:2], (5.0, 2.0)) < 0.2
+    assert robot.world.pose[2] == pytest.approx(1.0, abs=0.25)
+    assert robot.world.least_gap_m > 0.0
+    first, last = robot.feedback[0], robot.feedback[-1]
+    assert first.distance_remaining > 3.5
+    assert last.distance_remaining < 1.0
+    assert first.current_pose.header.frame_id == "map"
+    assert plans and plans[0].header.frame_id == "map"
+    assert plans[0].poses[-1].pose.position.x == pytest.approx(5.0, abs=0.05)
+    assert local_plans
+    robot.until(lambda: costmaps[0] and costmaps[1], "both costmaps")
+    assert {100, 0} <= set(np.unique(costmaps[0][-1].data))
+    robot.until(lambda: robot.world.velocity.linear_m_s == 0.0, "it stands")
+    health = graph.health_of("planner", robot.diagnostics)
+    values = {v.key: v.value for v in health.values}
+    assert float(values["cycle p50 ms"]) < float(values["cycle p99 ms"])
+
+
+@pytest.mark.parametrize(
+    ("pose", "words"),
+    [
+        (goal(50.0, 2.0), "outside the map"),
+        (goal(math.nan, 2.0), "no pose"),
+        (goal(2.0, 2.0, frame="moon"), "'moon' is not known"),
+        (goal(2.0, 2.0, frame=""), "no frame"),
+        (goal(6.3, 2.0), "no way"),
+    ],
+)
+def test_goals_that_make_no_sense_are_refused_with_the_reason(robot, pose, words):
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=pose))
+    result = robot.result(handle)
+    assert result.error_code != 0
+    assert words in result.error_msg
+    assert robot.world.pose == pytest.approx([1.0, 2.0, 0.0], abs=1e-6)
+
+
+def test_a_path_is_planned_without_driving(robot):
+    request = ComputePathToPose.Goal(goal=goal(5.0, 3.0), start=goal(1.0, 1.0), use_start=True)
+    result = robot.result(robot.ask(ComputePathToPose, "compute_path_to_pose", request))
+    assert result.path.poses, result.error_msg
+    ends = [(p.pose.position.x, p.pose.position.y) for p in (result.path.poses[0], result.path.poses[-1])]
+    assert ends == [pytest.approx((1.0, 1.0)), pytest.approx((5.0, 3.0))]
+    # a goal in the robot's own frame
+    request = ComputePathToPose.Goal(goal=goal(0.0, 1.0, frame="base_link"))
+    robot.until(lambda: robot.steps > 10, "odometry")
+    result = robot.result(robot.ask(ComputePathToPose, "compute_path_to_pose", request))
+    assert result.path.poses[-1].pose.position.y == pytest.approx(3.0, abs=0.05)
+
+
+def test_goal_pose_cancel_and_preempt(graph, robot):
+    robot.outputs["goal_pose"].publish(goal(5.0, 3.5))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.15, "goal_pose makes it drive")
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(1.0, 0.6)))
+    robot.until(lambda: robot.says("planner", "navigate_to_pose"), "the action preempts it")
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.15, "and drives")
+    cancelled = handle.cancel_goal_async()
+    robot.until(cancelled.done, "the cancel is answered")
+    result = robot.result(handle)
+    assert result.error_msg == "cancelled"
+    robot.until(lambda: robot.world.velocity == Velocity(0.0, 0.0), "it stands")
+    first = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    second = robot.ask(Explore, "explore", Explore.Goal())
+    assert "preempted by explore" in robot.result(first).error_msg
+    assert robot.result(second).mapped_area_m2 > 20.0
+
+
+def test_silence_is_a_stop_and_then_a_stated_failure(robot):
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "it drives")
+    robot.stopped_clock = True
+    robot.until(lambda: robot.world.velocity == Velocity(0.0, 0.0), "it stands")
+    result = robot.result(handle)
+    assert "no fresh scan" in result.error_msg
+    robot.stopped_clock = False
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "it drives again")
+
+
+def test_a_useless_map_and_a_jump_are_survived(graph, robot):
+    bad = grid_msg(robot.world.map(), 0, "map")
+    bad.info.width += 1
+    robot.outputs["map"].publish(bad)
+
+    def refused() -> bool:
+        values = graph.health_of("planner", robot.diagnostics).values
+        return any("refused: map of" in v.key for v in values)
+
+    robot.until(refused, "the map is refused")
+    smaller = robot.world.map(resolution_m=0.1)
+    robot.outputs["map"].publish(grid_msg(smaller, 0, "map"))
+    robot.world.pose = np.array([1.5, 1.0, 2.0])
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(4.5, 1.0)))
+    assert robot.result(handle).error_code == 0
+    health = graph.health_of("planner", robot.diagnostics)
+    values = {v.key: v.value for v in health.values}
+    assert int(values["pose jumps"]) == 1
+    assert "callback_faults" not in values
