@@ -72,7 +72,8 @@ class Robot:
         if self.stopped_clock:
             return
         self.outputs["odom"].publish(odometry)
-        self.outputs["/tf"].publish(TFMessage(transforms=[transform_msg(stamp_ns, "map", "odom", T_MAP_ODOM)]))
+        edges = [("map", "odom", T_MAP_ODOM), ("odom", "base_link", w.pose - T_MAP_ODOM)]
+        self.outputs["/tf"].publish(TFMessage(transforms=[transform_msg(stamp_ns, *edge) for edge in edges]))
         if self.steps % 2 == 0:
             scan = w.scan()
             scan = type(scan)(**{**vars(scan), "stamp_ns": stamp_ns})
