@@ -1,7 +1,19 @@
 from setuptools import find_packages, setup
 
 # A test compares these with the node table.
-EXECUTABLES = ("static_frames", "lidar", "base", "camera", "record", "slam", "detector", "planner", "safety", "web")
+EXECUTABLES = (
+    "simulator",
+    "static_frames",
+    "lidar",
+    "base",
+    "camera",
+    "record",
+    "slam",
+    "detector",
+    "planner",
+    "safety",
+    "web",
+)
 
 setup(
     name="nanorover_nodes",

@@ -123,7 +123,7 @@ class Node:
 
     ``group`` is one of GROUPS. ``arguments`` maps a launch argument to the parameter of the node that it sets.
     A node with ``lifecycle`` is configured and activated from outside and says on /diagnostics once a second
-    that it lives.
+    that it lives. Where it runs, the nodes that it ``replaces`` do not.
     """
 
     name: str
@@ -135,6 +135,7 @@ class Node:
     group: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     lifecycle: bool = True
+    replaces: tuple[str, ...] = ()
     package: str = "nanorover_nodes"
 
 
@@ -148,6 +149,12 @@ NODES = {
              subscribes=(),
              meaning="a world with the robot's lidar and wheels on pseudo terminals, and its camera",
              group="simulator", arguments={"world": "world"}),
+        Node("simulator", "simulator", "nanorover_nodes.simulator",
+             publishes=("camera/image_raw", "camera/camera_info", "truth/pose", "truth/map", "/diagnostics"),
+             subscribes=(),
+             meaning="simulates the world, the wheels' controller and the lidar at their ports",
+             group="simulator", replaces=("camera",),
+             arguments={"world": "world", "port": "lidar_link", "base_port": "base_link"}),
         Node("static_frames", "static_frames", "nanorover_nodes.static_frames",
              publishes=("/tf_static", "robot_description", "/diagnostics"),
              subscribes=(),

@@ -11,10 +11,12 @@ from typing import Any
 import yaml
 
 from nanorover.bringup.arguments import ARGUMENTS, SerialPort
+from nanorover.bringup.run_state import robot_folder
 from nanorover.bringup.security import enclave_of
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.ros_environment import ros_environment
+from nanorover.sim.ports import BASE_LINK, LIDAR_LINK, default_folder
 from nanorover.tables import MODES, NODES, Node
 
 
@@ -52,6 +54,8 @@ def chosen_nodes(mode: str, values: dict[str, Any]) -> list[Node]:
     if values["view"]:
         groups.add("view")
     left_out = values["without"]
+    if mode == "sim":  # the world itself takes the pictures
+        left_out = [*left_out, "camera"]
     return [n for n in NODES.values() if n.group in groups and n.group not in left_out and n.name not in left_out]
 
 
@@ -65,8 +69,12 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
 
     Raises InputError for a parameter that is unknown or out of range, and for a serial port that is not there.
     """
+    if mode == "sim":
+        values = values | _simulated_ports(values)
     elsewhere = values["elsewhere"]
-    nodes = [n for n in chosen_nodes(mode, values) if n.group not in elsewhere and n.name not in elsewhere]
+    nodes = [n for n in chosen_nodes(mode, values) if not {n.group, n.name} & set(elsewhere)]
+    if mode == "sim":
+        values = _simulated_ports(values)
     if not nodes:
         raise InputError(f"mode {mode} without {', '.join(values['without'])} leaves no node to start")
     overrides = {node.name: _overrides(node, values) for node in nodes}
@@ -75,8 +83,22 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
         for argument, name in node.arguments.items():
             if ARGUMENTS[argument].kind is SerialPort and mode != "sim":
                 _check_port(parameters[node.name][name], node.name, argument)
-    sim_time = {"use_sim_time": values["use_sim_time"] or mode == "sim"}
+    sim_time = {"use_sim_time": values["use_sim_time"]}
     return [PlannedNode(node, parameters[node.name] | sim_time) for node in nodes]
+
+
+def _simulated_ports(values: dict[str, Any]) -> dict[str, Any]:
+    """Where the simulated world has its lidar and its wheels, unless other ports were given."""
+    folder = default_folder()
+    links = {"port": folder / LIDAR_LINK, "base_port": folder / BASE_LINK}
+    return {name: values[name] or str(link) for name, link in links.items()}
+
+
+def _simulated_ports(values: dict[str, Any]) -> dict[str, Any]:
+    """Ports of this robot's own, so that several can be simulated side by side."""
+    folder = robot_folder(values["namespace"], "ports")
+    own = {"port": str(folder / "lidar"), "base_port": str(folder / "base")}
+    return values | {name: values[name] or path for name, path in own.items()}
 
 
 def _overrides(node: Node, values: dict[str, Any]) -> dict[str, Any]:

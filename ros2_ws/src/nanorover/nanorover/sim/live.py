@@ -11,10 +11,9 @@ import numpy as np
 
 from nanorover.geometry.se2 import Pose
 from nanorover.sim.camera import Camera, Image
-from nanorover.sim.ports import PseudoTerminal
+from nanorover.sim.ports import BASE_LINK, LIDAR_LINK, PseudoTerminal
 from nanorover.sim.simulation import Simulation
 
-LIDAR, BASE = "lidar", "base"  # names of the ports' links
 POSE_S = 0.05
 LONGEST_WAIT_S = 0.004
 # A simulation that falls back farther than this gives the time up: it runs slower than real time then.
@@ -39,7 +38,7 @@ class Live:
         self.simulation = simulation
         self.given_up_s = 0.0
         self._on_pose = on_pose
-        self._lidar, self._base = PseudoTerminal(folder / LIDAR), PseudoTerminal(folder / BASE)
+        self._lidar, self._base = PseudoTerminal(folder / LIDAR_LINK), PseudoTerminal(folder / BASE_LINK)
         rate_hz = simulation.params.camera_rate_hz
         self._picture_s = 1.0 / rate_hz if rate_hz > 0.0 else np.inf
         self.camera = LiveCamera(simulation, on_picture) if rate_hz > 0.0 else None

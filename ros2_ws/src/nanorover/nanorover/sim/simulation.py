@@ -170,6 +170,10 @@ class Simulation:
                 )
         return nearest
 
+    def warm_up(self) -> None:
+        """Compile what would otherwise make the first rays late."""
+        self._view.ranges(np.zeros(1), np.zeros(1))
+
     def close(self) -> None:
         """Free the camera's renderer."""
         if self._camera is not None:
