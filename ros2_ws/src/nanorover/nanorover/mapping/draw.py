@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def draw_map(path: Path, grid: OccupancyGrid, poses: NDArray[np.float64] | None 
         raise InputError("the map is empty", "nothing has been mapped yet")
     height, width = grid.cells.shape
     scale = min(max(LEAST_WIDTH / max(width, height), 1.0), MOST_WIDTH / max(width, height))
-    picture = _painted(grid.cells)
+    picture: Any = _painted(grid.cells)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1.0 else cv2.INTER_NEAREST)
     picture = cv2.copyMakeBorder(

@@ -22,7 +22,7 @@ MOST_COUNT = 32_000
 
 @dataclass(frozen=True, eq=False)
 class OccupancyGrid:
-    """Cells (H, W) int8 as in ``nav_msgs/OccupancyGrid``: −1 unknown, 0 free … 100 occupied; row 0 has the lowest y.
+    """Cells (H, W) int8 as in ``nav_msgs/OccupancyGrid``: −1 unknown, 0 free … 100 occupied; row 0 is lowest.
 
     ``T_map_origin`` is the lower-left corner of cell (0, 0).
     """

@@ -33,7 +33,7 @@ def save_map(grid: OccupancyGrid, path: Path) -> Path:
     pixels[(grid.cells >= 0) & (grid.cells < OCCUPIED * FREE_THRESHOLD)] = PIXEL_FREE
     picture, facts = stem.with_name(stem.name + ".pgm"), stem.with_name(stem.name + ".yaml")
     with replacing(picture) as temporary:
-        height, width = pixels.shape
+        height, width = grid.cells.shape
         temporary.write_bytes(b"P5\n%d %d\n255\n" % (width, height) + np.flipud(pixels).tobytes())
     with replacing(facts) as temporary:
         document = {

@@ -49,7 +49,7 @@ def _pyramid(likelihood: NDArray[np.uint8], levels: NDArray[np.uint8]) -> None:
             for column in range(width):
                 beside = min(column + half, width - 1)
                 levels[level, row, column] = max(
-                    max(below[row, column], below[row, beside]), max(below[other, column], below[other, beside])
+                    below[row, column], below[row, beside], below[other, column], below[other, beside]
                 )
 
 

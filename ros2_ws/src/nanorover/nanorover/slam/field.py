@@ -36,7 +36,7 @@ class FieldArrays(NamedTuple):
     sums: NDArray[np.float64]  # (M, 5) x, y, nx, ny, count
     surfels: NDArray[np.float32]  # (M, 4) mean x, y in the field's frame, unit normal or (0, 0)
     cells: NDArray[np.int32]  # (M,) flat index of the surfel's own cell
-    count: NDArray[np.int32]  # (1,)
+    used: NDArray[np.int32]  # (1,) how many surfels there are
     frame: NDArray[np.float64]  # x, y of the lower-left corner, cells per metre
     disc: NDArray[np.int32]  # (D, 3) row, column offset and likelihood there
     free: NDArray[np.bool_]  # (H / FREE_CELLS, W / FREE_CELLS) a ray went through
@@ -46,7 +46,7 @@ class FieldArrays(NamedTuple):
 def _clear(f: FieldArrays) -> None:
     f.nearest[:] = -1
     f.likelihood[:] = 0
-    f.count[0] = 0
+    f.used[0] = 0
     f.free[:] = False
 
 
@@ -60,10 +60,10 @@ def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float, weight:
     flat = row * width + column
     surfel = f.nearest[row, column]
     if surfel < 0 or f.cells[surfel] != flat:
-        surfel = f.count[0]
+        surfel = f.used[0]
         if surfel >= len(f.cells):
             return
-        f.count[0] += 1
+        f.used[0] += 1
         f.cells[surfel] = flat
         f.sums[surfel] = 0.0
         for k in range(len(f.disc)):
@@ -163,7 +163,7 @@ class Field:
             sums=np.empty((most_surfels, 5)),
             surfels=np.empty((most_surfels, 4), np.float32),
             cells=np.empty(most_surfels, np.int32),
-            count=np.zeros(1, np.int32),
+            used=np.zeros(1, np.int32),
             frame=np.array([0.0, 0.0, 1.0 / resolution_m]),
             disc=_disc(resolution_m),
             free=np.empty((cells // FREE_CELLS, cells // FREE_CELLS), np.bool_),
@@ -192,4 +192,4 @@ class Field:
         return self.arrays.frame[:2] + self.size_m / 2
 
     def __len__(self) -> int:
-        return int(self.arrays.count[0])
+        return int(self.arrays.used[0])

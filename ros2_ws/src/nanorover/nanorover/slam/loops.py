@@ -3,14 +3,14 @@
 The robot's recent surroundings are searched for in older parts of the map that lie within the drift of the way
 between. A find counts only when it passes all of these: most of it is explained and next to nothing contradicted
 in both directions; the walls fix it in every direction; no other place fits nearly as well; and finds a way apart
-agree with each other. What passes is tied in and the graph is optimised; when that strains the graph, it is undone.
+agree with each other. What passes is tied in and the graph is optimised; a strained graph is undone.
 
 The work is cut into steps of a few milliseconds, one after each scan, so no scan waits for it.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ class LoopCloser:
             if next(self._work, "done") == "done":
                 self._work = None
 
-    def _search(self, recent: int) -> Iterator[None]:
+    def _search(self, recent: int) -> Generator[None]:
         path_m = self.graph.path_lengths(recent)
         for old in self._candidates(recent, path_m):
             yield
@@ -152,7 +152,7 @@ class LoopCloser:
         for k in np.flatnonzero(np.isfinite(g.path_lengths(centre, path_m))):
             self._field.add(g.points[k], between(g.poses[centre], g.poses[k]), g.sensors[k])
 
-    def _find(self, old: int, recent: int, path_m: float) -> Iterator[None]:
+    def _find(self, old: int, recent: int, path_m: float) -> Generator[None, None, Find | None]:
         """Search the recent surroundings in the old ones; a Find, or None with the reason counted."""
         g = self.graph
         cloud = self._cloud(recent, QUERY_PATH_M, JUDGED_POINTS)
@@ -198,8 +198,10 @@ class LoopCloser:
             return self._refused("contradicted the other way round")
         return Find(old, recent, pose, softened(information), self._travelled_m)
 
-    def _refused(self, why: str) -> None:
+    def _refused(self, why: str) -> Find | None:
+        """Count the reason; no find."""
         self.counts[f"loops refused: {why}"] += 1
+        return None
 
     def _agree(self, one: Find, other: Find) -> bool:
         """Whether both finds move the robot to the same place."""
@@ -214,7 +216,7 @@ class LoopCloser:
             and abs(off[2]) < AGREE_RAD
         )
 
-    def _close(self, finds: list[Find]) -> Iterator[None]:
+    def _close(self, finds: list[Find]) -> Generator[None]:
         """Tie the finds in and optimise; undo it when the graph is strained."""
         g = self.graph
         tied = [Edge(f.old, f.recent, f.T_old_recent, f.information, True) for f in finds]
@@ -231,7 +233,8 @@ class LoopCloser:
         chi2 = problem.chi2()
         if not (math.isfinite(moved_m) and chi2[:others].max(initial=0.0) < MOST_STRAIN_CHI2):
             self._finds.clear()
-            return self._refused("strained the graph")
+            self._refused("strained the graph")
+            return
         for edge in tied:
             g.add_edge(edge.i, edge.j, edge.information, edge.T_i_j)
         # Keyframes made meanwhile go along with the last one that took part.
@@ -239,4 +242,3 @@ class LoopCloser:
         later = [compose(correction, pose) for pose in g.poses[count:]]
         g.set_poses(np.concatenate([problem.poses, np.array(later).reshape(-1, 3)]))
         self.counts["loops closed"] += 1
-        return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nanorover.geometry.scan import Odometry
-from nanorover.geometry.se2 import Pose, between, compose, interpolate, wrap_angle
+from nanorover.geometry.se2 import Pose, between, compose, interpolate
 
 QUANTILE = 0.95
 LEARNING_RATE = 0.1

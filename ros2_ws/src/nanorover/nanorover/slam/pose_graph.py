@@ -19,7 +19,7 @@ ANCHOR_INFORMATION = 1e10
 
 
 @njit(cache=True, nogil=True)
-def _bits(word: int) -> int:
+def _bits(word: np.uint64) -> int:
     count = 0
     while word:
         word &= word - np.uint64(1)
@@ -83,7 +83,7 @@ def _eliminate(n: int, ends: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDAr
 @njit(cache=True, nogil=True)
 def _find(rows: NDArray[np.int32], start: int, end: int, row: int) -> int:
     """Where ``row`` stands in a sorted column."""
-    return start + np.searchsorted(rows[start:end], row)
+    return int(start + np.searchsorted(rows[start:end], row))
 
 
 @njit(cache=True, nogil=True)
