@@ -18,7 +18,7 @@ from nanorover_models.train import Pictures, collate
 ROUND_TO = 8
 
 # Steps on the way to removing everything; a target is met within one step.
-STEPS = 100
+STEPS = 40
 MOST_PER_LAYER = 0.85
 
 # Batches whose gradients say how much a channel matters.

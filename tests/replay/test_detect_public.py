@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from models_helpers import MODELS  # noqa: F401 (makes the package importable)
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from data import recording
-from models_helpers import MODELS  # noqa: F401 (makes the package importable)
 from nanorover.perception.description import load_model
 from nanorover.perception.detector import Detector, Limits
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine

@@ -293,3 +293,23 @@ def test_two_processes_train_one_network(blocks: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "run" / "best.pt").exists()
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1, "one process alone writes"
+
+
+def test_the_command_line_prints_one_object(trained: Path, unseen: Path) -> None:
+    import typer
+    from typer.testing import CliRunner
+
+    from nanorover.cli import model as command
+
+    app = typer.Typer()
+    command.register(app)
+    runner = CliRunner()
+    done = runner.invoke(app, ["model", "eval", "--model", str(trained), "--coco", str(unseen), "--json"])
+    assert done.exit_code == 0, done.exception
+    figures = json.loads(done.stdout)
+    assert figures["AP50"] > 0.85
+    assert set(figures["ms"]) == {"preprocess", "inference", "decode"}
+    refused = runner.invoke(app, ["model", "quantize", str(trained), "--data", str(unseen), "--mode", "magic"])
+    assert "no mode 'magic'" in str(refused.exception)
+    other = runner.invoke(app, ["model", "eval", "--model", "yolox_nano_416", "--coco", str(unseen)])
+    assert "share no class" in str(other.exception) or "no model file" in str(other.exception)
