@@ -100,11 +100,15 @@ def _mark_and_clear(
         reach = min(clearing, length - 1.0 if kinds[i] == RETURN else length)
         # equal steps of half a cell visit every cell that the beam crosses more than grazingly
         steps = int(2.0 * reach)
+        entered = False
         for k in range(steps):
             share = 0.5 * k / length
             column, row = math.floor(origin[0] + share * dx), math.floor(origin[1] + share * dy)
             if 0 <= row < rows and 0 <= column < columns:
                 seen_s[row, column] = -math.inf
+                entered = True
+            elif entered:
+                break
     for i in range(len(ends)):
         x, y = ends[i, 0], ends[i, 1]
         if kinds[i] != RETURN or math.hypot(x - origin[0], y - origin[1]) > marking:
