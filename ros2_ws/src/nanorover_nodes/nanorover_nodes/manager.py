@@ -63,7 +63,7 @@ class Managed:
         self._asked_s = self._changed_s = -ANSWER_TIMEOUT_S
         self._change: Any = None
 
-    def step(self, may_activate: bool, autostart: bool) -> None:
+    def step(self, may_configure: bool, may_activate: bool, autostart: bool) -> None:
         """Ask for its state, and for the next transition where one is due."""
         now = time.monotonic()
         if self._change is not None:
@@ -72,7 +72,12 @@ class Managed:
         if self._asked is not None and self._asked.done():
             self._take(self._asked.result().current_state)
             self._asked = None
-            self._advance(may_activate, autostart, now)
+            may = {
+                State.PRIMARY_STATE_UNCONFIGURED: autostart and may_configure,
+                State.PRIMARY_STATE_INACTIVE: autostart and may_activate,
+            }
+            if may.get(self.state, False):
+                self._advance(now)
         elif now - self._asked_s > ASK_PERIOD_S and self._states.service_is_ready():
             self._asked, self._asked_s = self._states.call_async(GetState.Request()), now
 
@@ -81,18 +86,10 @@ class Managed:
             self._manager.get_logger().info(f"node {self.name} is active")
         self.state, self.label = state.id, state.label
 
-    def _advance(self, may_activate: bool, autostart: bool, now: float) -> None:
-        due = NEXT.get(self.state)
-        waits = self.state == State.PRIMARY_STATE_INACTIVE and not may_activate
-        if (
-            not autostart
-            or due is None
-            or waits
-            or now - self._changed_s < 0
-            or not self._changes.service_is_ready()
-        ):
+    def _advance(self, now: float) -> None:
+        if now < self._changed_s or not self._changes.service_is_ready():
             return
-        transition, self.label = due
+        transition, self.label = NEXT[self.state]
         request = ChangeState.Request(transition=Transition(id=transition))
         self._change, self._changed_s = self._changes.call_async(request), now
 
@@ -157,10 +154,20 @@ class Manager(Node):
                 node.heard(time.monotonic())
 
     def step(self) -> None:
-        """One round over all nodes; a node is activated once all before it are active."""
+        """One round over all nodes.
+
+        They are configured side by side, because that takes the time, but not before the ports of a simulated
+        robot are there; a node is activated once all before it are active.
+        """
         earlier_active = True
+        ports_there = all(
+            node.state == State.PRIMARY_STATE_ACTIVE
+            for name, node in self.managed.items()
+            if NODES[name].group == "simulator"
+        )
         for node in self.managed.values():
-            node.step(earlier_active, self.autostart)
+            may_configure = ports_there or NODES[node.name].group == "simulator"
+            node.step(may_configure, earlier_active, self.autostart)
             earlier_active = earlier_active and node.state == State.PRIMARY_STATE_ACTIVE
         if time.monotonic() - self._written_s > WRITE_PERIOD_S:
             self._written_s = time.monotonic()

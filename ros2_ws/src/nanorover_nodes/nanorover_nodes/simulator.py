@@ -1,18 +1,39 @@
 """The simulated world as a node: ports for the drivers, pictures in place of the camera, and the truth."""
 
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from std_msgs.msg import Header
 
+from nanorover.geometry.se2 import Pose
 from nanorover.mapping.grid import OccupancyGrid
+from nanorover.params import param
+from nanorover.sim.camera import Image
 from nanorover.sim.floorplan import scene_of
-from nanorover.sim.ports import LiveSimulation, SimulatorParams
+from nanorover.sim.live import Live
 from nanorover.sim.simulation import Simulation
 from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
 
-TRUTH_PERIOD_S = 0.05
 MAP_FRAME = "map"
+JPEG_QUALITY = 80
+# Slower than this is said aloud.
+REAL_TIME = 0.95
+
+
+@dataclass(frozen=True)
+class SimulatorParams:
+    """Which world, and where its robot's ports appear."""
+
+    world: str = param("seed (7), style and seed (office:7), shipped scene or scene file")
+    seed: int = param("everything else that is random follows from it", minimum=0, maximum=2**31 - 1)
+    ports: str = param("folder in which the ports of lidar and base appear")
+    window: bool = param("show MuJoCo's own window")
 
 
 class SimulatorNode(Component):
@@ -22,66 +43,75 @@ class SimulatorNode(Component):
 
     def __init__(self) -> None:
         super().__init__("simulator")
-        self.live: LiveSimulation | None = None
+        self.live: Live | None = None
 
     def configure(self) -> None:
-        self.settings: SimulatorParams = self.params["simulator"]
-        scene = scene_of(self.settings.world)
-        self.outputs = {
-            topic: self.offer(topic)
-            for topic in ("truth/pose", "truth/map", "camera/image_raw", "camera/camera_info")
-        }
-        self.truth_due_s = self.picture_due_s = 0.0
-        self.last_step_s = 0.0
-        self.live = LiveSimulation(Simulation(scene), self.settings, self.look)
-        self.live.__enter__()
+        settings: SimulatorParams = self.params["simulator"]
+        scene = scene_of(settings.world)
+        topics = (
+            "truth/pose",
+            "truth/map",
+            "camera/image_raw",
+            "camera/image_raw/compressed",
+            "camera/camera_info",
+        )
+        self.outputs = {topic: self.offer(topic) for topic in topics}
+        self.simulation = Simulation(scene, settings.seed)
+        self.live = Live(
+            self.simulation, Path(settings.ports), on_pose=self.on_pose, on_picture=self.on_picture
+        ).__enter__()
+        self.given_up_s = 0.0
         self.get_logger().info(f"world {scene.name}")
 
     def activate(self) -> None:
-        assert self.live is not None
-        grid = self.live.simulation.map
+        grid = self.simulation.map
         truth = OccupancyGrid(grid.cells, grid.resolution_m, np.array([*grid.origin_m, 0.0]))
-        self.outputs["truth/map"].publish(convert.grid_msg(truth, self._now_ns(), MAP_FRAME))
+        stamp_ns = self.get_clock().now().nanoseconds
+        self.outputs["truth/map"].publish(convert.grid_msg(truth, stamp_ns, MAP_FRAME))
 
     def cleanup(self) -> None:
         if self.live is not None:
             self.live.__exit__()
             self.live = None
 
-    def look(self, simulation: Simulation) -> None:
-        """Publish what is due; called in the simulation's thread."""
+    def on_pose(self, stamp_ns: int, T_map_base: Pose) -> None:
+        """Called in the simulation's thread."""
+        if self.active:
+            message = PoseStamped(pose=convert.pose_msg(T_map_base))
+            message.header.frame_id, message.header.stamp = MAP_FRAME, convert.time_of(stamp_ns)
+            self.outputs["truth/pose"].publish(message)
+
+    def on_picture(self, stamp_ns: int, picture: Image) -> None:
+        """Called in the camera's thread; the picture is RGB."""
         if not self.active:
             return
-        if simulation.now_s >= self.truth_due_s:
-            self.truth_due_s = simulation.now_s + TRUTH_PERIOD_S
-            message = PoseStamped(pose=convert.pose_msg(simulation.pose))
-            message.header.frame_id, message.header.stamp = MAP_FRAME, convert.time_of(self._now_ns())
-            self.outputs["truth/pose"].publish(message)
-        if self.settings.camera_rate_hz > 0 and simulation.now_s >= self.picture_due_s:
-            self.picture_due_s = simulation.now_s + 1.0 / self.settings.camera_rate_hz
-            self._photograph(simulation)
-
-    def _photograph(self, simulation: Simulation) -> None:
-        info = CameraInfo(width=simulation.params.camera_width_px, height=simulation.params.camera_height_px)
-        info.header.stamp = convert.time_of(self._now_ns())
-        info.header.frame_id = simulation.frames.camera_optical_frame
+        params = self.simulation.params
+        header = Header(stamp=convert.time_of(stamp_ns), frame_id=self.simulation.frames.camera_optical_frame)
+        bgr = np.ascontiguousarray(picture[:, :, ::-1])
+        info = CameraInfo(header=header, width=params.camera_width_px, height=params.camera_height_px)
         info.distortion_model, info.d = "plumb_bob", [0.0] * 5
-        info.k = [float(v) for v in simulation.params.K.ravel()]
-        picture = simulation.picture()[:, :, ::-1]
-        self.outputs["camera/image_raw"].publish(convert.image_msg(info.header, np.ascontiguousarray(picture)))
+        info.k = [float(v) for v in params.K.ravel()]
         self.outputs["camera/camera_info"].publish(info)
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
+        self.outputs["camera/image_raw"].publish(convert.image_msg(header, bgr))
+        jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+        compressed = CompressedImage(header=header, format="jpeg", data=array("B", jpeg.tobytes()))
+        self.outputs["camera/image_raw/compressed"].publish(compressed)
 
     def diagnose(self) -> Health:
         assert self.live is not None
-        score = self.live.simulation.score
-        values = {"collisions": score.collisions, "distance_m": score.distance_m, "lost_s": self.live.lost_s}
-        if self.live.fault is not None:
-            return Health(ERROR, f"the simulation ended: {self.live.fault}", values)
-        lost_s, self.last_step_s = self.live.lost_s - self.last_step_s, self.live.lost_s
-        if lost_s > 0.1:
+        score = self.simulation.score
+        values = {
+            "collisions": score.collisions,
+            "touched": ", ".join(score.touched),
+            "distance_m": score.distance_m,
+            "min_clearance_m": score.clearance_m,
+            "simulated_s": self.simulation.now_s,
+            "real_time_factor": self.live.real_time_factor,
+        }
+        if self.live.failed is not None:
+            return Health(ERROR, f"the simulation ended: {self.live.failed}", values)
+        lost_s, self.given_up_s = self.live.given_up_s - self.given_up_s, self.live.given_up_s
+        if lost_s > 1.0 - REAL_TIME:
             return Health(WARN, f"this machine is too slow: {lost_s:.1f} s lost in the last second", values)
         return Health(OK, "simulating in real time", values)
 

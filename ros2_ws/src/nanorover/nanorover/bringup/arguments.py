@@ -84,6 +84,7 @@ ARGUMENTS = {
         Argument("bag", "", Path, "recording to play into the nodes", modes=("replay",)),
         Argument("rate", "1.0", float, "speed of the recording, as a multiple of real time", modes=("replay",)),
         Argument("world", "", str, "scene file or seed of the simulated world", modes=("sim",)),
+        Argument("ports", "", str, "folder in which the simulated robot's ports appear", modes=("sim",)),
     )
 }
 # fmt: on

@@ -16,7 +16,7 @@ from nanorover.bringup.security import enclave_of
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.ros_environment import ros_environment
-from nanorover.sim.ports import BASE_LINK, LIDAR_LINK, default_folder
+from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.tables import MODES, NODES, Node
 
 
@@ -54,9 +54,9 @@ def chosen_nodes(mode: str, values: dict[str, Any]) -> list[Node]:
     if values["view"]:
         groups.add("view")
     left_out = values["without"]
-    if mode == "sim":  # the world itself takes the pictures
-        left_out = [*left_out, "camera"]
-    return [n for n in NODES.values() if n.group in groups and n.group not in left_out and n.name not in left_out]
+    chosen = [n for n in NODES.values() if n.group in groups and not {n.group, n.name} & set(left_out)]
+    replaced = {name for node in chosen for name in node.replaces}
+    return [node for node in chosen if node.name not in replaced]
 
 
 def managed_nodes(mode: str, values: dict[str, Any]) -> list[str]:
@@ -70,11 +70,9 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
     Raises InputError for a parameter that is unknown or out of range, and for a serial port that is not there.
     """
     if mode == "sim":
-        values = values | _simulated_ports(values)
+        values = _simulated_ports(values)
     elsewhere = values["elsewhere"]
     nodes = [n for n in chosen_nodes(mode, values) if not {n.group, n.name} & set(elsewhere)]
-    if mode == "sim":
-        values = _simulated_ports(values)
     if not nodes:
         raise InputError(f"mode {mode} without {', '.join(values['without'])} leaves no node to start")
     overrides = {node.name: _overrides(node, values) for node in nodes}
@@ -88,16 +86,9 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
 
 
 def _simulated_ports(values: dict[str, Any]) -> dict[str, Any]:
-    """Where the simulated world has its lidar and its wheels, unless other ports were given."""
-    folder = default_folder()
-    links = {"port": folder / LIDAR_LINK, "base_port": folder / BASE_LINK}
-    return {name: values[name] or str(link) for name, link in links.items()}
-
-
-def _simulated_ports(values: dict[str, Any]) -> dict[str, Any]:
-    """Ports of this robot's own, so that several can be simulated side by side."""
+    """Where the simulated world has this robot's lidar and wheels, unless other ports were given."""
     folder = robot_folder(values["namespace"], "ports")
-    own = {"port": str(folder / "lidar"), "base_port": str(folder / "base")}
+    own = {"ports": str(folder), "port": str(folder / LIDAR_LINK), "base_port": str(folder / BASE_LINK)}
     return values | {name: values[name] or path for name, path in own.items()}
 
 
