@@ -15,7 +15,8 @@ import yaml
 
 from data import REPOSITORY
 from nanorover.bringup import arguments
-from nanorover.tables import NODES
+from nanorover.params import load
+from nanorover.perception.params import DetectorParams
 
 DOCKER = REPOSITORY / "docker"
 IMAGES = sorted(DOCKER.glob("*.Dockerfile"))
@@ -84,25 +85,27 @@ def test_containers_share_network_and_memory_and_have_no_privileges(path):
 
 
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda p: p.name)
-def test_what_a_container_starts_is_understood(path):
-    for service in services(path).values():
-        command = service.get("command", ["python3", "-m", "nanorover_nodes.detector"])
-        if command[0] == "nanorover":
-            assert command[1:3] == ["up", "robot"]
-            words = [word for word in command[3:] if word != "--view"]
-            arguments.check("robot", arguments.split(words))
-        else:
-            assert command[2] in {node.module for node in NODES.values()}
+def test_the_robot_that_a_container_starts_is_understood(path):
+    command = services(path)["robot"]["command"]
+    assert command[:3] == ["nanorover", "up", "robot"]
+    words = [word.replace("/opt/nanorover", str(REPOSITORY)) for word in command[3:] if word != "--view"]
+    values = arguments.check("robot", arguments.split(words))
+    if values["params_file"]:
+        load(DetectorParams, "detector", values["params_file"])
 
 
-def test_a_jetson_gets_its_camera_and_every_node_once():
+def test_a_jetson_serves_its_engine_where_the_detector_looks_for_it():
     jetson = services(DOCKER / "compose.jetson.yaml")
-    assert jetson["detector"]["runtime"] == jetson["camera"]["runtime"] == "nvidia"
-    assert "/tmp/argus_socket:/tmp/argus_socket" in jetson["camera"]["volumes"]
-    elsewhere = next(w for w in jetson["robot"]["command"] if w.startswith("elsewhere:=")).split(":=")[1]
-    assert set(elsewhere.split(",")) == set(jetson) - {"robot"}
-    devices = " ".join(d for service in jetson.values() for d in service.get("devices", []))
-    assert all(device in devices for device in ("/dev/ydlidar", "/dev/ttyACM0", "/dev/video0"))
+    image = (REPOSITORY / jetson["engine"]["build"]["dockerfile"]).read_text()
+    socket = load(DetectorParams, "detector").engine_socket
+    assert f'"nanorover.perception.serve", "--model", "rover", "--socket", "{socket}"' in image
+    folder = str(Path(socket).parent)
+    for name, service in jetson.items():
+        assert f"engine:{folder}" in service["volumes"] and service["runtime"] == "nvidia", name
+    assert load(DetectorParams, "detector", DOCKER / "remote_engine.yaml").engine == "remote"
+    assert "/tmp/argus_socket:/tmp/argus_socket" in jetson["robot"]["volumes"]
+    for device in ("/dev/ydlidar", "/dev/ttyACM0", "/dev/video0"):
+        assert any(device in given for given in jetson["robot"]["devices"])
 
 
 def test_the_command_runner_finds_the_environment(tmp_path):
