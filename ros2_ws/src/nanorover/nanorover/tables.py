@@ -122,7 +122,6 @@ class Node:
     """One process of the robot: ``python -m <module>``, installed as ``<executable>`` of its package.
 
     ``group`` is one of GROUPS. ``arguments`` maps a launch argument to the parameter of the node that it sets.
-    ``replaced_in`` names modes in which another node does its work.
     A node with ``lifecycle`` is configured and activated from outside and says on /diagnostics once a second
     that it lives. Where it runs, the nodes that it ``replaces`` do not.
     """
@@ -169,7 +168,7 @@ NODES = {
              publishes=("camera/image_raw", "camera/image_raw/compressed", "camera/camera_info", "/diagnostics"),
              subscribes=(),
              meaning="takes pictures",
-             group="drivers", arguments={"camera": "source"}, replaced_in=("sim",)),
+             group="drivers", arguments={"camera": "source"}),
         Node("slam", "slam", "nanorover_nodes.slam",
              publishes=("map", "pose", "path", "/tf", "/diagnostics"),
              subscribes=("scan", "odom", "/tf", "/tf_static", "initialpose"),
