@@ -18,6 +18,7 @@ from nanorover.planning.scan_points import RETURN, SILENT, Beams
 from nanorover.robot import RobotParams
 
 FREE, INSCRIBED, LETHAL, UNKNOWN = 0, 253, 254, 255
+STEPS_PER_M = 4000  # of the table of costs by distance
 NO_CIRCLES = np.zeros((0, 3))
 
 
@@ -126,24 +127,24 @@ def _costs(
     distance_m: NDArray[np.float32],
     unknown: NDArray[np.bool_],
     cost: NDArray[np.uint8],
-    shape: tuple[float, float, float],
+    by_distance: NDArray[np.uint8],
 ) -> None:
-    """The inflation: inscribed, then falling exponentially to nothing at the inflation radius."""
-    inscribed_m, radius_m, rate_1_m = shape
     for row in range(distance_m.shape[0]):
         for column in range(distance_m.shape[1]):
-            d = distance_m[row, column]
-            if d <= 0.0:
-                value = LETHAL
-            elif d <= inscribed_m:
-                value = INSCRIBED
-            elif d >= radius_m:
-                value = UNKNOWN if unknown[row, column] else FREE
-            else:
-                value = int((INSCRIBED - 1) * math.exp(-rate_1_m * (d - inscribed_m)))
-                if unknown[row, column]:
-                    value = UNKNOWN
-            cost[row, column] = value
+            value = by_distance[int(distance_m[row, column] * STEPS_PER_M + 0.5)]
+            cost[row, column] = UNKNOWN if value < INSCRIBED and unknown[row, column] else value
+
+
+def _cost_by_distance(inscribed_m: float, radius_m: float, rate_1_m: float) -> NDArray[np.uint8]:
+    """The inflation as a table: inscribed, then falling exponentially, nothing from the inflation radius on."""
+    d = np.arange(math.ceil(radius_m * STEPS_PER_M) + 2) / STEPS_PER_M
+    table = (
+        ((INSCRIBED - 1) * np.exp(-rate_1_m * (d - inscribed_m))).round().clip(0, INSCRIBED - 1).astype(np.uint8)
+    )
+    table[d <= inscribed_m] = INSCRIBED
+    table[d >= radius_m] = FREE
+    table[0] = LETHAL
+    return table
 
 
 class Costmap:
@@ -162,6 +163,13 @@ class Costmap:
         self.distance_m = np.full(shape, params.inflation_radius_m, np.float32)
         self.cost = np.zeros(shape, np.uint8)
         self.start_s: float | None = None
+        step = raster.resolution_m / 2.0
+        xs = np.arange(-robot.footprint_rear_m, robot.footprint_front_m + step, step)
+        ys = np.arange(-robot.half_width_m, robot.half_width_m + step, step)
+        self._inside = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+        self._by_distance = _cost_by_distance(
+            robot.inscribed_radius_m, params.inflation_radius_m, params.inflation_rate_1_m
+        )
 
     @property
     def whole(self) -> Window:
@@ -210,7 +218,7 @@ class Costmap:
             self.distance_m[changed.of],
             self.unknown[changed.of],
             self.cost[changed.of],
-            (self.robot.inscribed_radius_m, p.inflation_radius_m, p.inflation_rate_1_m),
+            self._by_distance,
         )
 
     def forget(self, now_s: float) -> Window:
@@ -239,11 +247,9 @@ class Costmap:
     def _clear_footprint(self, T_map_base: Pose) -> None:
         """Where the robot stands nothing else can stand: marks there are its own or gone."""
         r = self.raster
-        step = r.resolution_m / 2.0
-        xs = np.arange(-self.robot.footprint_rear_m, self.robot.footprint_front_m + step, step)
-        ys = np.arange(-self.robot.half_width_m, self.robot.half_width_m + step, step)
-        inside = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-        cells = np.floor((transform_points(T_map_base, inside) - (r.x_m, r.y_m)) / r.resolution_m).astype(int)
+        cells = np.floor((transform_points(T_map_base, self._inside) - (r.x_m, r.y_m)) / r.resolution_m).astype(
+            int
+        )
         within = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
         self.seen_s[cells[within, 1], cells[within, 0]] = -np.inf
 
