@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanorover.errors import InputError
+
 FOLDER = Path(__file__).resolve().parents[5] / "tests" / "recordings"
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """One recording: its world and drive are drawn from ``seed``."""
+    """One recording: ``world`` as ``scene_of`` takes it, ``seed`` for the robot and its noise."""
 
     name: str
-    style: str
+    world: str
     seed: int
     mission: str
     duration_s: float
@@ -24,6 +26,19 @@ class Shipped:
         return FOLDER / f"{self.name}.mcap"
 
 
-RECORDINGS = (
-    Shipped("apartment", "apartment", 1, "tour", 75.0, 2.0, "a loop through four rooms, nobody at home"),
-)
+RECORDINGS = {
+    recording.name: recording
+    for recording in (
+        Shipped("apartment", "apartment:36", 36, "tour", 75.0, 2.0, "a loop through the rooms of an apartment"),
+        Shipped("office", "office:3", 3, "tour", 45.0, 2.0, "corridor and rooms with panes of glass and a walker"),
+        Shipped("family", "apartment:16", 16, "tour", 40.0, 2.0, "people and a pet cross the way"),
+        Shipped("wander", "apartment:7", 7, "wander", 40.0, 2.0, "exploring by scans alone, much turning"),
+    )
+}
+
+
+def shipped(name: str) -> Shipped:
+    """A row by its name; raises InputError for an unknown one."""
+    if name not in RECORDINGS:
+        raise InputError(f"no recording '{name}' comes with the project", "known: " + ", ".join(RECORDINGS))
+    return RECORDINGS[name]
