@@ -104,6 +104,14 @@ class LoopCloser:
             if next(self._work, "done") == "done":
                 self._work = None
 
+    def rehearse(self) -> None:
+        """Run every kernel once over the graph at hand, without changing it: compiling takes seconds."""
+        for _ in self._find(0, len(self.graph) - 1, 0.0):
+            pass
+        problem = PoseGraph(self.graph.poses, self.graph.edges)
+        problem.iterate(LOOP_KERNEL_CHI2)
+        problem.chi2()
+
     def _search(self, recent: int) -> Generator[None]:
         path_m = self.graph.path_lengths(recent)
         for old in self._candidates(recent, path_m):
@@ -160,7 +168,8 @@ class LoopCloser:
         yield
         self._pyramid.draw()
         yield
-        some = cloud[:: max(len(cloud) // SEARCH_POINTS, 1)]
+        # One layout of the array, one compiled kernel.
+        some = np.ascontiguousarray(cloud[:: max(len(cloud) // SEARCH_POINTS, 1)])
         centre = between(g.poses[old], g.poses[recent])
         window_m = min(WINDOW_SIGMAS * (DRIFT_M + DRIFT_PER_M * path_m), MOST_WINDOW_M)
         window_rad = min(WINDOW_SIGMAS * (DRIFT_RAD + DRIFT_RAD_PER_M * path_m), MOST_WINDOW_RAD)
