@@ -16,7 +16,7 @@ from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, FieldArrays
 
 ITERATIONS = 12
 # The robust kernel starts wide, so that a guess 0.3 m off still pulls, and ends at the noise of a laser.
-KERNEL_START_M = 0.20
+KERNEL_START_M = 0.2
 KERNEL_END_M = 0.05
 KERNEL_SHRINK = 0.6
 CONVERGED_M = 2e-4
