@@ -162,7 +162,7 @@ def office(rng: np.random.Generator) -> Building:
 
 
 def campus(rng: np.random.Generator) -> Building:
-    """Corridors 200 m long with closed doors at even distances: a loop of about 560 m and then half of it again."""
+    """Corridors 200 m long with closed doors at even distances: a loop of about 560 m, then half of it again."""
     walls = ring(rng, (200.0, 80.0), 2.6, 5.0, 0.12)
     lap = [(1.3, 1.3), (198.7, 1.3), (198.7, 78.7), (1.3, 78.7), (1.3, 1.4)]
     return Building(np.array(walls), np.array([*lap, (198.7, 1.3), (198.7, 30.0)]))

@@ -175,7 +175,7 @@ def record(
     T_base_laser = np.array(lidar.T_base_laser)
     odometry = _odometry(driven, wheels, rng)
     for k in range(int((driven.duration_s - period_s) / period_s)):
-        bases = driven.at(k * period_s + time_increment_s * np.arange(lidar.beams))
+        bases = driven.at(k * period_s + time_increment_s * np.arange(lidar.beams, dtype=np.float64))
         c, s = np.cos(bases[:, 2]), np.sin(bases[:, 2])
         sensors = np.column_stack(
             [
@@ -185,7 +185,7 @@ def record(
             ]
         )
         seen = near(walls, bases[0, 0], bases[0, 1], lidar.range_max_m)
-        ranges_m = _scan(seen, sensors, angles, lidar.range_max_m)
+        ranges_m = _scan(seen, sensors, angles.astype(np.float64), lidar.range_max_m)
         ranges_m += rng.normal(size=lidar.beams) * (
             lidar.noise_m + lidar.noise_per_m * np.where(np.isfinite(ranges_m), ranges_m, 0.0)
         )
@@ -214,7 +214,7 @@ def _odometry(driven: Drive, wheels: Wheels | None, rng: np.random.Generator) ->
     if wheels is None:
         return []
     period_s = 1.0 / ODOMETRY_RATE_HZ
-    poses = driven.at(period_s * np.arange(int(driven.duration_s * ODOMETRY_RATE_HZ)))
+    poses = driven.at(period_s * np.arange(int(driven.duration_s * ODOMETRY_RATE_HZ), dtype=np.float64))
     made, T_odom_base = [], np.zeros(3)
     for k in range(len(poses)):
         if k > 0:

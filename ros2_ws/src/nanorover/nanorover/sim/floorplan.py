@@ -148,7 +148,7 @@ def _walls(
             joined = [joined[a] if group == joined[b] else group for group in joined]
             openings = _door(rng, edge, glassy=glassy and corridor in edge.rooms)
             at = next(o.at_m for o in openings if o.kind == "door") / edge.length_m
-            doors.append(tuple(p + at * (q - p) for p, q in zip(edge.from_m, edge.to_m, strict=True)))  # type: ignore[arg-type]
+            doors.append(tuple(p + at * (q - p) for p, q in zip(edge.from_m, edge.to_m, strict=True)))
         walls.append(Wall(edge.from_m, edge.to_m, 0.1, colour, openings=tuple(openings)))
     w, h = max(r.x1 for r in rooms), max(r.y1 for r in rooms)
     corners = [(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)]

@@ -42,7 +42,7 @@ def record(
 ) -> Recorded:
     """Drive a scene and write what the robot publishes, and the truth, as a rosbag2 folder (mcap, zstd).
 
-    Where ``out`` ends in ``.mcap`` it is that one file instead of a folder. The same arguments give the same bytes.
+    Where ``out`` ends in ``.mcap`` it is that one file, not a folder. The same arguments give the same bytes.
     ``progress`` is called with the simulated seconds. Raises InputError where ``out`` exists or the robot starts
     inside something.
     """

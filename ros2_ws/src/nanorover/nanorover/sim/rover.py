@@ -8,7 +8,7 @@ import numpy as np
 from nanorover.base.driver import BaseDriver, BaseState
 from nanorover.base.firmware import Firmware
 from nanorover.bringup.robot_model import fixed_frames, robot_urdf
-from nanorover.geometry.scan import Odometry
+from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.lidar.params import LidarParams
 from nanorover.lidar.protocol import Command
 from nanorover.lidar.stream import LidarStream
@@ -50,7 +50,7 @@ class Rover:
 
     def __init__(self, simulation: Simulation, pilot: Pilot, *, camera_hz: float = 0.0) -> None:
         self.simulation, self.pilot = simulation, pilot
-        self.scan = None
+        self.scan: LaserScan | None = None
         self.base = BaseDriver(
             simulation.base,
             clock=lambda: simulation.now_s,
@@ -99,8 +99,9 @@ class Rover:
             arrival_s = lidar.due_s
             data = lidar.transmit(arrival_s)
             for revolution in self.stream.feed(data, EPOCH_NS + round(arrival_s * 1e9)):
-                self.scan = replace(revolution.scan, T_base_laser=self._T_base_laser)
-                yield self.scan
+                scan = replace(revolution.scan, T_base_laser=self._T_base_laser)
+                self.scan = scan
+                yield scan
 
     def _drive(self) -> Iterator[Record]:
         state: BaseState | None = self.base.cycle()

@@ -131,7 +131,7 @@ def wall_solids(wall: Wall, height_m: float) -> list[Solid]:
         solids.append(piece(done, start, 0.0, height_m))
         done = end
         if opening.kind == "window":
-            pane = {"colour": (0.7, 0.85, 0.95), "surface": "glass"}
+            pane: dict[str, Any] = {"colour": (0.7, 0.85, 0.95), "surface": "glass"}
             solids.append(piece(start, end, 0.0, WINDOW_M[0]))
             solids.append(box((start, -0.01, WINDOW_M[0]), (end, 0.01, WINDOW_M[1]), **pane))
             solids.append(piece(start, end, WINDOW_M[1], height_m))

@@ -7,6 +7,7 @@ solids serves the physics, the rays of the lidar, the pictures of the camera and
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,19 +77,19 @@ class Solid:
 Size = tuple[float, float, float]
 
 
-def box(low: Size, high: Size, colour: Colour, **more: str) -> Solid:
+def box(low: Size, high: Size, colour: Colour, **more: Any) -> Solid:
     """A box between two corners."""
     half = tuple((b - a) / 2.0 for a, b in zip(low, high, strict=True))
     middle = ((low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0, (low[2] + high[2]) / 2.0)
     return Solid("box", half, middle, colour, **more)
 
 
-def rod(x: float, y: float, low: float, high: float, radius: float, colour: Colour, **more: str) -> Solid:
+def rod(x: float, y: float, low: float, high: float, radius: float, colour: Colour, **more: Any) -> Solid:
     """An upright cylinder."""
     return Solid("cylinder", (radius, (high - low) / 2.0), (x, y, (low + high) / 2.0), colour, **more)
 
 
-def blob(at: Size, half: Size, colour: Colour, **more: str) -> Solid:
+def blob(at: Size, half: Size, colour: Colour, **more: Any) -> Solid:
     """An ellipsoid."""
     return Solid("ellipsoid", half, at, colour, **more)
 
@@ -297,7 +298,12 @@ def _tv(size: Size, colour: Colour, style: str) -> list[Solid]:
         box((-0.05, -0.18, board), (0.09, 0.18, board + 0.02), DARK),
         rod(0.0, 0.0, board, board + 0.08, 0.025, DARK),
         box((-d / 2, -w / 2, board + 0.07), (d / 2, w / 2, h), DARK, surface="black"),
-        box((d / 2, -w / 2 + 0.02, board + 0.09), (d / 2 + 0.004, w / 2 - 0.02, h - 0.02), (0.05, 0.07, 0.12), surface="black"),
+        box(
+            (d / 2, -w / 2 + 0.02, board + 0.09),
+            (d / 2 + 0.004, w / 2 - 0.02, h - 0.02),
+            (0.05, 0.07, 0.12),
+            surface="black",
+        ),
     ]  # fmt: skip
 
 

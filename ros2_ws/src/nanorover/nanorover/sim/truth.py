@@ -29,7 +29,7 @@ class Grid:
 
     def centres(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
         """Points ``(N, 2)`` in the middle of cells ``(N, 2)`` given as row and column."""
-        return (cells[:, ::-1] + 0.5) * self.resolution_m + self.origin_m
+        return np.asarray((cells[:, ::-1] + 0.5) * self.resolution_m + self.origin_m, dtype=np.float64)
 
     def at(self, point_m: tuple[float, float]) -> int:
         """The cell at a point; UNKNOWN outside."""

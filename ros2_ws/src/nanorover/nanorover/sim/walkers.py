@@ -56,7 +56,7 @@ class Walking:
             if abs(off) > 1.0:
                 return
         step = self._speed * elapsed_s * np.array([math.cos(self.yaw_rad), math.sin(self.yaw_rad)])
-        away, then = np.linalg.norm(robot[:2] - here), np.linalg.norm(robot[:2] - here - step)
+        away, then = math.dist(robot[:2], here), math.dist(robot[:2], here + step)
         if then < min(KEEPS_AWAY_M, away):
             self._waited_s += elapsed_s
             if self._waited_s > PATIENCE_S:
