@@ -12,6 +12,7 @@ from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from nanorover.geometry.scan import LaserScan
+from nanorover_interfaces.msg import TrackedObject, TrackedObjects
 from nanorover_nodes import convert
 
 RESOLUTION_M = 0.05
@@ -61,7 +62,7 @@ class ShownRobot:
 
     TOPICS = (
         "map", "scan", "/tf", "/tf_static", "path", "plan",
-        "camera/image_raw/compressed", "detections", "/diagnostics",
+        "camera/image_raw/compressed", "detections", "objects", "/diagnostics",
     )  # fmt: skip
 
     def __init__(self, graph) -> None:
@@ -104,6 +105,10 @@ class ShownRobot:
         result.hypothesis.class_id, result.hypothesis.score = "person", 0.91
         person.results.append(result)
         self.out["detections"].publish(Detection2DArray(detections=[person]))
+        walker = TrackedObject(id=7, class_id="person", score=0.9, radius_m=0.25)
+        walker.pose.pose = convert.pose_msg(np.array([0.6, 1.3, 0.0]))
+        walker.velocity.twist.linear.x, walker.velocity.twist.linear.y = 0.2, -0.7
+        self.out["objects"].publish(TrackedObjects(objects=[walker]))
 
     def publish_health(self) -> None:
         """A healthy lidar, a camera that lags, a base without a cable."""

@@ -71,6 +71,7 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     shown.wait_for("document.body.dataset.map === '160x120'")
     shown.wait_for("+document.body.dataset.scan > 700")
     shown.wait_for("document.body.dataset.picture === '320x240' && document.body.dataset.boxes === '1'")
+    shown.wait_for("document.body.dataset.objects === '1'")
     shown.wait_for("document.querySelectorAll('#health li').length >= 5")
     shown.wait_for("document.getElementById('pose').textContent.startsWith('x -1.00 m')")
     levels = "[...document.querySelectorAll('#health li')].map(l => l.firstChild.data + '=' + l.dataset.level)"

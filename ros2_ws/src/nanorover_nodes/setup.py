@@ -10,6 +10,7 @@ EXECUTABLES = (
     "record",
     "slam",
     "detector",
+    "playback",
     "planner",
     "safety",
     "web",

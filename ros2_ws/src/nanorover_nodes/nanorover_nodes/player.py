@@ -114,12 +114,13 @@ class Player:
             first_ns = record.stamp_ns if first_ns is None else first_ns
             if self._speed is not None:
                 self._spin_until(started + (record.stamp_ns - first_ns) / 1e9 / self._speed)
-            self._publish(record)
+            self.publish(record)
             on_record(record)
         for conversation in (self.scans, self.pictures):
             self._wait_for_answers(conversation, allowed=0)
 
-    def _publish(self, record: Record) -> None:
+    def publish(self, record: Record) -> None:
+        """Publish one record, after the time that it carries."""
         self._publishers["/clock"].publish(Clock(clock=time_of(record.stamp_ns)))
         if isinstance(record, LaserScan):
             self._say_mounting(record)
@@ -146,6 +147,8 @@ class Player:
     def _ask(self, conversation: Conversation, stamp_ns: int, message: Any) -> None:
         if self._speed is None:
             self._wait_for_answers(conversation, allowed=WINDOW - 1)
+        else:
+            conversation.waiting()  # gives up on the overdue, so that they do not pile up
         conversation.send(stamp_ns, message)
 
     def _wait_for_answers(self, conversation: Conversation, allowed: int) -> None:

@@ -19,6 +19,7 @@ from nanorover.view.commands import Commands, Wish
 from nanorover.view.params import WebParams
 from nanorover.view.scene import map_frame, scan_frame, thinned
 from nanorover.view.server import WebServer
+from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
 from nanorover_nodes.component import OK, Component, Health, run
 from nanorover_nodes.frames import FrameListener
@@ -56,6 +57,7 @@ class WebNode(Component):
         self.listen("plan", lambda message: self.on_line("plan", message))
         self.listen("camera/image_raw/compressed", self.on_picture)
         self.listen("detections", self.on_detections)
+        self.listen("objects", self.on_objects)
         self.listen("battery", self.on_battery)
         self.listen("e_stop", self.on_stop)
         self.listen("/diagnostics", self.on_health)
@@ -124,6 +126,22 @@ class WebNode(Component):
             score = best.hypothesis.score if best else 0.0
             boxes.append([centre.x, centre.y, box.size_x, box.size_y, label, round(score, 2), detection.id])
         self.server.send("boxes", {"boxes": boxes})
+
+    def on_objects(self, message: TrackedObjects) -> None:
+        if not self.server.watched:
+            return
+        shown = [
+            {
+                "x": round(o.pose.pose.position.x, 2),
+                "y": round(o.pose.pose.position.y, 2),
+                "vx": round(o.velocity.twist.linear.x, 2),
+                "vy": round(o.velocity.twist.linear.y, 2),
+                "radius": round(o.radius_m, 2),
+                "label": f"{o.class_id} {o.id}",
+            }
+            for o in message.objects
+        ]
+        self.server.send("objects", {"objects": shown})
 
     def on_battery(self, message: BatteryState) -> None:
         self.battery = {"voltage": round(message.voltage, 2), "percentage": round(message.percentage, 3)}

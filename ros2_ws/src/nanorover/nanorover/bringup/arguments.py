@@ -122,6 +122,8 @@ def check(mode: str, given: Mapping[str, str]) -> dict[str, Any]:
     for name in ("without", "elsewhere"):
         values[name] = tuple(word.strip() for word in values[name].split(",") if word.strip())
         refuse_unknown(values[name], {*GROUPS, *NODES}, f"argument {name} names neither a node nor a group:")
+    if mode == "replay" and not values["bag"]:
+        raise InputError("replay needs a recording", "give bag:=FILE")
     localizes = mode == "localization" or ("slam" in MODES[mode] and not values["slam"])
     if localizes and not values["map"]:
         raise InputError("localization needs a map", "give map:=FILE, or slam:=true to make one")

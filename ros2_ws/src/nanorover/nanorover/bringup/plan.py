@@ -81,7 +81,7 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
         for argument, name in node.arguments.items():
             if ARGUMENTS[argument].kind is SerialPort and mode != "sim":
                 _check_port(parameters[node.name][name], node.name, argument)
-    sim_time = {"use_sim_time": values["use_sim_time"]}
+    sim_time = {"use_sim_time": values["use_sim_time"] or mode == "replay"}
     return [PlannedNode(node, parameters[node.name] | sim_time) for node in nodes]
 
 

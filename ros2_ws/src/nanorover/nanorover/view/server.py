@@ -36,7 +36,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-cache",
 }
 SOCKET_PATH = "/socket"
-KINDS = {"state": 0, "map": 1, "scan": 2, "picture": 3, "notice": 4, "lines": 5, "health": 6, "boxes": 7}
+KINDS = {"state": 0, "map": 1, "scan": 2, "picture": 3, "notice": 4, "lines": 5, "health": 6, "boxes": 7, "objects": 8}
 LARGEST_COMMAND = 4096
 # A browser that does not answer is given up after this long; its drive commands lapsed long before.
 PING_S, PING_TIMEOUT_S = 2.0, 4.0

@@ -3,7 +3,7 @@
 import { Drive } from "/drive.js";
 import { MapView } from "/map.js";
 
-const KINDS = ["state", "map", "scan", "picture", "notice", "lines", "health", "boxes"];
+const KINDS = ["state", "map", "scan", "picture", "notice", "lines", "health", "boxes", "objects"];
 const RECONNECT_MS = 700;
 const HINTS = { look: "", goal: "press where the robot shall go, drag for its heading", pose: "press where the robot is, drag for its heading" };
 const WORST = ["ok", "warn", "stale", "error"];
@@ -67,6 +67,7 @@ const show = {
     body.dataset.picture = `${bitmap.width}x${bitmap.height}`;
   },
   boxes(header) { boxes = header.boxes; body.dataset.boxes = boxes.length; },
+  objects(header) { map.setObjects(header.objects); body.dataset.objects = header.objects.length; },
   lines(lines) { map.setLines(lines); },
   notice(header) {
     $("notice").textContent = header.text;

@@ -2,7 +2,7 @@
 
 const COLOURS = {
   grid: "#1b2630", free: [38, 52, 64], occupied: [226, 234, 240], scan: "#37e0d0", path: "#ffb54788", plan: "#3ecf8e",
-  robot: "#4aa8ff", goal: "#3ecf8e", pose: "#a58bff",
+  robot: "#4aa8ff", goal: "#3ecf8e", object: "#ff8fa3", pose: "#a58bff",
 };
 const MIN_SCALE = 4, MAX_SCALE = 600; // pixels per metre
 
@@ -20,6 +20,7 @@ export class MapView {
     this.scan = null;
     this.map = null;
     this.lines = {};
+    this.objects = [];
     this.goal = null;
     this.pointers = new Map();
     this.placing = null;
@@ -89,6 +90,7 @@ export class MapView {
 
   setScan(header, points) { this.scan = { pose: header.pose, points }; this.dirty = true; }
   setPose(pose) { this.pose = pose; if (pose && this.follow) this.centre = [pose[0], pose[1]]; this.dirty = true; }
+  setObjects(objects) { this.objects = objects; this.dirty = true; }
   setLines(lines) { this.lines = lines; this.dirty = true; }
 
   // -- fingers and mouse -------------------------------------------------------------------------------
@@ -149,6 +151,7 @@ export class MapView {
     this.drawLine(c, this.lines.path, COLOURS.path, 2);
     this.drawLine(c, this.lines.plan, COLOURS.plan, 4);
     if (this.scan) this.drawScan(c);
+    for (const object of this.objects) this.drawObject(c, object);
     if (this.goal && this.lines.plan?.length) this.drawArrow(c, this.goal, COLOURS.goal);
     if (this.pose) this.drawRobot(c);
     if (this.placing) this.drawArrow(c, this.placing, COLOURS[this.tool]);
@@ -186,6 +189,22 @@ export class MapView {
       const [u, v] = this.toScreen(x + cos * px - sin * py, y + sin * px + cos * py);
       c.fillRect(u - size / 2, v - size / 2, size, size);
     }
+  }
+
+  drawObject(c, { x, y, vx, vy, radius, label }) {
+    const [u, v] = this.toScreen(x, y), size = Math.max(7, radius * this.scale);
+    c.strokeStyle = COLOURS.object;
+    c.fillStyle = COLOURS.object + "33";
+    c.lineWidth = 2;
+    c.beginPath();
+    c.arc(u, v, size, 0, 2 * Math.PI);
+    c.fill();
+    c.moveTo(u, v);
+    c.lineTo(u + vx * this.scale, v - vy * this.scale); // where it is in a second
+    c.stroke();
+    c.fillStyle = COLOURS.object;
+    c.font = "600 12px system-ui, sans-serif";
+    c.fillText(label, u + size + 4, v + 4);
   }
 
   drawLine(c, line, colour, width) {
