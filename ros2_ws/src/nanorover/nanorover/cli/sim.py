@@ -60,30 +60,39 @@ def mission(
 
 
 def record(
-    out: Annotated[Path, typer.Option(help="new rosbag2 folder or .mcap file; with --count a folder for them")],
+    out: Annotated[
+        Path | None, typer.Option(help="new rosbag2 folder or .mcap file; with --count a folder for them")
+    ] = None,
     seed: Seed = 0,
     world: World = None,
     duration: Annotated[float, typer.Option(help="simulated seconds at most", min=1.0)] = 60.0,
     mission: Annotated[str, typer.Option(help="who drives: tour or wander")] = "tour",
     camera_hz: Annotated[float, typer.Option(help="pictures per second, 0 for none", min=0.0, max=30.0)] = 2.0,
     count: Annotated[int, typer.Option(help="so many recordings, of following seeds", min=1)] = 1,
+    shipped: Annotated[
+        str | None,
+        typer.Option(help="make the one of this name that comes with the project; the rest is its row's"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Record a simulated drive with its truth, as fast as it goes; the same seed gives the same recording."""
+    from nanorover.sim import recordings
+    from nanorover.sim.record import Drive
     from nanorover.sim.record import record as record_drive
 
+    if shipped is not None:
+        chosen = recordings.shipped(shipped)
+        drives = {out or chosen.path: chosen.drive}
+    elif out is None:
+        raise InputError("--out is missing", "say where the recording goes, e.g. --out drive.mcap")
+    else:
+        paths = {n: out if count == 1 else out / f"world_{n}" for n in range(seed, seed + count)}
+        drives = {path: Drive(world or str(n), n, mission, duration, camera_hz) for n, path in paths.items()}
     made = []
-    for number in range(seed, seed + count):
-        path = out if count == 1 else out / f"world_{number}"
-        scene = _scene(world, number)
-        with _progress(f"recording {path.name}", duration) as advance:
-            made.append(
-                record_drive(
-                    scene, path, seed=number, duration_s=duration, mission=mission, camera_hz=camera_hz,
-                    progress=advance,
-                )
-            )  # fmt: skip
-    _show({"recordings": [_line(r) for r in made]}, as_json)
+    for path, drive in drives.items():
+        with _progress(f"recording {path.name}", drive.duration_s) as advance:
+            made.append(record_drive(drive, path, advance))
+    _show({"recordings": [_line(recorded) for recorded in made]}, as_json)
 
 
 def world(

@@ -72,7 +72,8 @@ def mission_of(name: str) -> Mission:
 
 
 def pilot_of(name: str, scene: Scene, seed: int) -> Pilot:
-    """Who drives this mission. Raises InputError for a tour through a scene without one."""
+    """Who drives this mission. Raises InputError for an unknown one and for a scene without a tour to drive."""
+    mission_of(name)
     if name == "wander":
         return Wander(np.random.default_rng((seed, 1)))
     if len(scene.tour_m) < 2:

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
@@ -14,10 +13,22 @@ from nanorover.geometry.se2 import quaternion_of_yaw
 from nanorover.replay.messages import Encoder
 from nanorover.replay.records import Record, StaticTransform
 from nanorover.replay.writer import BagWriter
+from nanorover.sim.floorplan import scene_of
 from nanorover.sim.mission import pilot_of
 from nanorover.sim.rover import EPOCH_NS, Rover
-from nanorover.sim.scene import Scene
 from nanorover.sim.simulation import Score, Simulation
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What to record: ``world`` as ``floorplan.scene_of`` takes it, ``seed`` for the robot and its noise, who
+    drives, for how long at most (simulated), and how many pictures per second (0 for none)."""
+
+    world: str
+    seed: int
+    mission: str
+    duration_s: float
+    camera_hz: float
 
 
 @dataclass(frozen=True)
@@ -30,34 +41,24 @@ class Recorded:
     score: Score
 
 
-def record(
-    scene: Scene,
-    out: Path,
-    *,
-    seed: int,
-    duration_s: float,
-    mission: str = "tour",
-    camera_hz: float = 2.0,
-    progress: Callable[[float], None] = lambda _: None,
-) -> Recorded:
-    """Drive a scene and write what the robot publishes, and the truth, as a rosbag2 folder (mcap, zstd).
+def record(drive: Drive, out: Path, progress: Callable[[float], None] = lambda _: None) -> Recorded:
+    """Make a drive and write what the robot publishes, and the truth, as a rosbag2 folder (mcap, zstd).
 
-    Where ``out`` ends in ``.mcap`` it is that one file, not a folder. The same arguments give the same bytes.
-    ``progress`` is called with the simulated seconds. Raises InputError where ``out`` exists or the robot starts
-    inside something.
+    Where ``out`` ends in ``.mcap`` it is that one file instead of a folder. The same drive gives the same bytes.
+    ``progress`` is called with the simulated seconds. Raises InputError where ``out`` exists, for an unknown world
+    or mission, and where the robot starts inside something.
     """
     if out.suffix == ".mcap":
-        return _as_file(
-            scene, out, seed=seed, duration_s=duration_s, mission=mission, camera_hz=camera_hz, progress=progress
-        )
-    simulation = Simulation(scene, seed)
-    rover = Rover(simulation, pilot_of(mission, scene, seed), camera_hz=camera_hz)
+        return _as_file(drive, out, progress)
+    scene = scene_of(drive.world)
+    simulation = Simulation(scene, drive.seed)
+    rover = Rover(simulation, pilot_of(drive.mission, scene, drive.seed), camera_hz=drive.camera_hz)
     with BagWriter(out) as bag:
         for mounting in rover.mountings():
             bag.write(mounting)
         bag.write(rover.true_map())
         moving = MovingFrame(bag)
-        for item in rover.run(duration_s):
+        for item in rover.run(drive.duration_s):
             # A scan is published once its last ray is measured: that is now, not at its stamp.
             bag.write(item, EPOCH_NS + simulation.now_ns)
             moving.follow(item)
@@ -67,11 +68,11 @@ def record(
     return Recorded(out, simulation.now_s, size, simulation.score)
 
 
-def _as_file(scene: Scene, out: Path, **how: Any) -> Recorded:
+def _as_file(drive: Drive, out: Path, progress: Callable[[float], None]) -> Recorded:
     if out.exists():
         raise InputError(f"{out} exists already", "choose another name; a recording is never overwritten")
     with replacing(out) as temporary, tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        recorded = record(scene, Path(folder) / out.stem, **how)
+        recorded = record(drive, Path(folder) / out.stem, progress)
         (recorded.path / f"{out.stem}_0.mcap").replace(temporary)
     return replace(recorded, path=out, bytes=out.stat().st_size)
 

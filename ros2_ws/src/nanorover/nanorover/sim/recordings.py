@@ -4,20 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanorover.errors import InputError
+from nanorover.sim.record import Drive
 
 FOLDER = Path(__file__).resolve().parents[5] / "tests" / "recordings"
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """One recording: ``world`` as ``scene_of`` takes it, ``seed`` for the robot and its noise."""
+    """One recording: its drive, and what it is there for."""
 
     name: str
-    world: str
-    seed: int
-    mission: str
-    duration_s: float
-    camera_hz: float
+    drive: Drive
     shows: str
 
     @property
@@ -26,19 +23,20 @@ class Shipped:
         return FOLDER / f"{self.name}.mcap"
 
 
-RECORDINGS = {
-    recording.name: recording
-    for recording in (
-        Shipped("apartment", "apartment:36", 36, "tour", 75.0, 2.0, "a loop through the rooms of an apartment"),
-        Shipped("office", "office:3", 3, "tour", 45.0, 2.0, "corridor and rooms with panes of glass and a walker"),
-        Shipped("family", "apartment:16", 16, "tour", 40.0, 2.0, "people and a pet cross the way"),
-        Shipped("wander", "apartment:7", 7, "wander", 40.0, 2.0, "exploring by scans alone, much turning"),
-    )
-}
+RECORDINGS = (
+    Shipped("apartment", Drive("apartment:36", 36, "tour", 75.0, 2.0), "a loop through the rooms of an apartment"),
+    Shipped(
+        "office", Drive("office:3", 3, "tour", 45.0, 2.0), "corridor and rooms with panes of glass and a walker"
+    ),
+    Shipped("family", Drive("apartment:16", 16, "tour", 40.0, 2.0), "people and a pet cross the way"),
+    Shipped("wander", Drive("apartment:7", 7, "wander", 40.0, 2.0), "exploring by scans alone, much turning"),
+)
 
 
 def shipped(name: str) -> Shipped:
     """A row by its name; raises InputError for an unknown one."""
-    if name not in RECORDINGS:
-        raise InputError(f"no recording '{name}' comes with the project", "known: " + ", ".join(RECORDINGS))
-    return RECORDINGS[name]
+    for recording in RECORDINGS:
+        if recording.name == name:
+            return recording
+    known = ", ".join(recording.name for recording in RECORDINGS)
+    raise InputError(f"no recording '{name}' comes with the project", f"known: {known}")
