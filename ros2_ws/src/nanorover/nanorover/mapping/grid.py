@@ -11,13 +11,15 @@ from nanorover.geometry.se2 import Pose
 
 UNKNOWN, FREE, OCCUPIED = -1, 0, 100
 
-TILE = 64
+TILE_BITS = 6
+TILE = 1 << TILE_BITS
 # The directory covers DIRECTORY × DIRECTORY tiles around the origin: 3.2 km at 5 cm.
 DIRECTORY = 1024
 TILES_AT_ONCE = 512
 # A ray that ends in a cell weighs as much as this many that pass through it: rays graze walls.
 HIT_WEIGHT = 4.0
-MOST_COUNT = 32_000
+MOST_COUNT = 255
+HITS, PASSES = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,28 +35,16 @@ class OccupancyGrid:
 
 
 @njit(cache=True, nogil=True)
-def _cell(counts: NDArray, directory: NDArray, used: NDArray, column: int, row: int) -> int:
-    """The tile that holds a cell, taken into use when it is new; −1 where nothing can be stored."""
-    tile_x, tile_y = column // TILE + DIRECTORY // 2, row // TILE + DIRECTORY // 2
+def _tile(counts: NDArray, directory: NDArray, used: NDArray, tile_x: int, tile_y: int) -> int:
+    """The tile at a place of the directory, taken into use when it is new; −1 where nothing can be stored."""
     if tile_x < 0 or tile_y < 0 or tile_x >= DIRECTORY or tile_y >= DIRECTORY:
         return -1
     tile = directory[tile_y, tile_x]
-    if tile < 0:
-        if used[0] >= len(counts):
-            return -1
+    if tile < 0 and used[0] < len(counts):
         tile = used[0]
         used[0] += 1
         directory[tile_y, tile_x] = tile
-        counts[tile] = 0
     return tile
-
-
-@njit(cache=True, nogil=True)
-def _bump(counts: NDArray, directory: NDArray, used: NDArray, column: int, row: int, kind: int, sign: int) -> None:
-    tile = _cell(counts, directory, used, column, row)
-    if tile >= 0:
-        value = counts[tile, row % TILE, column % TILE, kind] + sign
-        counts[tile, row % TILE, column % TILE, kind] = min(max(value, 0), MOST_COUNT)
 
 
 @njit(cache=True, nogil=True)
@@ -75,21 +65,28 @@ def _cast(
     for i in range(len(points)):
         x1 = (T_map_base[0] + c * points[i, 0] - s * points[i, 1]) * cells_per_m
         y1 = (T_map_base[1] + s * points[i, 0] + c * points[i, 1]) * cells_per_m
-        column, row = int(math.floor(x0)), int(math.floor(y0))
-        last_column, last_row = int(math.floor(x1)), int(math.floor(y1))
+        column, row = math.floor(x0), math.floor(y0)
+        last_column, last_row = math.floor(x1), math.floor(y1)
         dx, dy = x1 - x0, y1 - y0
         step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
         # The walk of Amanatides and Woo (1987): next crossing of a column and of a row, as a part of the ray.
         t_x = ((column + (step_x > 0)) - x0) / dx if dx != 0.0 else math.inf
         t_y = ((row + (step_y > 0)) - y0) / dy if dy != 0.0 else math.inf
         d_x, d_y = (abs(1.0 / dx) if dx != 0.0 else math.inf), (abs(1.0 / dy) if dy != 0.0 else math.inf)
-        for _ in range(abs(last_column - column) + abs(last_row - row)):
-            _bump(counts, directory, used, column, row, 1, sign)
+        steps = abs(last_column - column) + abs(last_row - row)
+        tile, tile_x, tile_y = -1, -1, -1
+        for step in range(steps + 1):
+            here_x, here_y = (column >> TILE_BITS) + DIRECTORY // 2, (row >> TILE_BITS) + DIRECTORY // 2
+            if here_x != tile_x or here_y != tile_y:
+                tile, tile_x, tile_y = _tile(counts, directory, used, here_x, here_y), here_x, here_y
+            if tile >= 0:
+                cell = counts[tile, row & (TILE - 1), column & (TILE - 1)]
+                kind = PASSES if step < steps else HITS
+                cell[kind] = min(max(int(cell[kind]) + sign, 0), MOST_COUNT)
             if t_x < t_y:
                 column, t_x = column + step_x, t_x + d_x
             else:
                 row, t_y = row + step_y, t_y + d_y
-        _bump(counts, directory, used, last_column, last_row, 0, sign)
 
 
 @njit(cache=True, nogil=True)
@@ -100,10 +97,10 @@ def _emit(counts: NDArray, directory: NDArray, tile_x: int, tile_y: int, cells: 
             tile = directory[tile_y + row // TILE, tile_x + column // TILE]
             if tile < 0:
                 continue
-            hits = HIT_WEIGHT * counts[tile, row % TILE, column % TILE, 0]
-            passes = counts[tile, row % TILE, column % TILE, 1]
+            hits = HIT_WEIGHT * counts[tile, row % TILE, column % TILE, HITS]
+            passes = counts[tile, row % TILE, column % TILE, PASSES]
             if hits + passes > 0:
-                cells[row, column] = int(round(OCCUPIED * hits / (hits + passes)))
+                cells[row, column] = round(OCCUPIED * hits / (hits + passes))
 
 
 class GridMap:
@@ -114,7 +111,7 @@ class GridMap:
 
     def __init__(self, resolution_m: float) -> None:
         self.resolution_m = resolution_m
-        self._counts = np.zeros((0, TILE, TILE, 2), np.int16)
+        self._counts = np.zeros((0, TILE, TILE, 2), np.uint8)
         self._directory = np.full((DIRECTORY, DIRECTORY), -1, np.int32)
         self._used = np.zeros(1, np.int64)
         self._cast_at: list[Pose] = []
@@ -135,8 +132,8 @@ class GridMap:
 
     def _add(self, points: NDArray[np.float32], T_map_base: Pose, T_base_laser: Pose, sign: int) -> None:
         if len(self._counts) - self._used[0] < TILES_AT_ONCE:
-            more = np.zeros((2 * TILES_AT_ONCE, TILE, TILE, 2), np.int16)
-            self._counts = np.concatenate([self._counts, more])
+            # Grown in place: a copy would for a moment need twice the memory.
+            self._counts.resize((len(self._counts) + 2 * TILES_AT_ONCE, TILE, TILE, 2), refcheck=False)
         _cast(
             self._counts,
             self._directory,

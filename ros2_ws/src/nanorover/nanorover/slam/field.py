@@ -22,6 +22,8 @@ REACH_CELLS = 8
 # Standard deviation of the likelihood that the correlative search looks up, in metres.
 LIKELIHOOD_SIGMA_M = 0.10
 LIKELIHOOD_FULL = 255
+# Surfels are numbered by 16 bits; the last number says that none is near.
+NONE = 65535
 # What was seen to be free is kept in coarser cells: this many cells of the field on a side.
 FREE_CELLS = 4
 # A ray says nothing of the space this near to its end.
@@ -31,7 +33,7 @@ FREE_SHORT_OF_M = 0.4
 class FieldArrays(NamedTuple):
     """The arrays of a field, in the form that compiled code takes."""
 
-    nearest: NDArray[np.int32]  # (H, W) surfel of every cell, −1 for none
+    nearest: NDArray[np.uint16]  # (H, W) surfel of every cell, or NONE
     likelihood: NDArray[np.uint8]  # (H, W) 255 at a surface, falling with the distance from it
     sums: NDArray[np.float64]  # (M, 5) x, y, nx, ny, count
     surfels: NDArray[np.float32]  # (M, 4) mean x, y in the field's frame, unit normal or (0, 0)
@@ -44,7 +46,7 @@ class FieldArrays(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _clear(f: FieldArrays) -> None:
-    f.nearest[:] = -1
+    f.nearest[:] = NONE
     f.likelihood[:] = 0
     f.used[0] = 0
     f.free[:] = False
@@ -54,7 +56,7 @@ def _clear(f: FieldArrays) -> None:
 def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float, weight: float) -> None:
     """Add one point given in the field's own frame."""
     height, width = f.nearest.shape
-    column, row = int(math.floor(x * f.frame[2])), int(math.floor(y * f.frame[2]))
+    column, row = math.floor(x * f.frame[2]), math.floor(y * f.frame[2])
     if row < REACH_CELLS or column < REACH_CELLS or row >= height - REACH_CELLS or column >= width - REACH_CELLS:
         return
     flat = row * width + column
@@ -111,8 +113,8 @@ def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float) -> Non
     steps = int((length - FREE_SHORT_OF_M) / (0.5 * cell_m))
     for k in range(steps + 1):
         part = k * 0.5 * cell_m / length
-        column = int(math.floor((x0 + part * (x1 - x0)) / cell_m))
-        row = int(math.floor((y0 + part * (y1 - y0)) / cell_m))
+        column = math.floor((x0 + part * (x1 - x0)) / cell_m)
+        row = math.floor((y0 + part * (y1 - y0)) / cell_m)
         if 0 <= row < f.free.shape[0] and 0 <= column < f.free.shape[1]:
             f.free[row, column] = True
 
@@ -155,10 +157,10 @@ def _disc(resolution_m: float) -> NDArray[np.int32]:
 class Field:
     """A square window of the map, ``size_m`` wide, in cells of ``resolution_m``."""
 
-    def __init__(self, size_m: float, resolution_m: float, most_surfels: int = 60_000) -> None:
+    def __init__(self, size_m: float, resolution_m: float, most_surfels: int = NONE) -> None:
         cells = FREE_CELLS * math.ceil(size_m / resolution_m / FREE_CELLS)
         self.arrays = FieldArrays(
-            nearest=np.empty((cells, cells), np.int32),
+            nearest=np.empty((cells, cells), np.uint16),
             likelihood=np.empty((cells, cells), np.uint8),
             sums=np.empty((most_surfels, 5)),
             surfels=np.empty((most_surfels, 4), np.float32),

@@ -105,8 +105,15 @@ class Graph:
         self.stamps_ns.append(stamp_ns)
         return n
 
-    def add_edge(self, i: int, j: int, information: NDArray[np.float64], T_i_j: Pose | None = None) -> None:
-        """Tie two keyframes as they lie now, or, for a loop, as ``T_i_j`` says."""
+    def add_edge(
+        self,
+        i: int,
+        j: int,
+        information: NDArray[np.float64],
+        T_i_j: Pose | None = None,
+        loop: bool = False,
+    ) -> None:
+        """Tie two keyframes as ``T_i_j`` says, or as they lie now."""
         relative = between(self._poses[i], self._poses[j]) if T_i_j is None else T_i_j
         self.restore_edge(i, j, relative, information, loop=T_i_j is not None)
 

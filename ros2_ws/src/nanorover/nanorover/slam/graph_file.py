@@ -1,77 +1,89 @@
-"""A graph on disk: one line that names format, version and checksum, then the arrays (npz).
+"""A graph as a file: version, checksum and arrays, so that mapping can go on another day.
 
-Nothing of the map is derived here: keyframes, edges and scans are kept as they are, so that mapping can go on.
+The file is a line of JSON (format, version, SHA-256 of what follows) and an uncompressed ``.npz``; it holds numbers
+only, so a file from elsewhere cannot run anything.
 """
 
 import hashlib
 import io
-import zipfile
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.slam.graph import Graph
+from nanorover.slam.trajectory import Trajectory
 
-MAGIC, VERSION = "NANOROVER-GRAPH", 1
-HEADER_BYTES = 128
+FORMAT = "nanorover-graph"
+VERSION = 1
+HINT = "save the graph again, or begin a new map"
 
 
-def save_graph(path: Path, graph: Graph) -> None:
-    """Write the graph; an interrupted run leaves what was there before. Raises InputError."""
-    edges = graph.edges
-    body = io.BytesIO()
-    np.savez_compressed(
-        body,
+def save_graph(path: Path, graph: Graph, trajectory: Trajectory) -> None:
+    """Write the graph and the way driven. Raises InputError when the folder cannot be written."""
+    stream = io.BytesIO()
+    np.savez(
+        stream,
         poses=graph.poses,
-        stamps_ns=np.array(graph.stamps_ns, np.int64),
-        sensors=np.array(graph.sensors).reshape(-1, 3),
         points=np.concatenate(graph.points) if graph.points else np.zeros((0, 4), np.float32),
-        point_counts=np.array([len(points) for points in graph.points], np.int64),
-        edge_ends=np.array([(e.i, e.j) for e in edges], np.int64).reshape(-1, 2),
-        edge_transforms=np.array([e.T_i_j for e in edges]).reshape(-1, 3),
-        edge_informations=np.array([e.information for e in edges]).reshape(-1, 3, 3),
-        edge_loops=np.array([e.loop for e in edges], bool),
+        counts=np.array([len(p) for p in graph.points], dtype=np.int64),
+        sensors=np.array(graph.sensors).reshape(-1, 3),
+        stamps_ns=np.array(graph.stamps_ns, dtype=np.int64),
+        edge_ends=np.array([(e.i, e.j) for e in graph.edges], dtype=np.int64).reshape(-1, 2),
+        edge_poses=np.array([e.T_i_j for e in graph.edges]).reshape(-1, 3),
+        edge_information=np.array([e.information for e in graph.edges]).reshape(-1, 3, 3),
+        edge_loops=np.array([e.loop for e in graph.edges], dtype=np.bool_),
+        **trajectory.arrays(),
     )
-    data = body.getvalue()
-    header = f"{MAGIC} {VERSION} {hashlib.sha256(data).hexdigest()}"
+    content = stream.getvalue()
+    head = {"format": FORMAT, "version": VERSION, "sha256": hashlib.sha256(content).hexdigest()}
     with replacing(path) as temporary:
-        temporary.write_bytes(header.ljust(HEADER_BYTES - 1).encode() + b"\n" + data)
+        temporary.write_bytes(json.dumps(head).encode() + b"\n" + content)
 
 
-def load_graph(path: Path) -> Graph:
-    """Read a graph back; InputError when it is missing, no graph, of another version, or damaged."""
+def load_graph(path: Path) -> tuple[Graph, Trajectory]:
+    """Read a graph back. Raises InputError for a file that is missing, of another version, or damaged."""
+    arrays = _checked(Path(path))
     try:
-        content = path.read_bytes()
+        return _graph(arrays), Trajectory.of(arrays)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise InputError(f"{path} is no whole graph: {error}", HINT) from error
+
+
+def _checked(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        head_line, _, content = path.read_bytes().partition(b"\n")
     except OSError as error:
-        raise InputError(
-            f"cannot read graph {path}: {error.strerror}", "give a file that was saved before"
-        ) from error
-    words = content[:HEADER_BYTES].decode("ascii", errors="replace").split()
-    if len(words) != 3 or words[0] != MAGIC:
-        raise InputError(f"{path} is no saved graph", "the service slam/serialize_map writes one")
-    if words[1] != str(VERSION):
-        raise InputError(f"{path} has version {words[1]}, this program reads {VERSION}", "map the place anew")
-    data = content[HEADER_BYTES:]
-    if hashlib.sha256(data).hexdigest() != words[2]:
-        raise InputError(f"{path} is damaged: its checksum does not fit", "use a copy or map the place anew")
+        raise InputError(f"cannot read graph {path}: {error.strerror}", "give a file written by save") from error
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return _rebuilt(dict(arrays))
-    except (KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} does not hold a whole graph: {error}", "map the place anew") from error
+        head = json.loads(head_line)
+        found = head["format"], head["version"], head["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no graph file", HINT) from error
+    if found[0] != FORMAT:
+        raise InputError(f"{path} is no graph file but '{found[0]}'", HINT)
+    if found[1] != VERSION:
+        raise InputError(f"{path} has version {found[1]}, this program reads {VERSION}", HINT)
+    if hashlib.sha256(content).hexdigest() != found[2]:
+        raise InputError(f"{path} is damaged: its checksum does not match", HINT)
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
-def _rebuilt(a: dict[str, np.ndarray]) -> Graph:
+def _graph(arrays: dict[str, NDArray[Any]]) -> Graph:
     graph = Graph()
-    scans = np.split(a["points"], np.cumsum(a["point_counts"])[:-1]) if len(a["point_counts"]) else []
-    for stamp_ns, pose, points, sensor in zip(a["stamps_ns"], a["poses"], scans, a["sensors"], strict=True):
-        graph.add_keyframe(int(stamp_ns), pose, np.ascontiguousarray(points), sensor)
+    ends = np.cumsum(arrays["counts"])
+    for k, end in enumerate(ends):
+        points = arrays["points"][end - arrays["counts"][k] : end].astype(np.float32)
+        graph.add_keyframe(int(arrays["stamps_ns"][k]), arrays["poses"][k], points, arrays["sensors"][k])
     for (i, j), T_i_j, information, loop in zip(
-        a["edge_ends"], a["edge_transforms"], a["edge_informations"], a["edge_loops"], strict=True
+        arrays["edge_ends"], arrays["edge_poses"], arrays["edge_information"], arrays["edge_loops"], strict=True
     ):
-        if not 0 <= min(i, j) <= max(i, j) < len(graph):
-            raise IndexError(f"edge {i}–{j} has no keyframes")
-        graph.restore_edge(int(i), int(j), T_i_j, information, bool(loop))
+        if not (0 <= i < len(graph) and 0 <= j < len(graph)):
+            raise ValueError(f"an edge names keyframe {max(i, j)} of {len(graph)}")
+        graph.add_edge(int(i), int(j), information, T_i_j, bool(loop))
     return graph

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,12 +83,19 @@ class LoopCloser:
         self.graph = graph
         self.params = params
         self.counts: Counter[str] = Counter()
-        self._field = Field(TARGET_SIZE_M, params.match_resolution_m)
-        self._pyramid = Pyramid(self._field)
         self._finds: list[Find] = []
         self._travelled_m = 0.0
         self._searched_at_m = 0.0
         self._work: Iterator[None] | None = None
+
+    @cached_property
+    def _field(self) -> Field:
+        """Where the old part of the map is drawn; made when it is first needed."""
+        return Field(TARGET_SIZE_M, self.params.match_resolution_m)
+
+    @cached_property
+    def _pyramid(self) -> Pyramid:
+        return Pyramid(self._field)
 
     def step(self, reference: int, moved_m: float) -> None:
         """Go on with the work at hand, or begin a search around keyframe ``reference``."""
@@ -245,7 +253,7 @@ class LoopCloser:
             self._refused("strained the graph")
             return
         for edge in tied:
-            g.add_edge(edge.i, edge.j, edge.information, edge.T_i_j)
+            g.add_edge(edge.i, edge.j, edge.information, edge.T_i_j, loop=True)
         # Keyframes made meanwhile go along with the last one that took part.
         correction = compose(problem.poses[count - 1], inverse(g.poses[count - 1]))
         later = [compose(correction, pose) for pose in g.poses[count:]]

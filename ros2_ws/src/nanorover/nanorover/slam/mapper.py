@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.mapping.grid import GridMap, OccupancyGrid
 from nanorover.slam.graph import Graph, softened
+from nanorover.slam.graph_file import load_graph, save_graph
 from nanorover.slam.graph_file import load_graph, save_graph
 from nanorover.slam.local_map import LocalMap
 from nanorover.slam.loops import LoopCloser
@@ -260,6 +262,42 @@ class Mapper:
         """The occupancy grid of all keyframes as the graph sees them now."""
         self.grid_map.update(self.graph.points, self.graph.poses, self.graph.sensors)
         return self.grid_map.grid()
+
+    def save(self, path: FilePath) -> None:
+        """Write graph and trajectory to a file, from which mapping can go on."""
+        save_graph(path, self.graph, self._path)
+
+    @classmethod
+    def load(cls, path: FilePath, params: SlamParams) -> "Mapper":
+        """A mapper that goes on with a saved graph, once it knows where it is (see ``relocate``).
+
+        Raises InputError for a file that cannot be used.
+        """
+        graph, trajectory = load_graph(path)
+        mapper = cls(params)
+        mapper._take(graph, trajectory)
+        return mapper
+
+    def _take(self, graph: Graph, trajectory: Trajectory) -> None:
+        """Go on from the last pose of a loaded graph."""
+        self.graph, self._path = graph, trajectory
+        self.loop_closer = LoopCloser(graph, self.params)
+        self.local_map = LocalMap(
+            graph, self.params.local_path_m, self.params.max_range_m, self.params.match_resolution_m
+        )
+        if len(graph) > 0:
+            self.relocate(graph.poses[-1])
+
+    def relocate(self, T_map_base: Pose) -> None:
+        """Say where the robot stands in the map now, as a person or a global search knows it."""
+        if len(self.graph) == 0:
+            return
+        away_m = np.hypot(*(self.graph.poses[:, :2] - T_map_base[:2]).T)
+        self._reference = int(np.argmin(away_m))
+        self._T_reference_base = between(self.graph.poses[self._reference], T_map_base)
+        self._motion = np.zeros(3)
+        self._T_odom_base = None
+        self.local_map.follow(self._reference)
 
     def health(self) -> dict[str, object]:
         """Counters and figures for diagnostics."""

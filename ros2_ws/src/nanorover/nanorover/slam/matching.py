@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, FieldArrays
+from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, NONE, FieldArrays
 
 ITERATIONS = 12
 # The robust kernel starts wide, so that a guess 0.3 m off still pulls, and ends at the noise of a laser.
@@ -44,9 +44,9 @@ def search(
     Returns the pose and its likelihood with the penalty.
     """
     height, width = f.nearest.shape
-    stride = max(int(round(step_m * f.frame[2])), 1)
-    n_xy = int(math.ceil(half[0] * f.frame[2] / stride))
-    n_yaw = int(math.ceil(half[2] / step_rad))
+    stride = max(round(step_m * f.frame[2]), 1)
+    n_xy = math.ceil(half[0] * f.frame[2] / stride)
+    n_yaw = math.ceil(half[2] / step_rad)
     flat = f.likelihood.ravel()
     base = np.empty(len(points), np.int64)
     best, best_score = centre.copy(), -1e9
@@ -58,8 +58,8 @@ def search(
         c, s = math.cos(yaw), math.sin(yaw)
         count = 0
         for i in range(len(points)):
-            column = int(math.floor((tx + c * points[i, 0] - s * points[i, 1]) * f.frame[2]))
-            row = int(math.floor((ty + s * points[i, 0] + c * points[i, 1]) * f.frame[2]))
+            column = math.floor((tx + c * points[i, 0] - s * points[i, 1]) * f.frame[2])
+            row = math.floor((ty + s * points[i, 0] + c * points[i, 1]) * f.frame[2])
             if margin <= row < height - margin and margin <= column < width - margin:
                 base[count] = row * width + column
                 count += 1
@@ -101,7 +101,7 @@ def _normal_equations(
         if row < 0 or column < 0 or row >= height or column >= width:
             continue
         surfel = f.nearest[row, column]
-        if surfel < 0:
+        if surfel == NONE:
             continue
         dx, dy = x - f.surfels[surfel, 0], y - f.surfels[surfel, 1]
         nx, ny = f.surfels[surfel, 2], f.surfels[surfel, 3]
@@ -142,6 +142,21 @@ def _normal_equations(
 
 
 @njit(cache=True, nogil=True)
+def solve3(A: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x of A x = b for a symmetric A (3, 3), by cofactors: three unknowns are not worth a library call."""
+    c00, c01 = A[1, 1] * A[2, 2] - A[1, 2] * A[2, 1], A[1, 2] * A[2, 0] - A[1, 0] * A[2, 2]
+    c02 = A[1, 0] * A[2, 1] - A[1, 1] * A[2, 0]
+    c11, c12 = A[0, 0] * A[2, 2] - A[0, 2] * A[2, 0], A[0, 1] * A[2, 0] - A[0, 0] * A[2, 1]
+    c22 = A[0, 0] * A[1, 1] - A[0, 1] * A[1, 0]
+    determinant = A[0, 0] * c00 + A[0, 1] * c01 + A[0, 2] * c02
+    x = np.empty(3)
+    x[0] = (c00 * b[0] + c01 * b[1] + c02 * b[2]) / determinant
+    x[1] = (c01 * b[0] + c11 * b[1] + c12 * b[2]) / determinant
+    x[2] = (c02 * b[0] + c12 * b[1] + c22 * b[2]) / determinant
+    return x
+
+
+@njit(cache=True, nogil=True)
 def refine(
     f: FieldArrays,
     points: NDArray[np.float64],
@@ -167,7 +182,7 @@ def refine(
         b[1] += prior_information[1] * (pose[1] - prior[1])
         turn = (pose[2] - prior[2] + math.pi) % (2.0 * math.pi) - math.pi
         b[2] += prior_information[2] * turn
-        step = np.linalg.solve(A, b)
+        step = solve3(A, b)
         pose -= step
         done = abs(step[0]) + abs(step[1]) < CONVERGED_M and abs(step[2]) < CONVERGED_RAD
         last = kernel == KERNEL_END_M
@@ -200,7 +215,7 @@ def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]
             continue
         surfel = f.nearest[row, column]
         distance = CONTRADICTED_M
-        if surfel >= 0:
+        if surfel != NONE:
             dx, dy = x - f.surfels[surfel, 0], y - f.surfels[surfel, 1]
             nx, ny = f.surfels[surfel, 2], f.surfels[surfel, 3]
             distance = math.hypot(dx, dy)
@@ -213,7 +228,7 @@ def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]
                     continue
         if distance >= CONTRADICTED_M and f.free[row // FREE_CELLS, column // FREE_CELLS]:
             contradicted += 1
-        elif surfel >= 0:
+        elif surfel != NONE:
             missed += 1
     n = max(len(points), 1)
     return explained / n, contradicted / n, missed / n

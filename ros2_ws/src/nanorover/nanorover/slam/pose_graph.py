@@ -87,6 +87,24 @@ def _find(rows: NDArray[np.int32], start: int, end: int, row: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _add_product(target: NDArray[np.float64], J: NDArray[np.float64], B: NDArray[np.float64]) -> None:
+    """Add the transpose of J times B, both (3, 3)."""
+    for a in range(3):
+        for b in range(3):
+            target[a, b] += J[0, a] * B[0, b] + J[1, a] * B[1, b] + J[2, a] * B[2, b]
+
+
+@njit(cache=True, nogil=True)
+def square(information: NDArray[np.float64], e: NDArray[np.float64]) -> float:
+    """The chi-square of a residual."""
+    total = 0.0
+    for a in range(3):
+        for b in range(3):
+            total += e[a] * information[a, b] * e[b]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _linearised(
     poses: NDArray[np.float64],
     ends: NDArray[np.int32],
@@ -105,29 +123,38 @@ def _linearised(
     diagonal[:] = 0.0
     below[:] = 0.0
     gradient[:] = 0.0
-    Ji, Jj, e = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3)
+    J, W, e = np.zeros((2, 3, 3)), np.empty((3, 3)), np.zeros(3)
+    WJ, We = np.empty((2, 3, 3)), np.empty(3)
     for k in range(len(ends)):
         i, j = ends[k, 0], ends[k, 1]
         residual(poses[i], poses[j], measured[k], e)
         c, s = math.cos(poses[i, 2]), math.sin(poses[i, 2])
         dx, dy = poses[j, 0] - poses[i, 0], poses[j, 1] - poses[i, 1]
-        Jj[0, 0], Jj[0, 1], Jj[1, 0], Jj[1, 1], Jj[2, 2] = c, s, -s, c, 1.0
-        Ji[0, 0], Ji[0, 1], Ji[1, 0], Ji[1, 1], Ji[2, 2] = -c, -s, s, -c, -1.0
-        Ji[0, 2], Ji[1, 2] = -s * dx + c * dy, -c * dx - s * dy
-        W = information[k]
+        J[0, 0, 0], J[0, 0, 1], J[0, 1, 0], J[0, 1, 1], J[0, 2, 2] = -c, -s, s, -c, -1.0
+        J[0, 0, 2], J[0, 1, 2] = -s * dx + c * dy, -c * dx - s * dy
+        J[1, 0, 0], J[1, 0, 1], J[1, 1, 0], J[1, 1, 1], J[1, 2, 2] = c, s, -s, c, 1.0
+        weight = 1.0
         if loops[k]:
-            chi2 = e @ W @ e
-            W = W / (1.0 + chi2 / kernel_chi2) ** 2
-        WJi, WJj, We = W @ Ji, W @ Jj, W @ e
+            weight = 1.0 / (1.0 + square(information[k], e) / kernel_chi2) ** 2
+        for a in range(3):
+            We[a] = 0.0
+            for b in range(3):
+                W[a, b] = weight * information[k, a, b]
+                We[a] += W[a, b] * e[b]
+        for side in range(2):
+            for a in range(3):
+                for b in range(3):
+                    WJ[side, a, b] = W[a, 0] * J[side, 0, b] + W[a, 1] * J[side, 1, b] + W[a, 2] * J[side, 2, b]
         pi, pj = position[i], position[j]
-        diagonal[pi] += Ji.T @ WJi
-        diagonal[pj] += Jj.T @ WJj
-        gradient[pi] += Ji.T @ We
-        gradient[pj] += Jj.T @ We
+        _add_product(diagonal[pi], J[0], WJ[0])
+        _add_product(diagonal[pj], J[1], WJ[1])
+        for a in range(3):
+            gradient[pi, a] += J[0, 0, a] * We[0] + J[0, 1, a] * We[1] + J[0, 2, a] * We[2]
+            gradient[pj, a] += J[1, 0, a] * We[0] + J[1, 1, a] * We[1] + J[1, 2, a] * We[2]
         if pi < pj:
-            below[_find(rows, starts[pi], starts[pi + 1], pj)] += Jj.T @ WJi
+            _add_product(below[_find(rows, starts[pi], starts[pi + 1], pj)], J[1], WJ[0])
         else:
-            below[_find(rows, starts[pj], starts[pj + 1], pi)] += Ji.T @ WJj
+            _add_product(below[_find(rows, starts[pj], starts[pj + 1], pi)], J[0], WJ[1])
     for d in range(3):
         diagonal[position[0], d, d] += ANCHOR_INFORMATION
 
@@ -244,9 +271,18 @@ class PoseGraph:
 
     def chi2(self) -> NDArray[np.float64]:
         """(E,) the weighted square of every edge's residual, without the loops' kernel."""
-        made = np.empty(len(self._ends))
-        e = np.zeros(3)
-        for k, (i, j) in enumerate(self._ends):
-            residual(self.poses[i], self.poses[j], self._measured[k], e)
-            made[k] = e @ self._information[k] @ e
-        return made
+        return _chi2(self.poses, self._ends, self._measured, self._information)
+
+
+@njit(cache=True, nogil=True)
+def _chi2(
+    poses: NDArray[np.float64],
+    ends: NDArray[np.int32],
+    measured: NDArray[np.float64],
+    information: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    made, e = np.empty(len(ends)), np.zeros(3)
+    for k in range(len(ends)):
+        residual(poses[ends[k, 0]], poses[ends[k, 1]], measured[k], e)
+        made[k] = square(information[k], e)
+    return made

@@ -32,6 +32,24 @@ class Trajectory:
         self._relative[self._count] = T_reference_base
         self._count += 1
 
+    def arrays(self) -> dict[str, NDArray]:
+        """The content, for a file."""
+        n = self._count
+        return {
+            "path_stamps_ns": self._stamps_ns[:n],
+            "path_references": self._references[:n],
+            "path_relative": self._relative[:n],
+        }
+
+    @classmethod
+    def of(cls, arrays: dict[str, NDArray]) -> "Trajectory":
+        """The trajectory of ``arrays()``; raises KeyError or ValueError when something is missing."""
+        made = cls()
+        rows = zip(arrays["path_stamps_ns"], arrays["path_references"], arrays["path_relative"], strict=True)
+        for stamp_ns, reference, relative in rows:
+            made.append(int(stamp_ns), int(reference), relative)
+        return made
+
     def stamps_ns(self) -> NDArray[np.int64]:
         """(N,) in the order of arrival."""
         return self._stamps_ns[: self._count].copy()

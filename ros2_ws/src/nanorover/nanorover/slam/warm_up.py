@@ -1,11 +1,14 @@
 """Compiling the kernels before the first scan."""
 
+import dataclasses
+
 import numpy as np
 
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.slam.params import SlamParams
 
 STEPS = 8
+ROOM_RANGE_M = 6.0
 # In the last step the robot has turned by this many rays, which nothing foretold: that takes the wide search.
 TURN_BEAMS = 25
 
@@ -17,7 +20,7 @@ def warm_up(params: SlamParams) -> None:
     """
     from nanorover.slam.mapper import Mapper
 
-    mapper = Mapper(params)
+    mapper = Mapper(dataclasses.replace(params, max_range_m=ROOM_RANGE_M))  # a small window is enough
     bearings = np.linspace(-np.pi, np.pi, 180, endpoint=False)
     with np.errstate(divide="ignore"):
         room_m = np.minimum(3.0 / np.abs(np.cos(bearings)), 2.0 / np.abs(np.sin(bearings)))
