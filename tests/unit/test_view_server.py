@@ -65,10 +65,12 @@ def test_the_page_and_nothing_else_is_served(server):
 
 
 def test_frames_go_out_commands_come_in_and_leaving_is_noticed(server, robot):
-    server.send("map", {"width": 3}, b"png", keep=True)
+    server.put("map", {"width": 3}, b"png", keep=True)
+    server.flush()
     with connect(f"ws://127.0.0.1:{server.port}/socket") as socket:
         assert parse(socket.recv(timeout=5.0)) == ("map", {"width": 3}, b"png")
-        server.send("state", {"pose": None})
+        server.put("state", {"pose": None})
+        server.flush()
         assert parse(socket.recv(timeout=5.0)) == ("state", {"pose": None}, b"")
         socket.send(json.dumps({"type": "goal", "x": 1}))
         assert parse(socket.recv(timeout=5.0)) == ("notice", {"text": "not now"}, b"")
@@ -87,7 +89,8 @@ def test_a_slow_browser_gets_the_newest_picture_not_a_queue(server):
     with connect(f"ws://127.0.0.1:{server.port}/socket", max_size=None, max_queue=1) as socket:
         wait_for(lambda: server.watched)
         for number in range(200):
-            server.send("picture", {"number": number}, picture)
+            server.put("picture", {"number": number}, picture)
+            server.flush()
         seen = []
         while not seen or seen[-1] != 199:
             seen.append(parse(socket.recv(timeout=5.0))[1]["number"])

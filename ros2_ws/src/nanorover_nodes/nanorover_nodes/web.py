@@ -24,7 +24,8 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import OK, Component, Health, run
 from nanorover_nodes.frames import FrameListener
 
-DRIVE_PERIOD_S = 0.05
+# Commands are carried to the robot, and frames to the browsers, this often.
+CARRY_PERIOD_S = 0.05
 HEALTH_PERIOD_S = 1.0
 LEVELS = {b"\x00": "ok", b"\x01": "warn", b"\x02": "error", b"\x03": "stale"}
 
@@ -64,7 +65,7 @@ class WebNode(Component):
         self.timers_running = [
             self.create_timer(period_s, callback, clock=self.steady_clock)
             for period_s, callback in (
-                (DRIVE_PERIOD_S, self.carry_commands),
+                (CARRY_PERIOD_S, self.carry),
                 (1.0 / self.settings.rate_hz, self.send_state),
                 (HEALTH_PERIOD_S, self.send_health),
             )
@@ -97,7 +98,7 @@ class WebNode(Component):
         if mounting is None:
             return
         scan = convert.scan_of(message, *mounting)
-        self.server.send("scan", *scan_frame(scan, compose(self.pose(), scan.T_base_laser)))
+        self.server.put("scan", *scan_frame(scan, compose(self.pose(), scan.T_base_laser)))
 
     def pose(self) -> np.ndarray:
         """``T_map_base``; the origin while nothing locates the robot."""
@@ -107,13 +108,13 @@ class WebNode(Component):
     def on_line(self, name: str, message: PathMsg) -> None:
         line = np.array([[p.pose.position.x, p.pose.position.y] for p in message.poses]).reshape(-1, 2)
         self.lines[name] = thinned(line)
-        self.server.send("lines", self.lines, keep=True)
+        self.server.put("lines", self.lines, keep=True)
 
     def on_picture(self, message: CompressedImage) -> None:
         now = time.monotonic()
         if self.server.watched and now >= self.picture_due_s:
             self.picture_due_s = now + 0.8 / self.settings.picture_rate_hz
-            self.server.send("picture", {"format": message.format}, bytes(message.data))
+            self.server.put("picture", {"format": message.format}, bytes(message.data))
 
     def on_detections(self, message: Detection2DArray) -> None:
         if not self.server.watched:
@@ -125,7 +126,7 @@ class WebNode(Component):
             label = best.hypothesis.class_id if best else ""
             score = best.hypothesis.score if best else 0.0
             boxes.append([centre.x, centre.y, box.size_x, box.size_y, label, round(score, 2), detection.id])
-        self.server.send("boxes", {"boxes": boxes})
+        self.server.put("boxes", {"boxes": boxes})
 
     def on_objects(self, message: TrackedObjects) -> None:
         if not self.server.watched:
@@ -141,7 +142,7 @@ class WebNode(Component):
             }
             for o in message.objects
         ]
-        self.server.send("objects", {"objects": shown})
+        self.server.put("objects", {"objects": shown})
 
     def on_battery(self, message: BatteryState) -> None:
         self.battery = {"voltage": round(message.voltage, 2), "percentage": round(message.percentage, 3)}
@@ -165,7 +166,7 @@ class WebNode(Component):
             grid, self.map = self.map, None
             cells = np.asarray(grid.data, dtype=np.int8).reshape(grid.info.height, grid.info.width)
             frame = map_frame(cells, grid.info.resolution, convert.pose_of(grid.info.origin))
-            self.server.send("map", *frame, keep=True)
+            self.server.put("map", *frame, keep=True)
         located = self.frames.planar(self.settings.map_frame, self.settings.base_frame)
         state = {
             "pose": None if located is None else [round(float(v), 4) for v in located[0]],
@@ -173,7 +174,7 @@ class WebNode(Component):
             "driving": self.driving,
             "battery": self.battery,
         }
-        self.server.send("state", state)
+        self.server.put("state", state)
 
     def send_health(self) -> None:
         if not (self.active and self.server.watched):
@@ -184,23 +185,24 @@ class WebNode(Component):
             silent_s = now - heard_s
             stale = {"level": "stale", "message": f"not heard for {silent_s:.0f} s"}
             shown[name] = said | stale if silent_s > self.settings.heartbeat_timeout_s else said
-        self.server.send("health", shown)
+        self.server.put("health", shown)
 
     # -- what a person asks for -------------------------------------------------------------------------
 
-    def carry_commands(self) -> None:
+    def carry(self) -> None:
         if not self.active:
             return
         for wish in self.commands.wishes():
-            self.carry(wish)
+            self.obey(wish)
         velocity = self.commands.velocity()
         if velocity is not None or self.driving:
             twist = Twist()
             twist.linear.x, twist.angular.z = velocity or (0.0, 0.0)
             self.outputs["cmd_vel_teleop"].publish(twist)
         self.driving = velocity is not None
+        self.server.flush()
 
-    def carry(self, wish: Wish) -> None:
+    def obey(self, wish: Wish) -> None:
         self.get_logger().info(f"asked in the browser: {wish}")
         if wish.kind in ("stop", "release"):
             self.outputs["e_stop"].publish(Bool(data=wish.kind == "stop"))

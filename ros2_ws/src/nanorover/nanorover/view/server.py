@@ -36,7 +36,17 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-cache",
 }
 SOCKET_PATH = "/socket"
-KINDS = {"state": 0, "map": 1, "scan": 2, "picture": 3, "notice": 4, "lines": 5, "health": 6, "boxes": 7, "objects": 8}
+KINDS = {
+    "state": 0,
+    "map": 1,
+    "scan": 2,
+    "picture": 3,
+    "notice": 4,
+    "lines": 5,
+    "health": 6,
+    "boxes": 7,
+    "objects": 8,
+}
 LARGEST_COMMAND = 4096
 # A browser that does not answer is given up after this long; its drive commands lapsed long before.
 PING_S, PING_TIMEOUT_S = 2.0, 4.0
@@ -82,6 +92,8 @@ class WebServer:
         self._on_command, self._on_leave = on_command, on_leave
         self._clients: dict[int, Client] = {}
         self._kept: dict[str, bytes] = {}
+        self._outgoing: dict[str, tuple[bytes, bool]] = {}
+        self._lock = threading.Lock()
         self._number = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="web", daemon=True)
@@ -118,16 +130,24 @@ class WebServer:
         self._thread.join(timeout=2.0)
         self._loop.close()
 
-    def send(self, kind: str, header: dict[str, Any], payload: bytes = b"", *, keep: bool = False) -> None:
-        """Send a frame to every browser; one that is kept also goes to those that come later."""
-        data = frame(kind, header, payload)
-        self._loop.call_soon_threadsafe(self._spread, kind, data, keep)
+    def put(self, kind: str, header: dict[str, Any], payload: bytes = b"", *, keep: bool = False) -> None:
+        """Have a frame ready for every browser; one that is kept also goes to those that come later."""
+        with self._lock:
+            self._outgoing[kind] = (frame(kind, header, payload), keep)
 
-    def _spread(self, kind: str, data: bytes, keep: bool) -> None:
-        if keep:
-            self._kept[kind] = data
-        for client in self._clients.values():
-            client.put(kind, data)
+    def flush(self) -> None:
+        """Send what is ready. Apart from ``put``, because waking the server's thread costs more than a frame."""
+        with self._lock:
+            outgoing, self._outgoing = self._outgoing, {}
+        if outgoing:
+            self._loop.call_soon_threadsafe(self._spread, outgoing)
+
+    def _spread(self, outgoing: dict[str, tuple[bytes, bool]]) -> None:
+        for kind, (data, keep) in outgoing.items():
+            if keep:
+                self._kept[kind] = data
+            for client in self._clients.values():
+                client.put(kind, data)
 
     # -- in the server's thread -----------------------------------------------------------------------
 

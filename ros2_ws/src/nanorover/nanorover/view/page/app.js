@@ -66,7 +66,7 @@ const show = {
     drawPicture();
     body.dataset.picture = `${bitmap.width}x${bitmap.height}`;
   },
-  boxes(header) { boxes = header.boxes; body.dataset.boxes = boxes.length; },
+  boxes(header) { boxes = header.boxes; body.dataset.boxes = boxes.length; if (bitmap) drawPicture(); },
   objects(header) { map.setObjects(header.objects); body.dataset.objects = header.objects.length; },
   lines(lines) { map.setLines(lines); },
   notice(header) {
