@@ -32,7 +32,7 @@ class TrainParams:
         "part of the pictures for validation where no own set is given", minimum=0.01, maximum=0.5
     )
     validate_every: int = param("epochs between two validations", minimum=1, maximum=1000)
-    mixed_precision: bool = param("compute in half precision where the GPU can")
+    mixed_precision: bool = param("compute in half precision where the GPU or CPU is quicker in it")
     workers: int = param("processes that load pictures, for each training process", minimum=0, maximum=64)
     threads: int = param("CPU threads of each training process", minimum=1, maximum=256)
     seed: int = param("seed of everything random", minimum=0, maximum=2**31 - 1)

@@ -105,8 +105,16 @@ class Ssd(Network):
             small_start(layer, 0.0)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        levels = [self.early(images)]
-        levels.append(self.late(levels[0]))
+        early = self.early(images)
+        levels = [early, self.late(early)]
+        device = images.device.type
+        if not torch.is_autocast_enabled(device):
+            return self._predict(levels)
+        # In bfloat16 on CPUs, gradients of depthwise convolutions on maps of one pixel are not finite.
+        with torch.autocast(device, enabled=False):
+            return self._predict([level.float() for level in levels])
+
+    def _predict(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         for extra in self.extras:
             levels.append(extra(levels[-1]))
         pairs = zip(levels, self.score, strict=True)

@@ -63,6 +63,13 @@ def join_world() -> World:
     return World(rank, size, device)
 
 
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """The short floating-point type that this device computes in faster, if there is one."""
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+
+
 class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Augmented pictures; what a picture looks like follows from seed, epoch and index alone."""
 
@@ -132,9 +139,9 @@ class Trainer:
         self.further_loss, self.keep = further_loss, keep
         self.average = Average(self.model, settings.ema_decay)
         self.optimizer = torch.optim.AdamW(_groups(self.model, settings.weight_decay), lr=1e-6)
-        half = settings.mixed_precision and world.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(world.device.type, enabled=half)
-        self.half = half
+        self.half = half_precision(world.device) if settings.mixed_precision else None
+        # Only float16 has so short a range that gradients must be scaled.
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.half == torch.float16)
         self.parallel = DistributedDataParallel(self.model) if world.size > 1 else self.model
         self.epoch, self.best = 0, -1.0
         self.log: list[dict[str, float]] = []
@@ -189,7 +196,7 @@ class Trainer:
         inputs = models.normalised(images.to(device)).contiguous(memory_format=torch.channels_last)
         placed = [(boxes.to(device), labels.to(device)) for boxes, labels in targets]
         context: AbstractContextManager[Any] = (
-            torch.autocast(device.type, torch.float16) if self.half else nullcontext()
+            nullcontext() if self.half is None else torch.autocast(device.type, self.half)
         )
         with context:
             outputs = self.parallel(inputs)
