@@ -182,13 +182,14 @@ class Simulation:
     def _settle(self) -> None:
         for walking in self._walkers:
             walking.show(self._data)
-        for _ in range(round(SETTLING_S / self.params.timestep_s)):
-            mujoco.mj_step(self.world.model, self._data)
-        if self.clearance_m() <= 0.0:
+        mujoco.mj_forward(self.world.model, self._data)
+        if self.clearance_m() <= 0.0:  # looked at first: physics would push the robot out
             at = self.scene.robot.at_m
             raise InputError(
                 f"scene {self.scene.name}: the robot at {at} touches something", "move robot.at_m to a free place"
             )
+        for _ in range(round(SETTLING_S / self.params.timestep_s)):
+            mujoco.mj_step(self.world.model, self._data)
         self._view.moved(0.0, self._robot.pose)
 
     def _move_walkers(self, robot: Pose) -> None:
