@@ -115,10 +115,6 @@ class Graph:
     ) -> None:
         """Tie two keyframes as ``T_i_j`` says, or as they lie now."""
         relative = between(self._poses[i], self._poses[j]) if T_i_j is None else T_i_j
-        self.restore_edge(i, j, relative, information, loop=T_i_j is not None)
-
-    def restore_edge(self, i: int, j: int, relative: Pose, information: NDArray[np.float64], loop: bool) -> None:
-        """Append an edge as it was measured."""
         self.edges.append(Edge(i, j, relative, information, loop))
         entries = 2 * len(self.edges)
         a = self._adjacency = self._adjacency._replace(

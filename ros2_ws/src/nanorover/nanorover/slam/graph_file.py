@@ -1,7 +1,7 @@
 """A graph as a file: version, checksum and arrays, so that mapping can go on another day.
 
-The file is a line of JSON (format, version, SHA-256 of what follows) and an uncompressed ``.npz``; it holds numbers
-only, so a file from elsewhere cannot run anything.
+The file is a line of JSON (format, version, SHA-256 of what follows) and an uncompressed ``.npz``; it holds
+numbers only, so a file from elsewhere cannot run anything.
 """
 
 import hashlib
@@ -26,8 +26,7 @@ HINT = "save the graph again, or begin a new map"
 def save_graph(path: Path, graph: Graph, trajectory: Trajectory) -> None:
     """Write the graph and the way driven. Raises InputError when the folder cannot be written."""
     stream = io.BytesIO()
-    np.savez(
-        stream,
+    arrays: dict[str, Any] = dict(
         poses=graph.poses,
         points=np.concatenate(graph.points) if graph.points else np.zeros((0, 4), np.float32),
         counts=np.array([len(p) for p in graph.points], dtype=np.int64),
@@ -39,6 +38,7 @@ def save_graph(path: Path, graph: Graph, trajectory: Trajectory) -> None:
         edge_loops=np.array([e.loop for e in graph.edges], dtype=np.bool_),
         **trajectory.arrays(),
     )
+    np.savez(stream, **arrays)
     content = stream.getvalue()
     head = {"format": FORMAT, "version": VERSION, "sha256": hashlib.sha256(content).hexdigest()}
     with replacing(path) as temporary:

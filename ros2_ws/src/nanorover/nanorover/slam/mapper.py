@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.mapping.grid import GridMap, OccupancyGrid
 from nanorover.slam.graph import Graph, softened
-from nanorover.slam.graph_file import load_graph, save_graph
 from nanorover.slam.graph_file import load_graph, save_graph
 from nanorover.slam.local_map import LocalMap
 from nanorover.slam.loops import LoopCloser
@@ -218,27 +216,6 @@ class Mapper:
         self._T_reference_base = np.zeros(3)
         self.local_map.follow(number)
 
-    def save(self, path: Path) -> None:
-        """Write the graph, so that mapping can go on another day. Raises InputError."""
-        self.finish()
-        save_graph(path, self.graph)
-
-    @classmethod
-    def load(cls, path: Path, params: SlamParams) -> "Mapper":
-        """A mapper that goes on with a saved graph, from where it ended. Raises InputError."""
-        mapper = cls(params)
-        mapper._go_on_with(load_graph(path))
-        return mapper
-
-    def _go_on_with(self, graph: Graph) -> None:
-        p = self.params
-        self.graph = graph
-        self.local_map = LocalMap(graph, p.local_path_m, p.max_range_m, p.match_resolution_m)
-        self.loop_closer = LoopCloser(graph, p)
-        if len(graph):
-            self._reference = len(graph) - 1
-            self.local_map.follow(self._reference)
-
     def finish(self) -> None:
         """Complete what is still to be computed, at the end of a recording."""
         self.loop_closer.finish()
@@ -264,7 +241,8 @@ class Mapper:
         return self.grid_map.grid()
 
     def save(self, path: FilePath) -> None:
-        """Write graph and trajectory to a file, from which mapping can go on."""
+        """Write graph and trajectory to a file, from which mapping can go on. Raises InputError."""
+        self.finish()
         save_graph(path, self.graph, self._path)
 
     @classmethod
