@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 BRIDGE_M, BRIDGE_PARALLEL, BRIDGE_ACROSS = 1.0, 0.95, 0.2
 BRIDGE_WEIGHT = 0.1
 # How far a surfel is known around itself, in cells: the basin from which a match converges.
-REACH_CELLS = 8
+REACH_CELLS = 6
 # Standard deviation of the likelihood that the correlative search looks up, in metres.
 LIKELIHOOD_SIGMA_M = 0.10
 LIKELIHOOD_FULL = 255
@@ -110,9 +110,9 @@ def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float) -> Non
     """Note what a ray went through, in the field's own frame."""
     length = math.hypot(x1 - x0, y1 - y0)
     cell_m = FREE_CELLS / f.frame[2]
-    steps = int((length - FREE_SHORT_OF_M) / (0.5 * cell_m))
+    steps = int((length - FREE_SHORT_OF_M) / cell_m)
     for k in range(steps + 1):
-        part = k * 0.5 * cell_m / length
+        part = k * cell_m / length
         column = math.floor((x0 + part * (x1 - x0)) / cell_m)
         row = math.floor((y0 + part * (y1 - y0)) / cell_m)
         if 0 <= row < f.free.shape[0] and 0 <= column < f.free.shape[1]:

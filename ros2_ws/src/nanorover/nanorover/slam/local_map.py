@@ -13,6 +13,8 @@ from nanorover.slam.graph import METRES_PER_RADIAN, Graph
 MARGIN_M = 8.0
 # Keyframes that left the neighbourhood stay in the field until they are this many times as many as belong.
 STALE_FACTOR = 1.5
+# So many keyframes are drawn, besides those within this way: more would say the same again.
+MOST_DRAWN, CLOSE_BY_M = 120, 2.0
 # A new keyframe is tied to this many others.
 SUPPORTERS = 3
 
@@ -41,14 +43,19 @@ class LocalMap:
         if (
             self._revision != self.graph.revision
             or off_m > MARGIN_M
-            or len(self._drawn) > STALE_FACTOR * len(self.members) + 20
+            or len(self._drawn) > STALE_FACTOR * min(len(self.members), MOST_DRAWN) + 20
         ):
             self.field.clear(here[:2])
             self._drawn.clear()
             self._revision = self.graph.revision
-        for k in self.members:
+        for k in self._worth_drawing(path_m[self.members]):
             if k not in self._drawn:
-                self.draw(int(k))
+                self.draw(k)
+
+    def _worth_drawing(self, path_m: NDArray[np.float64]) -> list[int]:
+        """All members, or, where the robot has been often, those close by and an even choice of the others."""
+        every = math.ceil(len(self.members) / MOST_DRAWN)
+        return self.members[(self.members % every == 0) | (path_m < CLOSE_BY_M)].tolist()
 
     def draw(self, keyframe: int) -> None:
         """Add one keyframe to the field."""
