@@ -7,7 +7,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import BatteryState, CompressedImage
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
@@ -62,7 +62,7 @@ class ShownRobot:
 
     TOPICS = (
         "map", "scan", "/tf", "/tf_static", "path", "plan",
-        "camera/image_raw/compressed", "detections", "objects", "/diagnostics",
+        "camera/image_raw/compressed", "detections", "objects", "battery", "/diagnostics",
     )  # fmt: skip
 
     def __init__(self, graph) -> None:
@@ -109,6 +109,10 @@ class ShownRobot:
         walker.pose.pose = convert.pose_msg(np.array([0.6, 1.3, 0.0]))
         walker.velocity.twist.linear.x, walker.velocity.twist.linear.y = 0.2, -0.7
         self.out["objects"].publish(TrackedObjects(objects=[walker]))
+
+    def publish_battery(self) -> None:
+        """A battery whose charge nobody measures."""
+        self.out["battery"].publish(BatteryState(voltage=11.9, percentage=float("nan")))
 
     def publish_health(self) -> None:
         """A healthy lidar, a camera that lags, a base without a cable."""

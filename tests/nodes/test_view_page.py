@@ -30,6 +30,7 @@ class Shown:
         """One moment in the life of the robot."""
         self.robot.publish_moment()
         self.robot.publish_health()
+        self.robot.publish_battery()
         self.graph.wait_until(lambda: True, "a moment passes")
 
     def wait_for(self, condition: str) -> None:
@@ -72,6 +73,7 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     shown.wait_for("+document.body.dataset.scan > 700")
     shown.wait_for("document.body.dataset.picture === '320x240' && document.body.dataset.boxes === '1'")
     shown.wait_for("document.body.dataset.objects === '1'")
+    shown.wait_for("document.getElementById('battery').textContent === '11.9 V'")
     shown.wait_for("document.querySelectorAll('#health li').length >= 5")
     shown.wait_for("document.getElementById('pose').textContent.startsWith('x -1.00 m')")
     levels = "[...document.querySelectorAll('#health li')].map(l => l.firstChild.data + '=' + l.dataset.level)"

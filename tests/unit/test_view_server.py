@@ -1,6 +1,7 @@
 """The web server against real sockets: who gets in, what a slow browser gets, what happens when it leaves."""
 
 import json
+import math
 import struct
 import time
 import urllib.error
@@ -15,7 +16,7 @@ from websockets.sync.client import connect
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
 from nanorover.view.scene import map_frame, scan_frame, thinned
-from nanorover.view.server import FILES, KINDS, WebServer
+from nanorover.view.server import FILES, KINDS, WebServer, frame
 
 
 class Robot:
@@ -43,7 +44,8 @@ def server(robot):
 
 def parse(data: bytes) -> tuple[str, dict, bytes]:
     number, length = struct.unpack_from("<BI", data)
-    return list(KINDS)[number], json.loads(data[5 : 5 + length]), data[5 + length :]
+    header = json.loads(data[5 : 5 + length], parse_constant=pytest.fail)
+    return list(KINDS)[number], header, data[5 + length :]
 
 
 def wait_for(condition, timeout_s: float = 5.0) -> None:
@@ -82,6 +84,11 @@ def test_frames_go_out_commands_come_in_and_leaving_is_noticed(server, robot):
         assert server.watched and robot.left == []
     wait_for(lambda: robot.left == [1])
     assert not server.watched
+
+
+def test_what_is_not_a_number_reaches_the_browser_as_null():
+    data = frame("state", {"battery": {"percentage": math.nan, "voltage": 12.0}, "pose": [1.0, -math.inf]})
+    assert parse(data)[1] == {"battery": {"percentage": None, "voltage": 12.0}, "pose": [1.0, None]}
 
 
 def test_a_slow_browser_gets_the_newest_picture_not_a_queue(server):

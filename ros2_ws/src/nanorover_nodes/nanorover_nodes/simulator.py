@@ -110,6 +110,8 @@ class SimulatorNode(Component):
         }
         if self.live.failed is not None:
             return Health(ERROR, f"the simulation ended: {self.live.failed}", values)
+        if self.live.camera is not None and self.live.camera.failed is not None:
+            return Health(WARN, f"no pictures: {self.live.camera.failed}", values)
         lost_s, self.given_up_s = self.live.given_up_s - self.given_up_s, self.live.given_up_s
         if lost_s > 1.0 - REAL_TIME:
             return Health(WARN, f"this machine is too slow: {lost_s:.1f} s lost in the last second", values)

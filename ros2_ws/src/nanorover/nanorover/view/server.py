@@ -7,6 +7,7 @@ From the browser come JSON objects with a ``type``. A slow browser gets the newe
 import asyncio
 import http
 import json
+import math
 import struct
 import threading
 from collections.abc import Callable
@@ -54,8 +55,19 @@ PING_S, PING_TIMEOUT_S = 2.0, 4.0
 
 def frame(kind: str, header: dict[str, Any], payload: bytes = b"") -> bytes:
     """One binary frame for the browser."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:  # ROS says NaN for what is not measured, JSON has no such number
+        text = json.dumps(_without_nan(header), separators=(",", ":")).encode()
     return struct.pack("<BI", KINDS[kind], len(text)) + text + payload
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Client:
