@@ -13,8 +13,9 @@ from nanorover.sim.floorplan import random_scene, scene_of
 from nanorover.sim.paths import Ways
 from nanorover.sim.people import BODY_HEIGHTS_M, ROBOT_WAY_M
 from nanorover.sim.scene import Furniture, Opening, Scene, Start, Walker, Wall, load_scene, save_scene
-from nanorover.sim.shapes import KINDS, SURFACES
+from nanorover.sim.shapes import KINDS
 from nanorover.sim.simulation import Simulation
+from nanorover.sim.solids import SURFACES
 from nanorover.sim.truth import FREE, OCCUPIED, UNKNOWN, true_map
 
 CORNERS = ((0.0, 0.0), (4.0, 0.0), (4.0, 3.0), (0.0, 3.0))

@@ -11,7 +11,7 @@ from nanorover.errors import InputError
 from nanorover.sim.furnish import Room, furnish
 from nanorover.sim.people import peopled
 from nanorover.sim.scene import Opening, Scene, Start, Wall, as_saved, load_scene
-from nanorover.sim.shapes import Colour
+from nanorover.sim.solids import Colour
 
 DOOR_M = 0.92
 STYLES = ("apartment", "office")

@@ -7,7 +7,7 @@ import numpy as np
 
 from nanorover.sim.looks import look
 from nanorover.sim.scene import Furniture
-from nanorover.sim.shapes import Colour, Size
+from nanorover.sim.solids import Colour, Size
 
 WALL_M = 0.08  # half a wall and a gap
 DOOR_CLEAR_M = 0.75

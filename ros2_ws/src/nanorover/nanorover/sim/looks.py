@@ -4,7 +4,8 @@ import colorsys
 
 import numpy as np
 
-from nanorover.sim.shapes import KINDS, Colour, Size
+from nanorover.sim.shapes import KINDS
+from nanorover.sim.solids import Colour, Size
 
 COLOURFUL = ("couch", "bed", "ball", "box", "chair", "plant", "bin")
 ROUND = ("ball", "bottle", "plant", "bin", "lamp")

@@ -11,7 +11,8 @@ from nanorover.bringup.robot_model import FramesParams
 from nanorover.sim.params import SimParams
 from nanorover.sim.robot import Build, add_robot
 from nanorover.sim.scene import Scene
-from nanorover.sim.shapes import SURFACES, Solid, solids_of
+from nanorover.sim.shapes import solids_of
+from nanorover.sim.solids import SURFACES, Solid
 
 # Groups: what the lidar's plane can cut, the rest of the world, the floor (the robot is a group of its own).
 RAY_GROUP, HIGH_GROUP, FLOOR_GROUP = 0, 1, 2

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.sim.model import RAY_GROUP, World
-from nanorover.sim.shapes import SURFACES
+from nanorover.sim.solids import SURFACES
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ import yaml
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
-from nanorover.sim.shapes import SURFACES, Colour, Size, Solid, box, solids_of
+from nanorover.sim.shapes import solids_of
+from nanorover.sim.solids import SURFACES, Colour, Size, Solid, box
 
 SHIPPED = Path(__file__).parent / "scenes"
 

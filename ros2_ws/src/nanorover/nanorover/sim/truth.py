@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import Pose
 from nanorover.sim.scene import Scene
-from nanorover.sim.shapes import Solid
+from nanorover.sim.solids import Solid
 
 FREE, OCCUPIED, UNKNOWN = 0, 100, -1
 # Around the world's walls, so that they are whole on the map.
