@@ -6,7 +6,9 @@ setup(
     description="Lidar, SLAM, perception and planning for a small rover, on plain arrays",
     license="Apache-2.0",
     packages=find_packages(exclude=["test"]),
-    package_data={"nanorover": ["params/*.yaml", "sim/scenes/*.yaml", "fastdds.xml", "bringup/*.xacro", "view/page/*"]},
+    package_data={
+        "nanorover": ["params/*.yaml", "sim/scenes/*.yaml", "fastdds.xml", "bringup/*.xacro", "view/page/*"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/nanorover"]),
         ("share/nanorover", ["package.xml"]),
