@@ -1,0 +1,75 @@
+"""A whole simulated robot, started as a person starts it: from the bytes of its ports to the map on the page."""
+
+import json
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+from websockets.sync.client import connect
+
+from nanorover.view.server import KINDS
+
+pytest.importorskip("mujoco", reason="the simulated world needs ./scripts/setup sim")
+pytestmark = [pytest.mark.nodes, pytest.mark.slow]
+
+NANOROVER = [sys.executable, "-c", "from nanorover.cli import main; main()"]
+
+
+def test_a_simulated_robot_maps_and_can_be_driven_from_the_page(domain, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    port = 20000 + domain
+    words = [
+        "up",
+        "sim",
+        "--view",
+        f"view_port:={port}",
+        "without:=perception,planner",
+        "--log-dir",
+        str(tmp_path / "log"),
+    ]
+    said = tmp_path / "said.txt"
+    with said.open("w") as output:
+        robot = subprocess.Popen([*NANOROVER, *words], stdout=output, stderr=subprocess.STDOUT)
+    try:
+        with opened(f"ws://127.0.0.1:{port}/socket", robot, said) as page:
+            seen: dict[str, dict] = {}
+            wait_for(page, seen, lambda: "map" in seen and "scan" in seen and seen.get("state", {}).get("pose"))
+            before = seen["state"]["pose"]
+            wait_for(page, seen, lambda: distance(seen["state"]["pose"], before) > 0.1, drive=True)
+            wait_for(page, seen, lambda: all(n["level"] == "ok" for n in seen["health"].values()), drive=True)
+            assert {"simulator", "lidar", "base", "slam", "safety", "web"} <= set(seen["health"])
+            page.send(json.dumps({"type": "stop"}))
+            wait_for(page, seen, lambda: seen["state"]["stopped"])
+    finally:
+        stopped = subprocess.run([*NANOROVER, "stop"], capture_output=True, text=True, check=False)
+        assert stopped.returncode == 0, stopped.stderr
+    assert robot.wait(timeout=5.0) == 0
+    assert "ended" not in said.read_text(), "no node had to be started again"
+
+
+def opened(address: str, robot: subprocess.Popen, said):
+    deadline = time.monotonic() + 60.0
+    while True:
+        try:
+            return connect(address, max_size=None, compression=None)
+        except OSError:
+            assert time.monotonic() < deadline and robot.poll() is None, said.read_text()
+            time.sleep(0.1)
+
+
+def wait_for(page, seen: dict[str, dict], condition, drive: bool = False) -> None:
+    """Take frames until the condition holds; driving repeats its command, as the page does."""
+    deadline = time.monotonic() + 60.0
+    while not condition():
+        assert time.monotonic() < deadline, {kind: str(value)[:300] for kind, value in seen.items()}
+        if drive:
+            page.send(json.dumps({"type": "drive", "linear": 0.5, "angular": 0.4}))
+        data = page.recv(timeout=30.0)
+        number, length = struct.unpack_from("<BI", data)
+        seen[list(KINDS)[number]] = json.loads(data[5 : 5 + length], parse_constant=pytest.fail)
+
+
+def distance(a: list[float], b: list[float]) -> float:
+    return ((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5
