@@ -32,7 +32,7 @@ ASK_PERIOD_S = 1.0
 # A service whose node died never answers.
 ANSWER_TIMEOUT_S = 120.0
 # A node that refused is asked again after this long: a cable may have been plugged in.
-RETRY_S = 5.0
+RETRY_S = 2.0
 
 # Two nodes of one name: so many heartbeats in less than this fraction of the time that one node needs.
 TWIN_BEATS, TWIN_SPAN = 8, 0.7
