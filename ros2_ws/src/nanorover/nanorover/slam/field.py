@@ -142,6 +142,13 @@ def _add_points(
         last[0], last[1], last[2], last[3] = x1, y1, mx, my
 
 
+@njit(cache=True, nogil=True)
+def _add_surfaces(f: FieldArrays, points: NDArray[np.float32]) -> None:
+    for i in range(len(points)):
+        x, y = points[i, 0] - f.frame[0], points[i, 1] - f.frame[1]
+        _add_point(f, x, y, points[i, 2], points[i, 3], 1.0)
+
+
 def _disc(resolution_m: float) -> NDArray[np.int32]:
     """Offsets within reach and the likelihood there; farther cells get less, so nearer surfels win."""
     offsets = []
@@ -188,6 +195,10 @@ class Field:
     ) -> None:
         """Add points (N, 4) ``x, y, nx, ny`` of the base frame, seen from ``T_base_laser``."""
         _add_points(self.arrays, points, T_map_base, T_base_laser)
+
+    def add_surfaces(self, points: NDArray[np.float32]) -> None:
+        """Add points (N, 4) ``x, y, nx, ny`` of the map of which only the place is known."""
+        _add_surfaces(self.arrays, points)
 
     def centre_m(self) -> NDArray[np.float64]:
         """x, y of the middle of the window in the map."""

@@ -1,0 +1,193 @@
+"""From records to poses: deskew, expectation, match. Mapping and localization both begin here."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import Pose, between, compose, inverse
+from nanorover.slam.field import Field
+from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, motion_of, twist_of
+from nanorover.slam.params import SlamParams
+from nanorover.slam.preprocess import surface_points
+from nanorover.slam.tracker import Match, Tracker
+
+# A scan with fewer points than this says too little to be placed.
+LEAST_POINTS = 12
+# No lidar turns as slowly as this; a scan that says so has no usable times.
+LONGEST_SWEEP_S = 1.0
+# Standard deviation that a pose gains with every scan that nothing has measured.
+UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
+# Without odometry a robot is believed to go on as before for so many scans, then to stand.
+GOES_ON_SCANS = 3
+# Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
+# (see ErrorBound): a robot may start, stop or turn between any two scans.
+ODOMETRY_ERROR = (1.0, 0.05, 0.04)
+MOTION_ERROR = (1.0, 0.05, 0.06)
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """Where the base was when the scan began, with covariance (3, 3) in x, y, yaw of the map.
+
+    ``quality`` is the part of the scan that the map explains, 0 to 1; ``reason`` is empty when all is well.
+    """
+
+    stamp_ns: int
+    T_map_base: Pose
+    covariance: NDArray[np.float64]
+    quality: float
+    reason: str
+    is_keyframe: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A scan with its place: ``match`` is None where only the expectation is known, and ``reason`` says why.
+
+    ``points`` (K, 4) and all poses but one belong to the middle of the scan; ``T_middle_stamp`` leads from there to
+    the scan's stamp. ``T_last_now`` is the motion since the scan before.
+    """
+
+    points: NDArray[np.float64]
+    match: Match | None
+    reason: str
+    T_last_now: Pose
+    T_middle_stamp: Pose
+
+
+class FrontEnd:
+    """Places scan after scan in the field that it is given."""
+
+    def __init__(self, params: SlamParams) -> None:
+        self.params = params
+        self.counts: Counter[str] = Counter()
+        self.odometry = OdometryBuffer()
+        self.motion = np.zeros(3)
+        self.covariance = np.diag(np.full(3, 1e-6))
+        self.unplaced = 0  # scans in a row without a match
+        self._tracker = Tracker(params)
+        self._odometry_error = ErrorBound(*ODOMETRY_ERROR)
+        self._motion_error = ErrorBound(*MOTION_ERROR)
+        self._last_ns = 0
+        self._T_odom_base: Pose | None = None
+        self._T_smooth_base = np.zeros(3)  # integrates the scans' own motion, where there is no odometry
+
+    def add_odometry(self, odometry: Odometry) -> None:
+        """Take a reading of the wheels."""
+        self.odometry.add(odometry)
+
+    def place(self, scan: LaserScan, field: Field | None, last: Pose) -> Placed:
+        """Find the scan in ``field``, starting from ``last``, the pose at the scan before.
+
+        With no field the scan is only made ready, and stays at ``last``.
+        """
+        self.counts["scans"] += 1
+        sweep_s = self._sweep_s(scan)
+        middle_ns = scan.stamp_ns + int(0.5e9 * sweep_s)
+        twist = self._twist(scan.stamp_ns, middle_ns, sweep_s)
+        points = self._points(scan, twist)
+        T_odom_base = self.odometry.at(middle_ns)
+        predictions = self._predictions(T_odom_base)
+        reason, match = self._matched(points, field, last, predictions)
+        if match is not None and field is not None and sweep_s != 0.0 and T_odom_base is None:
+            twist = self._motion_twist(between(last, match.T_map_base), middle_ns)
+            points = self._points(scan, twist)
+            match = self._tracker.again(field, points, match)
+        self._T_odom_base, self._last_ns = T_odom_base, middle_ns
+        self._learn(last, match, predictions, field is not None)
+        return Placed(points, match, reason, self.motion, motion_of(twist, -0.5 * sweep_s))
+
+    def T_map_odom(self, T_map_base: Pose) -> Pose:
+        """What turns odometry into the map; without odometry, the scans' own motion takes its place."""
+        return compose(
+            T_map_base, inverse(self._T_smooth_base if self._T_odom_base is None else self._T_odom_base)
+        )
+
+    def forget_motion(self) -> None:
+        """The robot is somewhere else now, at rest as far as is known."""
+        self.motion = np.zeros(3)
+        self.unplaced = 0
+
+    def health(self) -> dict[str, object]:
+        """Counters and figures for diagnostics."""
+        return {
+            **self.counts,
+            "wide searches": self._tracker.wide_searches,
+            "odometry readings refused": self.odometry.refused,
+            "odometry stamps backwards": self.odometry.backwards,
+            "odometry error": round(self._odometry_error.trans, 2),
+        }
+
+    def _sweep_s(self, scan: LaserScan) -> float:
+        """The time from the first ray to the last."""
+        sweep_s = scan.time_increment_s * max(len(scan.ranges_m) - 1, 0)
+        if abs(sweep_s) < LONGEST_SWEEP_S:
+            return sweep_s
+        self.counts["scans with senseless times"] += 1
+        return 0.0
+
+    def _points(self, scan: LaserScan, twist: Pose) -> NDArray[np.float64]:
+        return surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
+
+    def _twist(self, stamp_ns: int, middle_ns: int, sweep_s: float) -> Pose:
+        """The base's velocity during a scan: from odometry, else as it was between the last two scans."""
+        if sweep_s == 0.0:
+            return np.zeros(3)
+        twist = self.odometry.twist(stamp_ns, sweep_s)
+        return self._motion_twist(self.motion, middle_ns) if twist is None else twist
+
+    def _motion_twist(self, motion: Pose, now_ns: int) -> Pose:
+        """The velocity of a motion since the last scan; none where the stamps do not make sense."""
+        elapsed_s = (now_ns - self._last_ns) * 1e-9
+        return twist_of(motion, elapsed_s) if 0.0 < elapsed_s < LONGEST_SWEEP_S else np.zeros(3)
+
+    def _predictions(self, T_odom_base: Pose | None) -> list[Prediction]:
+        """What to expect of this scan, the most trusted first."""
+        again = self._motion_error.predict(self.motion if self.unplaced < GOES_ON_SCANS else np.zeros(3))
+        if T_odom_base is None or self._T_odom_base is None:
+            return [again]
+        return [self._odometry_error.predict(between(self._T_odom_base, T_odom_base)), again]
+
+    def _matched(
+        self, points: NDArray[np.float64], field: Field | None, last: Pose, predictions: list[Prediction]
+    ) -> tuple[str, Match | None]:
+        """The match, or None with the reason why there is none."""
+        if len(points) < LEAST_POINTS:
+            return f"the scan has {len(points)} usable points, {LEAST_POINTS} are needed", None
+        if field is None:
+            return "", None
+        match = self._tracker.match(field, points, last, predictions)
+        if match.score < self.params.poor_match:
+            fit = f"the map explains {match.explained:.0%} and contradicts {match.contradicted:.0%} of the scan"
+            return fit, None
+        return "", match
+
+    def _learn(self, last: Pose, match: Match | None, predictions: list[Prediction], expected: bool) -> None:
+        """Take over the motion found, or else the one expected, with what it says about the predictions."""
+        if match is not None:
+            moved = between(last, match.T_map_base)
+            if self.unplaced == 0:
+                if len(predictions) > 1:
+                    self._odometry_error.learn(predictions[0].T_last_now, moved)
+                self._motion_error.learn(self.motion, moved)
+            self.motion = moved
+            self.unplaced = 0
+            self.covariance = np.linalg.inv(match.information)
+        else:
+            self.motion = predictions[0].T_last_now
+            if expected:
+                self.counts["scans without a pose of their own"] += 1
+                self.unplaced += 1
+                self.covariance = self.covariance + np.diag(UNMEASURED_SIGMA**2)
+        self._T_smooth_base = compose(self._T_smooth_base, self.motion)
+
+
+def seen_from(information: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
+    """Information in x, y, yaw of the map, turned into a frame that looks along ``yaw_rad``."""
+    c, s = math.cos(yaw_rad), math.sin(yaw_rad)
+    R = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return R.T @ information @ R

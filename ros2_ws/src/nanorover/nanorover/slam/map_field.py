@@ -1,0 +1,94 @@
+"""A saved occupancy grid as something that scans can be matched to."""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from nanorover.geometry.se2 import Pose
+from nanorover.mapping.grid import FREE, OCCUPIED, OccupancyGrid
+from nanorover.slam.field import FREE_CELLS, Field, FieldArrays
+
+# From these values on a cell is a wall, or is free, as the map files have it.
+WALL_FROM, FREE_BELOW = 0.65 * OCCUPIED, 0.25 * OCCUPIED
+NORMAL_CELLS = 3
+FLATNESS = 0.3
+
+
+@njit(cache=True, nogil=True)
+def _walls(cells: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Wall cells as (N, 4) column, row, and the normal towards the free side, (0, 0) where there is none."""
+    height, width = cells.shape
+    made = np.empty((np.sum(cells >= WALL_FROM), 4), np.float32)
+    count = 0
+    for row in range(height):
+        for column in range(width):
+            if cells[row, column] < WALL_FROM:
+                continue
+            n, sx, sy, sxx, sxy, syy, fx, fy = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for r in range(max(row - NORMAL_CELLS, 0), min(row + NORMAL_CELLS + 1, height)):
+                for c in range(max(column - NORMAL_CELLS, 0), min(column + NORMAL_CELLS + 1, width)):
+                    dx, dy = float(c - column), float(r - row)
+                    if cells[r, c] >= WALL_FROM:
+                        n += 1
+                        sx, sy = sx + dx, sy + dy
+                        sxx, sxy, syy = sxx + dx * dx, sxy + dx * dy, syy + dy * dy
+                    elif FREE <= cells[r, c] < FREE_BELOW:
+                        fx, fy = fx + dx, fy + dy
+            nx, ny = 0.0, 0.0
+            cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
+            mean, half = 0.5 * (cxx + cyy), math.hypot(0.5 * (cxx - cyy), cxy)
+            if n >= 3 and mean - half <= FLATNESS * (mean + half):
+                along = 0.5 * math.atan2(2.0 * cxy, cxx - cyy)
+                nx, ny = -math.sin(along), math.cos(along)
+                side = nx * fx + ny * fy
+                # A wall with free space on both sides has no side that it is seen from.
+                if abs(side) < 0.5 * math.hypot(fx, fy) or side == 0.0:
+                    nx, ny = 0.0, 0.0
+                elif side < 0.0:
+                    nx, ny = -nx, -ny
+            made[count, 0], made[count, 1] = column + 0.5, row + 0.5
+            made[count, 2], made[count, 3] = nx, ny
+            count += 1
+    return made
+
+
+@njit(cache=True, nogil=True)
+def _mark_free(f: FieldArrays, cells: NDArray[np.int8], origin: NDArray[np.float64], resolution_m: float) -> None:
+    """Note the grid's free cells in the field."""
+    c, s = math.cos(origin[2]), math.sin(origin[2])
+    per_m = f.frame[2] / FREE_CELLS
+    for row in range(cells.shape[0]):
+        for column in range(cells.shape[1]):
+            if FREE <= cells[row, column] < FREE_BELOW:
+                x, y = (column + 0.5) * resolution_m, (row + 0.5) * resolution_m
+                to_column = math.floor((origin[0] + c * x - s * y - f.frame[0]) * per_m)
+                to_row = math.floor((origin[1] + s * x + c * y - f.frame[1]) * per_m)
+                if 0 <= to_row < f.free.shape[0] and 0 <= to_column < f.free.shape[1]:
+                    f.free[to_row, to_column] = True
+
+
+class MapWalls:
+    """The walls of a grid as points (N, 4) ``x, y, nx, ny`` in the map, and its free space."""
+
+    def __init__(self, grid: OccupancyGrid) -> None:
+        self.grid = grid
+        walls = _walls(grid.cells)
+        walls[:, :2] *= grid.resolution_m
+        x, y, yaw = grid.T_map_origin
+        R = np.array([[math.cos(yaw), math.sin(yaw)], [-math.sin(yaw), math.cos(yaw)]], np.float32)
+        self.points = np.concatenate(
+            [walls[:, :2] @ R + np.array([x, y], np.float32), walls[:, 2:] @ R], axis=1, dtype=np.float32
+        )
+
+    def centre_and_extent(self) -> tuple[NDArray[np.float64], float]:
+        """The middle of all walls, and half the side of the square around them, in metres."""
+        low, high = self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)
+        return (low + high).astype(np.float64) / 2.0, float((high - low).max()) / 2.0
+
+    def draw(self, field: Field, centre: Pose) -> None:
+        """Draw the part of the map around a place into a field."""
+        field.clear(centre[:2])
+        field.add_surfaces(self.points)
+        _mark_free(field.arrays, self.grid.cells, self.grid.T_map_origin, self.grid.resolution_m)
