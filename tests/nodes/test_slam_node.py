@@ -1,6 +1,7 @@
 """The SLAM node as a real process: scans in, map, tf, pose and path out, against a room known exactly."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.nodes
 
 # A room of 6 × 4 m around the origin; the robot starts at the origin looking along +x.
 HALF_X_M, HALF_Y_M = 3.0, 2.0
+RESEND_S = 2.0
 BEARINGS_RAD = np.linspace(-math.pi, math.pi, 360, endpoint=False)
 T_BASE_LASER = np.array([0.1, 0.0, 0.0])
 
@@ -82,8 +84,17 @@ class Drive:
             odometry = Odometry(stamp_ns, T_room_base * [1.05, 1.05, 1.0])  # wheels that read 5 % long
             self.odometry.publish(odometry_msg(odometry, "odom", "base_link"))
         before = len(self.poses)
-        self.scans.publish(scan_msg(scan_at(stamp_ns, T_room_base)))
-        self.graph.wait_until(lambda: len(self.poses) > before, f"a pose for the scan at {stamp_ns}")
+        sent_s = -RESEND_S
+
+        def answered() -> bool:
+            nonlocal sent_s
+            # A listener that is just being discovered misses what is sent meanwhile: the first scan is repeated.
+            if sent_s < 0 or (not self.poses and time.monotonic() - sent_s > RESEND_S):
+                sent_s = time.monotonic()
+                self.scans.publish(scan_msg(scan_at(stamp_ns, T_room_base)))
+            return len(self.poses) > before
+
+        self.graph.wait_until(answered, f"a pose for the scan at {stamp_ns}")
 
 
 def start_slam(graph, *arguments: str) -> Drive:

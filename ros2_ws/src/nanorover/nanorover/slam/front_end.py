@@ -48,8 +48,8 @@ class ScanResult:
 class Placed:
     """A scan with its place: ``match`` is None where only the expectation is known, and ``reason`` says why.
 
-    ``points`` (K, 4) and all poses but one belong to the middle of the scan; ``T_middle_stamp`` leads from there to
-    the scan's stamp. ``T_last_now`` is the motion since the scan before.
+    ``points`` (K, 4) and all poses but one belong to the middle of the scan; ``T_middle_stamp`` leads from there
+    to the scan's stamp. ``T_last_now`` is the motion since the scan before.
     """
 
     points: NDArray[np.float64]

@@ -1,9 +1,9 @@
 """Localization in a saved map: found without a click, tracked, and noticed when it is lost.
 
 While the place is unknown, a scan is searched for in the whole map (branch and bound over all places and
-directions). A find is believed only when it fits well and no other place fits nearly as well; else the next scan is
-tried, from where the robot has moved to. While the place is known, scans are matched as in mapping. A robot that was
-carried away no longer fits the map; then the search begins again, and what is published says so.
+directions). A find is believed only when it fits well and no other place fits nearly as well; else the next scan
+is tried, from where the robot has moved to. While the place is known, scans are matched as in mapping. A robot
+that was carried away no longer fits the map; then the search begins again, and what is published says so.
 """
 
 import math
