@@ -131,7 +131,7 @@ class Localizer:
         agreeing = [find for find in self._finds if _agree(find, match.T_map_base)]
         self._finds.append(match.T_map_base)
         if len(agreeing) + 1 >= AGREEING_FINDS:
-            self._settle(match.T_map_base, np.linalg.inv(match.information))
+            self._settle(match.T_map_base, np.linalg.inv(match.information).astype(np.float64))
             self.confidence = match.score
         else:
             self.last_reason = "the place is found once and waits for confirmation"

@@ -20,7 +20,7 @@ FLATNESS = 0.3
 def _walls(cells: NDArray[np.int8]) -> NDArray[np.float32]:
     """Wall cells as (N, 4) column, row, and the normal towards the free side, (0, 0) where there is none."""
     height, width = cells.shape
-    made = np.empty((np.sum(cells >= WALL_FROM), 4), np.float32)
+    made = np.empty((int(np.sum(cells >= WALL_FROM)), 4), np.float32)
     count = 0
     for row in range(height):
         for column in range(width):
