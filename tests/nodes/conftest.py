@@ -33,11 +33,23 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            _forget_the_dead(number)
             monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
             monkeypatch.setenv("ROS_PYTHON_CHECK_FIELDS", "1")
             yield number
             return
     pytest.fail("all ROS domains are taken on this machine")
+
+
+def _forget_the_dead(domain: int) -> None:
+    """Remove what killed processes left in shared memory under the ports of this domain, which is ours now.
+
+    Fast DDS takes an abandoned port for a living one, and what is sent there is lost.
+    """
+    first = 7400 + 250 * domain  # RTPS 9.6.1.1: port base and domain gain
+    for port in range(first, first + 250):
+        for name in (f"fastrtps_port{port}", f"fastrtps_port{port}_el", f"sem.fastrtps_port{port}_mutex"):
+            (Path("/dev/shm") / name).unlink(missing_ok=True)
 
 
 class Graph:
@@ -106,6 +118,13 @@ def graph(domain: int, tmp_path: Path) -> Iterator[Graph]:
             yield Graph(processes)
     finally:
         rclpy.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Repeat a test of processes that failed: on a busy machine discovery can take longer than any wait."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 def pytest_configure() -> None:
