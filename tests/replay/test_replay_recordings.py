@@ -32,9 +32,14 @@ def shared(name: str) -> Row:
 
 SHIPPED_AT_MOST = {"trans_rmse_m": 0.05, "trans_max_m": 0.15, "rot_rmse_deg": 1.0}
 SHIPPED_AT_LEAST = {"iou_occupied": 0.7, "iou_free": 0.85, "coverage": 0.5, "clearance_m": 0.1}
+# The family walks about, and the true map holds only what never moves.
+MOVING_AT_LEAST = {"family": SHIPPED_AT_LEAST | {"iou_occupied": 0.5}}
 
 ROWS = (
-    *(Row(s.name, lambda path=s.path: path, SHIPPED_AT_MOST, SHIPPED_AT_LEAST) for s in RECORDINGS),
+    *(
+        Row(s.name, lambda path=s.path: path, SHIPPED_AT_MOST, MOVING_AT_LEAST.get(s.name, SHIPPED_AT_LEAST))
+        for s in RECORDINGS
+    ),
     shared("ozmehak_diffdrive_scan_wheels"),
     shared("ydlidar_static_2022-05-07.bag"),
     shared("hokuyo_people_leg_tracker_demo.bag"),
