@@ -25,7 +25,15 @@ def test_the_flat_is_driven_through_the_real_nodes(domain):
     assert result["success"], (result, done.stderr)
     assert result["collisions"] == 0 and 9.0 < result["distance_m"] < 12.0
     assert result["pose_error"]["trans_rmse_m"] < 0.05 and result["pose_error"]["poses"] > 100
+    assert 12.0 < result["time_s"] < 60.0
     assert result["real_time_factor"] > 0.3
+
+
+def test_a_mission_ends_when_its_time_is_over(domain):
+    done = run_mission("--mission", "wander", "--world", "flat", "--seed", "1", "--duration", "5")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert 5.0 <= result["time_s"] < 6.0 and result["distance_m"] > 0.3
 
 
 def test_bad_input_is_a_sentence_and_exit_code_2(domain):
