@@ -24,6 +24,12 @@ FLASER_FIELD_OF_VIEW_RAD = math.pi
 MOST_BEAMS = 100_000
 FIELDS_AFTER_STAMP = 2  # host name and the logger's time
 MOUNTING_TOLERANCE = 1e-9
+# Message types of the logger that say nothing a map needs; what follows a "#" is a comment.
+LEFT_OUT = frozenset(
+    b"ODOM PARAM SYNC TRUEPOS MARKER RLASER LASER3 LASER4 LASER5 RAWLASER1 RAWLASER2 RAWLASER3 RAWLASER4"
+    b" ROBOTLASER2 SONAR BUMPER IMU GPS NMEAGGA NMEARMC NMEAGGAEXT NMEARMCEXT VISION ARM PANTILT SCANMARK"
+    b" POSITIONLASER".split()
+)
 
 
 class CarmenLog:
@@ -48,6 +54,9 @@ class CarmenLog:
             kind = line[:12].split(b" ", 1)[0]
             parse = PARSERS.get(kind)
             if parse is None:
+                kind = kind.strip()
+                if kind and kind not in LEFT_OUT and not kind.startswith(b"#"):
+                    self.problems.add("unknown message type", f"line {number}: {kind.decode(errors='replace')}")
                 continue
             try:
                 records = parse(line.split())
