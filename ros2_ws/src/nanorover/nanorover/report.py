@@ -10,9 +10,10 @@ from nanorover.files import replacing
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-td, th { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8884; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+main { display: flex; flex-wrap: wrap; gap: 0 2.5rem; } h2 { font-size: 1.1rem; margin: 1rem 0 0; }
+table { border-collapse: collapse; margin: .5rem 0 1rem; }
+td, th { padding: .15rem .8rem .15rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8884; }
 td + td { font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; border: 1px solid #8884; }
 """
@@ -33,13 +34,14 @@ def write_report(
 
     ``tables`` maps a heading to its rows (name → value).
     """
-    parts = [f"<h1>{html.escape(title)}</h1>"]
+    parts = [f"<h1>{html.escape(title)}</h1><main>"]
     for heading, rows in tables.items():
         cells = "".join(
             f"<tr><td>{html.escape(str(name))}</td><td>{html.escape(str(value))}</td></tr>"
             for name, value in rows.items()
         )
-        parts.append(f"<h2>{html.escape(heading)}</h2><table>{cells}</table>")
+        parts.append(f"<section><h2>{html.escape(heading)}</h2><table>{cells}</table></section>")
+    parts.append("</main>")
     for figure in figures:
         data = base64.b64encode(figure.path.read_bytes()).decode()
         caption = html.escape(figure.caption)

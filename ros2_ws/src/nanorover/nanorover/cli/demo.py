@@ -1,7 +1,6 @@
 """``nanorover demo``: a recording played into the real nodes."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,9 +34,5 @@ def demo(
         arguments += ["--speed", str(speed)]
     if view:
         arguments.append("--view")
-    finished = subprocess.run(
-        [sys.executable, "-m", "nanorover_nodes.demo", *arguments],
-        env={**os.environ, **ros_environment()},
-        check=False,
-    )
-    raise typer.Exit(finished.returncode)
+    command = [sys.executable, "-m", "nanorover_nodes.demo", *arguments]
+    os.execve(sys.executable, command, {**os.environ, **ros_environment()})
