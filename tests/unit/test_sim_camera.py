@@ -41,8 +41,15 @@ def camera_of(simulation, **changes):
 def test_a_ball_appears_where_the_intrinsics_project_it(room):
     camera = camera_of(room)
     owner = np.append(room.world.thing, -1)[camera.things(room.data)]
+    (ball,) = np.flatnonzero(room.world.thing == room.world.things.index("ball 0"))
+    turn = np.arange(400) * 0.3
+    z = np.linspace(-1, 1, 400)
+    r = np.sqrt(1 - z**2)
+    surface = room.data.geom_xpos[ball] + 0.12 * np.column_stack([r * np.cos(turn), r * np.sin(turn), z])
+    whole = camera.box_of(room.data, surface)
     camera.close()
     rows, columns = np.nonzero(owner == room.world.things.index("ball 0"))
+    assert whole == pytest.approx([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], abs=1.5)
     frames, K = room.frames, room.params.K
     x, y, yaw = room.pose
     ahead, left = 3.4 - x, 2.3 - y

@@ -11,6 +11,7 @@ from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.logs import open_log
 from nanorover.replay.records import StaticTransform, TrueMap, TruePose
+from nanorover.sim import SCREEN
 from nanorover.sim.floorplan import scene_of
 from nanorover.sim.mission import run_in_process, verdict
 from nanorover.sim.record import Drive, record
@@ -131,3 +132,5 @@ def test_command_line_prints_one_json_object_and_exits_by_success(tmp_path):
     assert written["walls"] > 4 and scene_of(str(scene)) == scene_of("4")
     assert isinstance(command_line("sim", "record").exception, InputError)
     assert isinstance(command_line("sim").exception, InputError)
+    if not SCREEN:
+        assert "no screen" in str(command_line("sim", "--mission", "tour", "--window").exception)

@@ -15,8 +15,8 @@ from nanorover.sim.people import BODY_HEIGHTS_M, ROBOT_WAY_M
 from nanorover.sim.scene import Furniture, Opening, Scene, Start, Walker, Wall, load_scene, save_scene
 from nanorover.sim.shapes import KINDS
 from nanorover.sim.simulation import Simulation
-from nanorover.sim.solids import SURFACES
-from nanorover.sim.truth import FREE, OCCUPIED, UNKNOWN, true_map
+from nanorover.sim.solids import SURFACES, Solid
+from nanorover.sim.truth import FREE, OCCUPIED, UNKNOWN, solid_grid, true_map
 
 CORNERS = ((0.0, 0.0), (4.0, 0.0), (4.0, 3.0), (0.0, 3.0))
 WALLS = tuple(Wall(a, b, 0.1) for a, b in zip(CORNERS, CORNERS[1:] + CORNERS[:1], strict=True))
@@ -113,6 +113,27 @@ def test_the_true_map_is_the_geometry():
     crate_area = (grid.cells == OCCUPIED).sum() * grid.resolution_m**2
     bare = true_map(dataclasses.replace(scene, furniture=(table,)), 0.14)
     assert crate_area - (bare.cells == OCCUPIED).sum() * bare.resolution_m**2 == pytest.approx(0.5, abs=0.16)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.5, 1.5), st.floats(0.5, 1.5), st.floats(0, math.pi), st.booleans())
+def test_a_cell_is_occupied_exactly_where_it_shares_area_with_a_solid(x, y, yaw, is_box):
+    solid = Solid("box", (0.31, 0.07, 0.2), (x, y, 0.2), (0, 0, 0), yaw_rad=yaw)
+    if not is_box:
+        solid = Solid("cylinder", (0.17, 0.2), (x, y, 0.2), (0, 0, 0))
+    grid = solid_grid([solid], (2.0, 2.0), 0.05, (0.14,))
+    # Points on a fine raster; those close to the outline are left out on both sides.
+    fine = np.stack(np.meshgrid(np.arange(0, 2, 0.005), np.arange(0, 2, 0.005)), axis=-1).reshape(-1, 2) + 0.0025
+    c, s = math.cos(yaw), math.sin(yaw)
+    local = (fine - (x, y)) @ np.array([[c, -s], [s, c]])
+    off = np.abs(local) - (0.31, 0.07) if is_box else (np.linalg.norm(local, axis=1) - 0.17)[:, None]
+    inside, reach = off.max(axis=1) < -0.002, off.max(axis=1)
+    hit = np.zeros(grid.cells.shape, bool)
+    hit[tuple(grid.indices(fine[inside]).T)] = True
+    near = np.zeros(grid.cells.shape, bool)
+    near[tuple(grid.indices(fine[reach < 0.006]).T)] = True
+    occupied = grid.cells == OCCUPIED
+    assert not (hit & ~occupied).any() and not (occupied & ~near).any()
 
 
 def test_every_class_can_be_built_in_every_style_and_stands_on_the_floor():

@@ -3,6 +3,7 @@
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 
+from nanorover.errors import InputError
 from nanorover.geometry.se2 import Pose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
+from nanorover.sim import SCREEN
 from nanorover.sim.camera import Image
 from nanorover.sim.floorplan import scene_of
 from nanorover.sim.live import Live
@@ -24,6 +27,7 @@ MAP_FRAME = "map"
 JPEG_QUALITY = 80
 # Slower than this is said aloud.
 REAL_TIME = 0.95
+WINDOW_S = 1.0 / 30.0
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,12 @@ class SimulatorNode(Component):
     def __init__(self) -> None:
         super().__init__("simulator")
         self.live: Live | None = None
+        self.window: Any = None
 
     def configure(self) -> None:
         settings: SimulatorParams = self.params["simulator"]
+        if settings.window and not SCREEN:
+            raise InputError("there is no screen for MuJoCo's window", "leave window out, or set DISPLAY")
         scene = scene_of(settings.world)
         topics = (
             "truth/pose",
@@ -57,6 +64,7 @@ class SimulatorNode(Component):
         )
         self.outputs = {topic: self.offer(topic) for topic in topics}
         self.simulation = Simulation(scene, settings.seed)
+        self.simulation.warm_up()
         self.live = Live(
             self.simulation, Path(settings.ports), on_pose=self.on_pose, on_picture=self.on_picture
         ).__enter__()
@@ -68,8 +76,20 @@ class SimulatorNode(Component):
         truth = OccupancyGrid(grid.cells, grid.resolution_m, np.array([*grid.origin_m, 0.0]))
         stamp_ns = self.get_clock().now().nanoseconds
         self.outputs["truth/map"].publish(convert.grid_msg(truth, stamp_ns, MAP_FRAME))
+        if self.params["simulator"].window and self.window is None:
+            self._open_window()
+
+    def _open_window(self) -> None:
+        import mujoco.viewer
+
+        self.window = mujoco.viewer.launch_passive(self.simulation.world.model, self.simulation.data)
+        self.window_timer = self.create_timer(WINDOW_S, self.window.sync, clock=self.steady_clock)
 
     def cleanup(self) -> None:
+        if self.window is not None:
+            self.destroy_timer(self.window_timer)
+            self.window.close()
+            self.window = None
         if self.live is not None:
             self.live.__exit__()
             self.live = None
@@ -92,7 +112,10 @@ class SimulatorNode(Component):
         info.distortion_model, info.d = "plumb_bob", [0.0] * 5
         info.k = [float(v) for v in params.K.ravel()]
         self.outputs["camera/camera_info"].publish(info)
-        self.outputs["camera/image_raw"].publish(convert.image_msg(header, bgr))
+        if self.outputs["camera/image_raw"].get_subscription_count() > 0:
+            self.outputs["camera/image_raw"].publish(convert.image_msg(header, bgr))
+        if self.outputs["camera/image_raw/compressed"].get_subscription_count() == 0:
+            return
         jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         compressed = CompressedImage(header=header, format="jpeg", data=array("B", jpeg.tobytes()))
         self.outputs["camera/image_raw/compressed"].publish(compressed)

@@ -134,7 +134,10 @@ def _through_nodes(
     mission: str, world: str, seed: int, duration: float | None, *, headless: bool, view: bool
 ) -> dict[str, Any]:
     from nanorover.ros_environment import ros_environment
+    from nanorover.sim import SCREEN
 
+    if not (headless or SCREEN):
+        raise InputError("there is no screen for MuJoCo's window", "leave out --window, or set DISPLAY")
     arguments = ["--mission", mission, "--world", world, "--seed", str(seed)]
     arguments += ["--duration", str(duration)] if duration else []
     arguments += ["--window"] * (not headless) + ["--view"] * view

@@ -1,13 +1,11 @@
 """What a lidar on the moving robot sees: rays cast at the very time and place of each sample."""
 
-from collections import deque
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.bringup.robot_model import FramesParams
-from nanorover.geometry.se2 import Pose
+from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.sim.model import World
 from nanorover.sim.params import SimParams
 from nanorover.sim.rays import BLACK, BOUNCES, Cuts, cast
@@ -22,7 +20,8 @@ GRAZING_LOSS = 0.8
 
 
 class LidarView:
-    """The emulated lidar's ``World``: call ``moved`` after every step of the physics."""
+    """The emulated lidar's ``World``: call ``moved`` after every step of the physics, and ``refresh``
+    when walkers were shown at a new place."""
 
     def __init__(
         self, world: World, data: mujoco.MjData, sim: SimParams, frames: FramesParams, rng: np.random.Generator
@@ -31,18 +30,29 @@ class LidarView:
         self._mount_x, self._mount_y = frames.laser_x_m, frames.laser_y_m
         self._yaw_rad = frames.laser_yaw_rad
         self._cuts = Cuts(world, data, frames.laser_z_m)
-        self._poses: deque[tuple[float, ...]] = deque(maxlen=round(HISTORY_S / sim.timestep_s))
+        # Time, x, y and unwrapped yaw per step; twice as long as needed, so that the newest rows lie in one piece.
+        self._kept = round(HISTORY_S / sim.timestep_s)
+        self._history = np.zeros((2 * self._kept, 4))
+        self._filled = 0
 
     def moved(self, now_s: float, T_map_base: Pose) -> None:
         """The robot is here now."""
-        self._poses.append((now_s, *T_map_base.tolist()))
+        if self._filled == len(self._history):
+            self._history[: self._kept] = self._history[self._kept :]
+            self._filled = self._kept
+        x, y, yaw = T_map_base.tolist()
+        before = self._history[self._filled - 1, 3] if self._filled else yaw
+        self._history[self._filled] = now_s, x, y, before + wrap_angle(yaw - before)
+        self._filled += 1
+
+    def refresh(self) -> None:
+        """Those who walk have moved."""
+        self._cuts.refresh()
 
     def ranges(self, stamp_s: Floats, bearing_clockwise_rad: Floats) -> Floats:
         """Metres ``(N,)``, +inf without return, with the noise and drop-outs of the device."""
-        self._cuts.refresh()
-        history = np.array(self._poses)
-        x, y = (np.interp(stamp_s, history[:, 0], history[:, k]) for k in (1, 2))
-        yaw = np.interp(stamp_s, history[:, 0], np.unwrap(history[:, 3]))
+        times_s, *columns = self._history[max(0, self._filled - self._kept) : self._filled].T
+        x, y, yaw = (np.interp(stamp_s, times_s, column) for column in columns)
         c, s = np.cos(yaw), np.sin(yaw)
         places = np.column_stack(
             [x + c * self._mount_x - s * self._mount_y, y + s * self._mount_x + c * self._mount_y]

@@ -87,6 +87,7 @@ class Simulation:
         self._per_slow_task = round(SLOW_TASKS_S / self.params.timestep_s)
         self._per_clearance = round(CLEARANCE_S / self.params.timestep_s)
         self._touched_s = -math.inf
+        self._walkers_moved = False
         self._settle()
 
     @property
@@ -123,6 +124,9 @@ class Simulation:
         pose = self._robot.pose
         self.score.distance_m += math.dist(before.tolist(), pose[:2].tolist())
         self._view.moved(self.now_s, pose)
+        if self._walkers_moved:  # after the last step: only this one has brought their geometry there
+            self._view.refresh()
+            self._walkers_moved = False
         if self.steps % self._per_slow_task == 0:
             self._move_walkers(pose)
             self._count_touch()
@@ -196,6 +200,7 @@ class Simulation:
         for walking in self._walkers:
             walking.step(SLOW_TASKS_S, robot)
             walking.show(self._data)
+        self._walkers_moved = bool(self._walkers)
 
     def _count_touch(self) -> None:
         things = self.world.thing[self._data.contact.geom]  # (C, 2), −1 for the floor and the robot
