@@ -114,20 +114,21 @@ class GridMap:
         self._counts = np.zeros((0, TILE, TILE, 2), np.uint8)
         self._directory = np.full((DIRECTORY, DIRECTORY), -1, np.int32)
         self._used = np.zeros(1, np.int64)
-        self._cast_at: list[Pose] = []
+        self._cast: list[tuple[NDArray[np.float32], Pose, Pose]] = []  # what was cast: points, base, laser
 
     def update(self, points: list[NDArray[np.float32]], poses: NDArray[np.float64], sensors: list[Pose]) -> None:
         """Bring the counts to the present state of all scans: points (K, 4), T_map_base, T_base_laser."""
         for k in range(len(points)):
-            if k < len(self._cast_at):
-                before = self._cast_at[k]
-                off = np.abs(poses[k] - before)
-                if max(off[0], off[1]) < self.MOVED_M and off[2] < self.MOVED_RAD:
+            if k < len(self._cast):
+                cast_points, cast_at, cast_from = self._cast[k]
+                off = np.abs(poses[k] - cast_at)
+                still = max(off[0], off[1]) < self.MOVED_M and off[2] < self.MOVED_RAD
+                if still and cast_points is points[k]:
                     continue
-                self._add(points[k], before, sensors[k], -1)
-                self._cast_at[k] = poses[k].copy()
+                self._add(cast_points, cast_at, cast_from, -1)
+                self._cast[k] = (points[k], poses[k].copy(), sensors[k])
             else:
-                self._cast_at.append(poses[k].copy())
+                self._cast.append((points[k], poses[k].copy(), sensors[k]))
             self._add(points[k], poses[k], sensors[k], 1)
 
     def _add(self, points: NDArray[np.float32], T_map_base: Pose, T_base_laser: Pose, sign: int) -> None:

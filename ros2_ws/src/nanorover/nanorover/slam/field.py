@@ -24,6 +24,10 @@ LIKELIHOOD_SIGMA_M = 0.10
 LIKELIHOOD_FULL = 255
 # Surfels are numbered by 16 bits; the last number says that none is near.
 NONE = 65535
+# A point this many cells from a surfel, facing the same way, is one more measurement of it.
+SAME_CELLS, SAME_FACING = 0.6, 0.9
+# A second surface this many cells behind the first makes a doubled wall; nearer ones are its own noise.
+DOUBLED_CELLS = (3, 7)
 # What was seen to be free is kept in coarser cells: this many cells of the field on a side.
 FREE_CELLS = 4
 # A ray says nothing of the space this near to its end.
@@ -53,6 +57,18 @@ def _clear(f: FieldArrays) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _same_surface(f: FieldArrays, surfel: int, x: float, y: float, nx: float, ny: float) -> bool:
+    """Whether a point of a neighbouring cell belongs to a surfel all the same.
+
+    Else a wall along the edge of two cells would be cut in two by its noise, one half on either side.
+    """
+    near = SAME_CELLS / f.frame[2]
+    if abs(x - f.surfels[surfel, 0]) > near or abs(y - f.surfels[surfel, 1]) > near:
+        return False
+    return nx * f.surfels[surfel, 2] + ny * f.surfels[surfel, 3] > SAME_FACING
+
+
+@njit(cache=True, nogil=True)
 def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float, weight: float) -> None:
     """Add one point given in the field's own frame."""
     height, width = f.nearest.shape
@@ -60,9 +76,9 @@ def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float, weight:
     if row < REACH_CELLS or column < REACH_CELLS or row >= height - REACH_CELLS or column >= width - REACH_CELLS:
         return
     flat = row * width + column
-    surfel = f.nearest[row, column]
-    if surfel < 0 or f.cells[surfel] != flat:
-        surfel = f.used[0]
+    surfel = int(f.nearest[row, column])
+    if surfel == NONE or (f.cells[surfel] != flat and not _same_surface(f, surfel, x, y, nx, ny)):
+        surfel = int(f.used[0])
         if surfel >= len(f.cells):
             return
         f.used[0] += 1
@@ -147,6 +163,33 @@ def _add_surfaces(f: FieldArrays, points: NDArray[np.float32]) -> None:
     for i in range(len(points)):
         x, y = points[i, 0] - f.frame[0], points[i, 1] - f.frame[1]
         _add_point(f, x, y, points[i, 2], points[i, 3], 1.0)
+
+
+@njit(cache=True, nogil=True)
+def doubled_part(f: FieldArrays) -> float:
+    """The part of all surfaces that have another one close behind, facing the same way.
+
+    A wall hides what is behind it; two in a row, seen from the same side, are one wall drawn twice.
+    """
+    height, width = f.nearest.shape
+    surfaces, doubled = 0, 0
+    for k in range(f.used[0]):
+        nx, ny = f.surfels[k, 2], f.surfels[k, 3]
+        if nx == 0.0 and ny == 0.0:
+            continue
+        surfaces += 1
+        for step in range(DOUBLED_CELLS[0], DOUBLED_CELLS[1] + 1):
+            column = math.floor(f.surfels[k, 0] * f.frame[2] - step * nx)
+            row = math.floor(f.surfels[k, 1] * f.frame[2] - step * ny)
+            if row < 0 or column < 0 or row >= height or column >= width:
+                break
+            other = np.int64(f.nearest[row, column])
+            if other == NONE or f.cells[other] != row * width + column:
+                continue
+            if nx * f.surfels[other, 2] + ny * f.surfels[other, 3] > 0.9:
+                doubled += 1
+                break
+    return doubled / max(surfaces, 1)
 
 
 def _disc(resolution_m: float) -> NDArray[np.int32]:

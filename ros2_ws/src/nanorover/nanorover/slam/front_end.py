@@ -21,6 +21,10 @@ LEAST_POINTS = 12
 LONGEST_SWEEP_S = 1.0
 # Standard deviation that a pose gains with every scan that nothing has measured.
 UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
+# After a longer silence of the laser the robot may be anywhere near: sigma per second, in metres and radians.
+GAP_S, GAP_SIGMA = 1.5, np.array([0.2, 0.2])
+# Odometry that leaps further than this between two scans was reset or is broken.
+JUMP_M, JUMP_M_S = 2.0, 3.0
 # Without odometry a robot is believed to go on as before for so many scans, then to stand.
 GOES_ON_SCANS = 3
 # Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
@@ -48,8 +52,8 @@ class ScanResult:
 class Placed:
     """A scan with its place: ``match`` is None where only the expectation is known, and ``reason`` says why.
 
-    ``points`` (K, 4) and all poses but one belong to the middle of the scan; ``T_middle_stamp`` leads from there
-    to the scan's stamp. ``T_last_now`` is the motion since the scan before.
+    ``points`` (K, 4) and the poses belong to the middle of the scan; ``T_middle_stamp`` leads to its stamp.
+    ``T_last_now`` is the motion since the scan before.
     """
 
     points: NDArray[np.float64]
@@ -91,9 +95,10 @@ class FrontEnd:
         twist = self._twist(scan.stamp_ns, middle_ns, sweep_s)
         points = self._points(scan, twist)
         T_odom_base = self.odometry.at(middle_ns)
-        predictions = self._predictions(T_odom_base)
+        predictions = self._predictions(T_odom_base, (middle_ns - self._last_ns) * 1e-9)
         reason, match = self._matched(points, field, last, predictions)
-        if match is not None and field is not None and sweep_s != 0.0 and T_odom_base is None:
+        if match is not None and field is not None and sweep_s != 0.0 and middle_ns > self._last_ns:
+            # The motion found says more of the motion within the scan than wheels that slip do.
             twist = self._motion_twist(between(last, match.T_map_base), middle_ns)
             points = self._points(scan, twist)
             match = self._tracker.again(field, points, match)
@@ -116,6 +121,7 @@ class FrontEnd:
         """Counters and figures for diagnostics."""
         return {
             **self.counts,
+            "usual score": round(self._tracker.usual_score, 2),
             "wide searches": self._tracker.wide_searches,
             "odometry readings refused": self.odometry.refused,
             "odometry stamps backwards": self.odometry.backwards,
@@ -134,7 +140,7 @@ class FrontEnd:
         return surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
 
     def _twist(self, stamp_ns: int, middle_ns: int, sweep_s: float) -> Pose:
-        """The base's velocity during a scan: from odometry, else as it was between the last two scans."""
+        """The base's velocity during a scan: from odometry, or as it was between the last two scans."""
         if sweep_s == 0.0:
             return np.zeros(3)
         twist = self.odometry.twist(stamp_ns, sweep_s)
@@ -145,12 +151,19 @@ class FrontEnd:
         elapsed_s = (now_ns - self._last_ns) * 1e-9
         return twist_of(motion, elapsed_s) if 0.0 < elapsed_s < LONGEST_SWEEP_S else np.zeros(3)
 
-    def _predictions(self, T_odom_base: Pose | None) -> list[Prediction]:
+    def _predictions(self, T_odom_base: Pose | None, elapsed_s: float) -> list[Prediction]:
         """What to expect of this scan, the most trusted first."""
         again = self._motion_error.predict(self.motion if self.unplaced < GOES_ON_SCANS else np.zeros(3))
+        if elapsed_s > GAP_S and self._last_ns > 0:
+            self.counts["gaps in the scans"] += 1
+            again = Prediction(again.T_last_now, *(elapsed_s * GAP_SIGMA))
         if T_odom_base is None or self._T_odom_base is None:
             return [again]
-        return [self._odometry_error.predict(between(self._T_odom_base, T_odom_base)), again]
+        driven = between(self._T_odom_base, T_odom_base)
+        if math.hypot(driven[0], driven[1]) > JUMP_M + JUMP_M_S * max(elapsed_s, 0.0):
+            self.counts["odometry jumps left out"] += 1
+            return [again]
+        return [self._odometry_error.predict(driven), again]
 
     def _matched(
         self, points: NDArray[np.float64], field: Field | None, last: Pose, predictions: list[Prediction]

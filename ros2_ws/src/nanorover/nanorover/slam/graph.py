@@ -13,6 +13,8 @@ from nanorover.geometry.se2 import Pose, between
 METRES_PER_RADIAN = 0.3
 # Standard deviations (x, y, yaw) below which no edge is believed.
 EDGE_FLOOR = np.array([0.01, 0.01, 0.003])
+# An edge known worse than this only says that the robot went on; its ends lie far apart until a loop is found.
+LOOSE_SIGMA_M, LOOSE_WAY_M = 0.3, 100.0
 
 
 class Edge(NamedTuple):
@@ -69,7 +71,7 @@ def _grown(array: NDArray, length: int) -> NDArray:
 class Graph:
     """Keyframes with their poses in the map, the scans taken there, and the edges between them.
 
-    ``revision`` counts the changes of poses by optimisation: whoever drew something from poses compares it.
+    ``revision`` counts the changes of poses and views: whoever drew something from them compares it.
     """
 
     def __init__(self) -> None:
@@ -123,9 +125,16 @@ class Graph:
             way_m=_grown(self._adjacency.way_m, entries),
         )
         way_m = math.hypot(relative[0], relative[1]) + METRES_PER_RADIAN * abs(relative[2])
+        if min(information[0, 0], information[1, 1]) < LOOSE_SIGMA_M**-2:
+            way_m += LOOSE_WAY_M
         for entry, (node, other) in ((entries - 2, (i, j)), (entries - 1, (j, i))):
             a.neighbour[entry], a.way_m[entry], a.following[entry] = other, way_m, a.first[node]
             a.first[node] = entry
+
+    def replace_view(self, k: int, points: NDArray[np.float32], T_base_laser: Pose) -> None:
+        """Let a keyframe show what is seen there now: points (K, 4) and sensor in its own frame."""
+        self.points[k], self.sensors[k] = points, T_base_laser
+        self.revision += 1
 
     def set_poses(self, poses: NDArray[np.float64]) -> None:
         """Replace the poses of the first ``len(poses)`` keyframes, after optimisation."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.slam.branch_and_bound import Pyramid
+from nanorover.slam.changes import moved
 from nanorover.slam.field import Field
 from nanorover.slam.graph import Edge, Graph, softened
 from nanorover.slam.matching import judge, refine
@@ -152,13 +153,7 @@ class LoopCloser:
         members = np.flatnonzero(np.isfinite(self.graph.path_lengths(centre, path_m)))
         poses, points = self.graph.poses, self.graph.points
         every = max(sum(len(points[k]) for k in members) // most, 1)
-        clouds = []
-        for k in members:
-            x, y, yaw = between(poses[centre], poses[k])
-            c, s = math.cos(yaw), math.sin(yaw)
-            R = np.array([[c, s], [-s, c]])
-            p = points[k][k % every :: every].astype(np.float64)
-            clouds.append(np.column_stack([p[:, :2] @ R + [x, y], p[:, 2:] @ R]))
+        clouds = [moved(points[k][k % every :: every], between(poses[centre], poses[k])) for k in members]
         return np.concatenate(clouds)
 
     def _draw(self, centre: int, path_m: float) -> None:

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose
 from nanorover.mapping.grid import GridMap, OccupancyGrid
-from nanorover.slam.front_end import FrontEnd, Placed, ScanResult, seen_from
+from nanorover.slam.changes import Changes
+from nanorover.slam.field import doubled_part
+from nanorover.slam.front_end import LEAST_POINTS, FrontEnd, Placed, ScanResult, seen_from
 from nanorover.slam.graph import Graph, softened
 from nanorover.slam.graph_file import load_graph, save_graph
 from nanorover.slam.local_map import LocalMap
@@ -21,6 +23,9 @@ from nanorover.slam.warm_up import warm_up
 __all__ = ["Mapper", "ScanResult"]
 
 FIRST_INFORMATION = np.diag([1e6, 1e6, 1e6])
+# After so many scans without a match the map goes on in a new piece, loosely tied until a loop is found.
+LOST_SCANS = 10
+LOOSE_INFORMATION = np.diag([0.25, 0.25, 1.0])
 
 
 class Mapper:
@@ -43,6 +48,7 @@ class Mapper:
         self._path = Trajectory() if trajectory is None else trajectory
         self._reference = -1  # the keyframe that the pose is relative to
         self._T_reference_base = np.zeros(3)
+        self._changes = Changes(self.graph)
         if len(self.graph) > 0:
             self.set_pose(self.graph.poses[-1])
 
@@ -79,17 +85,38 @@ class Mapper:
                 self._add_keyframe(scan, placed.points, self._T_reference_base, FIRST_INFORMATION)
             return not placed.reason
         if placed.match is None:
-            return False
+            return self._begin_piece(scan, placed)
         T_map_base = placed.match.T_map_base
         nearest, away_m, turn_rad = self.local_map.nearest(T_map_base)
         if away_m / self.params.keyframe_distance_m + turn_rad / self.params.keyframe_angle_rad >= 1.0:
             self._add_keyframe(scan, placed.points, T_map_base, placed.match.information)
             return True
-        if nearest != self._reference:
-            self._reference = nearest
-            self.local_map.follow(nearest)
+        visit = nearest != self._reference
+        self._reference = nearest
         self._T_reference_base = between(self.graph.poses[nearest], T_map_base)
+        if visit:
+            self.local_map.follow(nearest)
+            if self._changes.visit(
+                nearest, self._T_reference_base, placed.points, scan.T_base_laser, placed.match
+            ):
+                self.front_end.counts["keyframes renewed"] += 1
+                self.local_map.follow(nearest)
         return False
+
+    def _begin_piece(self, scan: LaserScan, placed: Placed) -> bool:
+        """Nothing fits any more: after a while, map on where the robot is thought to be."""
+        if self.front_end.unplaced < LOST_SCANS or len(placed.points) < LEAST_POINTS:
+            return False
+        before, T_map_base = self._reference, self.T_map_base()
+        self.front_end.counts["pieces begun"] += 1
+        self.front_end.unplaced = 0
+        number = self.graph.add_keyframe(
+            scan.stamp_ns, T_map_base, placed.points.astype(np.float32), scan.T_base_laser
+        )
+        self.graph.add_edge(before, number, LOOSE_INFORMATION)
+        self._reference, self._T_reference_base = number, np.zeros(3)
+        self.local_map.follow(number)
+        return True
 
     def _add_keyframe(
         self,
@@ -163,4 +190,9 @@ class Mapper:
 
     def health(self) -> dict[str, object]:
         """Counters and figures for diagnostics."""
-        return {**self.front_end.health(), **self.loop_closer.counts, "keyframes": len(self.graph)}
+        return {
+            **self.front_end.health(),
+            **self.loop_closer.counts,
+            "keyframes": len(self.graph),
+            "doubled walls": round(doubled_part(self.local_map.field.arrays), 3),
+        }

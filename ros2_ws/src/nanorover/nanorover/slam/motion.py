@@ -23,6 +23,7 @@ RELATIVE_BOUNDS = (0.1, 3.0)
 # Odometry further from the scan than this says nothing about it.
 ODOMETRY_GAP_NS = 500_000_000
 ODOMETRY_BUFFER = 400
+FARTHEST = 1e6
 
 
 @dataclass
@@ -73,8 +74,8 @@ class OdometryBuffer:
         self.backwards = 0
 
     def add(self, odometry: Odometry) -> None:
-        """Append a reading; one that is not finite is counted and left out."""
-        if not np.isfinite(odometry.T_odom_base).all():
+        """Append a reading; one that is not finite or out of this world is counted and left out."""
+        if not (np.abs(odometry.T_odom_base) < FARTHEST).all():  # NaN fails too
             self.refused += 1
             return
         if self._readings and odometry.stamp_ns < self._readings[-1].stamp_ns:

@@ -65,7 +65,7 @@ class Tracker:
     def __init__(self, params: SlamParams) -> None:
         self.params = params
         self.wide_searches = 0
-        self._usual = 1.0
+        self.usual_score = 1.0
 
     def match(self, field: Field, points: NDArray[np.float64], last: Pose, predictions: list[Prediction]) -> Match:
         """The best match of ``points`` (N, 4); the caller judges by its ``score`` whether it is good enough.
@@ -73,8 +73,8 @@ class Tracker:
         ``last`` is the base's pose at the scan before; ``predictions`` come with the most trusted first.
         """
         best = self._refined(field, points, *_as_expected(last, predictions[0]))
-        if best.score >= max(BEYOND_DOUBT, self._usual - NEARLY_USUAL):
-            self._usual += USUAL_RATE * (best.score - self._usual)
+        if best.score >= max(BEYOND_DOUBT, self.usual_score - NEARLY_USUAL):
+            self.usual_score += USUAL_RATE * (best.score - self.usual_score)
             return best
         for prediction in predictions:
             window = np.array(
@@ -89,9 +89,9 @@ class Tracker:
                 best = found
             if best.score >= BEYOND_DOUBT:
                 break
-        if best.score < max(self.params.good_match, min(self._usual, BEYOND_DOUBT) - BELOW_USUAL):
+        if best.score < max(self.params.good_match, min(self.usual_score, BEYOND_DOUBT) - BELOW_USUAL):
             best = self._wide(field, points, last, predictions, best)
-        self._usual += USUAL_RATE * (best.score - self._usual)
+        self.usual_score += USUAL_RATE * (best.score - self.usual_score)
         return best
 
     def again(self, field: Field, points: NDArray[np.float64], match: Match) -> Match:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.slam.changes import moved, seen_through
 from nanorover.slam.params import SlamParams
 
 STEPS = 8
@@ -40,5 +41,8 @@ def warm_up(params: SlamParams) -> None:
             )
         )
     mapper.loop_closer.rehearse()
+    view = moved(mapper.graph.points[0], np.zeros(3))
+    seen_through(view, view)
+    mapper.health()
     mapper.trajectory()
     mapper.grid()

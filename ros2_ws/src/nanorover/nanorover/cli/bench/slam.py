@@ -1,0 +1,60 @@
+"""``nanorover bench slam``: error, speed and memory of SLAM over logs and simulated buildings."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nanorover.cli import console
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command()(slam)
+
+
+def slam(
+    logs: Annotated[
+        Path | None, typer.Option(help="folder of CARMEN logs with a .relations file beside each", exists=True)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="where table and pictures go")] = Path("out/bench/slam"),
+    seeds: Annotated[int, typer.Option(help="seeds of every simulated case", min=1)] = 5,
+    simulated: Annotated[bool, typer.Option(help="run the simulated cases too")] = True,
+) -> None:
+    """Run SLAM over logs and simulated buildings; writes slam.md, slam.json and pictures."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from datetime import datetime, timezone
+
+    from rich.progress import track
+
+    from nanorover.files import replacing
+    from nanorover.slam import benchmark
+    from nanorover.slam.params import slam_params
+
+    cases = benchmark.log_cases(logs) if logs is not None else []
+    cases += benchmark.simulated_cases(seeds) if simulated else []
+    out.mkdir(parents=True, exist_ok=True)
+    results = []
+    # A fresh process for every case, so that its memory is its own.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        for case in track(cases, "measuring", console=console, transient=True):
+            pictures = out if case.seed == 0 else None
+            results.append(pool.submit(benchmark.run_case, case, pictures).result())
+            console.print(_line(results[-1]))
+    command = f"nanorover bench slam --seeds {seeds}" + (f" --logs {logs.name}" if logs is not None else "")
+    now = datetime.now(timezone.utc)
+    page = benchmark.table(results, command, slam_params(), now.strftime("%Y-%m-%d"))
+    with replacing(out / "slam.md") as temporary:
+        temporary.write_text(page)
+    with replacing(out / "slam.json") as temporary:
+        temporary.write_text(json.dumps({"date": now.isoformat(), "results": results}, indent=1) + "\n")
+    typer.echo(page)
+
+
+def _line(result: dict) -> str:
+    return (
+        f"{result['name']} {result['lidar']} {result['odometry']} seed {result['seed']}:"
+        f" {result['trans_m_mean']:.4f} m, {result['rot_deg_mean']:.3f}°, {result['x_realtime']:.0f} ×"
+    )

@@ -1,0 +1,150 @@
+"""Matching against a field of a room known exactly: pose, covariance, and what contradicts."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nanorover.geometry.se2 import between, compose
+from nanorover.slam.field import Field, doubled_part
+from nanorover.slam.matching import judge, refine, search, solve3
+
+NO_PRIOR = np.ones(3)
+NOISE_M = 0.05
+
+
+def rectangle(width: float, height: float, step: float = 0.04) -> np.ndarray:
+    """Points (N, 4) with inward normals on a rectangle around the origin."""
+    x, y = np.arange(-width / 2, width / 2, step), np.arange(-height / 2, height / 2, step)
+    sides = [
+        np.column_stack([x, 0 * x - height / 2, 0 * x, 0 * x + 1]),
+        np.column_stack([x, 0 * x + height / 2, 0 * x, 0 * x - 1]),
+        np.column_stack([0 * y - width / 2, y, 0 * y + 1, 0 * y]),
+        np.column_stack([0 * y + width / 2, y, 0 * y - 1, 0 * y]),
+    ]
+    return np.concatenate(sides)
+
+
+def seen_from(points: np.ndarray, pose: np.ndarray, rng=None, noise_m: float = 0.0) -> np.ndarray:
+    """World points with normals in the frame of a pose, with noise along the normal."""
+    c, s = math.cos(pose[2]), math.sin(pose[2])
+    R = np.array([[c, -s], [s, c]])
+    moved = np.column_stack([(points[:, :2] - pose[:2]) @ R, points[:, 2:] @ R])
+    if rng is not None:
+        moved[:, :2] += rng.normal(size=(len(moved), 1)) * noise_m * moved[:, 2:]
+    return moved
+
+
+def field_of(points: np.ndarray) -> Field:
+    field = Field(30.0, 0.05)
+    field.clear(np.zeros(2))
+    field.add(points.astype(np.float32), np.zeros(3), np.zeros(3))
+    return field
+
+
+@pytest.fixture(scope="module")
+def room():
+    points = rectangle(6.0, 4.0)
+    return points, field_of(points)
+
+
+def test_solve3_solves():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        M = rng.normal(size=(3, 3))
+        A, x = M @ M.T + 0.1 * np.eye(3), rng.normal(size=3)
+        assert solve3(A, A @ x) == pytest.approx(x, rel=1e-6, abs=1e-6)
+
+
+def test_refine_finds_the_pose_to_a_millimetre(room):
+    points, field = room
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        truth = np.array([*rng.uniform(-1, 1, 2), rng.uniform(-math.pi, math.pi)])
+        guess = truth + rng.uniform(-1, 1, 3) * np.array([0.15, 0.15, 0.06])
+        pose, _, rms_m = refine(field.arrays, seen_from(points, truth), guess, guess, NO_PRIOR, NOISE_M)
+        off = between(truth, pose)
+        assert math.hypot(off[0], off[1]) < 0.003
+        assert abs(off[2]) < 0.001
+        assert rms_m < 0.005
+
+
+def test_search_finds_the_basin(room):
+    points, field = room
+    truth = np.array([0.4, -0.3, 0.2])
+    some = np.ascontiguousarray(seen_from(points, truth)[::8])
+    centre = truth + np.array([0.5, -0.45, 0.3])
+    found, likelihood = search(
+        field.arrays, some, centre, np.array([0.7, 0.0, 0.5]), 0.1, 0.025, np.array([9.0, 9.0])
+    )
+    off = between(truth, found)
+    assert math.hypot(off[0], off[1]) < 0.1
+    assert abs(off[2]) < 0.03
+    assert likelihood > 0.7
+
+
+def test_the_covariance_is_what_repeated_measurements_scatter_by(room):
+    points, field = room
+    rng = np.random.default_rng(7)
+    truth, errors = np.array([0.3, 0.2, 0.1]), []
+    for _ in range(200):
+        seen = seen_from(points, truth, rng, NOISE_M / 2)
+        pose, information, _ = refine(field.arrays, seen, truth, truth, NO_PRIOR, NOISE_M / 2)
+        errors.append(between(truth, pose))
+    stated = np.sqrt(np.diag(np.linalg.inv(information)))
+    scatter = np.std(errors, axis=0)
+    assert (scatter / stated < 2.0).all(), (scatter, stated)
+    assert (scatter / stated > 0.4).all(), (scatter, stated)
+
+
+def test_a_corridor_says_that_it_leaves_one_direction_open():
+    points = rectangle(40.0, 2.0)
+    points = points[np.abs(points[:, 3]) > 0.5]  # without its ends
+    seen = seen_from(points[np.abs(points[:, 0]) < 8.0], np.zeros(3))
+    field = field_of(points)
+    _, information, _ = refine(field.arrays, seen, np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M)
+    sigma = np.sqrt(np.diag(np.linalg.inv(information)))
+    assert sigma[0] > 0.5
+    assert sigma[1] < 0.01
+
+
+def test_the_other_side_of_a_thin_wall_does_not_pull():
+    wall = rectangle(6.0, 4.0)
+    behind = wall.copy()
+    behind[:, :2] -= 0.12 * behind[:, 2:]  # the outer faces, seen from the neighbouring rooms
+    behind[:, 2:] *= -1.0
+    field = field_of(np.concatenate([wall, behind]))
+    guess = np.array([0.05, 0.04, 0.0])
+    pose, _, _ = refine(field.arrays, seen_from(wall, np.zeros(3)), guess, guess, NO_PRIOR, NOISE_M)
+    assert np.abs(pose[:2]).max() < 0.01
+
+
+def test_judge_tells_known_from_new_from_contradicted(room):
+    points, field = room
+    seen = seen_from(points, np.zeros(3))
+    explained, contradicted, missed = judge(field.arrays, seen, np.zeros(3))
+    assert explained > 0.99
+    assert contradicted == missed == 0.0
+    smaller = seen_from(rectangle(3.0, 2.0), np.zeros(3))  # walls in the middle of what was seen to be free
+    assert judge(field.arrays, smaller, np.zeros(3))[1] > 0.95
+    larger = seen_from(rectangle(12.0, 10.0), np.zeros(3))  # walls where nothing was ever seen
+    assert judge(field.arrays, larger, np.zeros(3)) == (0.0, 0.0, 0.0)
+
+
+def test_a_wall_drawn_twice_is_noticed(room):
+    points, field = room
+    assert doubled_part(field.arrays) < 0.02
+    twice = field_of(points)
+    twice.add(points.astype(np.float32), np.array([0.2, 0.2, 0.0]), np.zeros(3))
+    assert doubled_part(twice.arrays) > 0.3
+
+
+def test_the_field_means_its_points_more_finely_than_its_cells(room):
+    points, _ = room
+    rng = np.random.default_rng(2)
+    field = Field(30.0, 0.05)
+    for _ in range(40):
+        shift = np.array([*rng.normal(0.0, 0.01, 2), 0.0])
+        field.add(seen_from(points, shift).astype(np.float32), np.zeros(3), np.zeros(3))
+    pose, _, _ = refine(field.arrays, seen_from(points, np.zeros(3)), np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M)
+    assert np.abs(compose(pose, np.zeros(3))[:2]).max() < 0.006

@@ -1,0 +1,55 @@
+"""The error metric on values worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nanorover.errors import InputError
+from nanorover.slam.relations import errors_of, read_relations, relation_error
+from nanorover.slam.trajectory import write_tum
+
+NS = 1_000_000_000
+
+
+def test_errors_by_hand(tmp_path):
+    path = tmp_path / "two.relations"
+    path.write_text(
+        "# comment\n1.5 2.500001 1.0 0 0 0 0 0\n2.500001 4.25 0.0 1.0 0 0 0 1.5707963\n1.5 99 0 0 0 0 0 0\n"
+    )
+    relations = read_relations(path)
+    stamps_ns = np.array([4_250_000_000, 1_500_000_000, 2_500_001_000])  # in no order
+    # 1.5 s: origin looking along +y; 2.5 s: one metre ahead; 4.25 s: 0.9 m to its left, turned by 80°.
+    poses = np.array([[-0.9, 1.0, math.radians(170)], [0.0, 0.0, math.radians(90)], [0.0, 1.0, math.radians(90)]])
+    trans_m, rot_rad = errors_of(relations, stamps_ns, poses)
+    assert trans_m[:2] == pytest.approx([0.0, 0.1], abs=1e-9)
+    assert rot_rad[:2] == pytest.approx([0.0, math.radians(10)], abs=1e-6)
+    assert math.isnan(trans_m[2])
+    error = relation_error(relations, stamps_ns, poses)
+    assert error.n == 2
+    assert error.trans_m_mean == pytest.approx(0.05)
+    assert error.trans_m_std == pytest.approx(0.05)
+    assert error.rot_deg_mean == pytest.approx(5.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["1 2 3\n", "1 2 x 0 0 0 0 0\n", "1 2 nan 0 0 0 0 0\n", "", "# nothing\n"])
+def test_bad_relations_are_named(tmp_path, text):
+    path = tmp_path / "bad.relations"
+    path.write_text(text)
+    with pytest.raises(InputError, match="bad.relations"):
+        read_relations(path)
+
+
+def test_relations_of_another_log(tmp_path):
+    path = tmp_path / "r"
+    path.write_text("1 2 0 0 0 0 0 0\n")
+    with pytest.raises(InputError, match="no relation"):
+        relation_error(read_relations(path), np.array([5 * NS, 6 * NS]), np.zeros((2, 3)))
+
+
+def test_tum_keeps_the_stamp_to_the_digit(tmp_path):
+    stamps_ns = np.array([1215_570657_000, 976053451_215867_000])
+    write_tum(tmp_path / "t.tum", stamps_ns, np.array([[1.0, 2.0, 0.0], [0.5, -1.0, math.pi / 2]]))
+    lines = [line.split() for line in (tmp_path / "t.tum").read_text().splitlines()]
+    assert [line[0] for line in lines] == ["1215.570657", "976053451.215867"]
+    assert [float(v) for v in lines[1][1:]] == pytest.approx([0.5, -1, 0, 0, 0, math.sqrt(0.5), math.sqrt(0.5)])
