@@ -149,7 +149,10 @@ def walk(tracker: Tracker, ways: list, steps: int, generator: np.random.Generato
         t = 0.1 * k
         places = [np.array(start) + np.array(v) * t for start, v in ways]
         generator.shuffle(places)
-        measured = [Measurement(p + generator.normal(0, noise_m, 2), np.eye(2) * noise_m**2, 0.2) for p in places]
+        measured = [
+            Measurement(p + generator.normal(0, noise_m, 2), np.eye(2) * noise_m**2, 0.2, entered=True)
+            for p in places
+        ]
         tracker.update(measured, 5 * NS + round(t * NS))
         history.append({o.id: o for o in tracker.objects()})
     return history
@@ -213,6 +216,36 @@ def test_a_thing_that_stands_is_no_mover():
     assert all(not step for step in history)
     history = walk(Tracker(PARAMS), [((1.0, 1.0), (0.5, 0.0))], 20, np.random.default_rng(2), noise_m=0.03)
     assert {o.class_id for o in history[-1].values()} == {MOVING}
+
+
+def moving_ids(discs_at, steps: int, pose_at=lambda k: np.zeros(3)) -> set[int]:
+    """Ids of what the scan alone calls moving, in a round room of 5 m."""
+    fusion = Fusion(PARAMS)
+    found: set[int] = set()
+    for k in range(steps):
+        pose = pose_at(k)
+        scan = scan_of_discs(10 * NS + k * NS // 10, *discs_at(k), pose=pose)
+        c, s = np.cos(BEARINGS_RAD + pose[2]), np.sin(BEARINGS_RAD + pose[2])
+        along = pose[0] * c + pose[1] * s
+        wall = -along + np.sqrt(25.0 - (pose[0] ** 2 + pose[1] ** 2 - along**2))
+        ranges = np.minimum(scan.ranges_m, wall).astype(np.float32)
+        scan = LaserScan(scan.stamp_ns, ranges, scan.angle_min_rad, scan.angle_increment_rad, 0.1, 12.0)
+        found |= {o.id for o in fusion.on_scan(scan, pose)}
+    return found
+
+
+def test_a_walker_comes_to_where_nothing_was():
+    assert len(moving_ids(lambda k: [(2.0, -1.5 + 0.08 * k, 0.12)], 40)) == 1
+
+
+def test_what_only_comes_into_view_does_not_move():
+    """Posts, one behind the other, while the robot drives past and turns: their visible sides wander."""
+    posts = [(1.5, 1.0, 0.15), (2.2, 1.5, 0.15), (1.0, 2.0, 0.04), (1.3, 2.2, 0.04), (-1.5, 1.0, 0.3)]
+
+    def drive(k: int) -> np.ndarray:
+        return np.array([-1.0 + 0.04 * k, -0.5, 0.6 * math.sin(0.2 * k)])
+
+    assert moving_ids(lambda _: posts, 60, drive) == set()
 
 
 def test_prediction_moves_on_and_doubts_more():

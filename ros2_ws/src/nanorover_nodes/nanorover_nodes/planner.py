@@ -26,8 +26,6 @@ from nanorover.errors import InputError
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection
-from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import Pose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning.costmap import Costmap
@@ -38,7 +36,9 @@ from nanorover.planning.mppi import MppiParams
 from nanorover.planning.navigator import Navigator, NavigatorParams, Settings
 from nanorover.planning.pilot import BehavioursParams, Moment
 from nanorover.planning.pure_pursuit import PurePursuitParams
+from nanorover.planning.scan_points import last_ray_ns, velocity_over
 from nanorover.planning.semantics import SemanticsParams
+from nanorover.planning.warm_up import warm_up
 from nanorover.replay.records import CameraInfo
 from nanorover.robot import RobotParams
 from nanorover_nodes import convert
@@ -96,7 +96,7 @@ class PlannerNode(Component):
         s = self.settings
         parts = Settings(**{name: self.params[name] for name in PARTS})
         check_against_base(parts.motion, params.load(BaseParams, "base"))
-        _warm_up(parts)
+        warm_up(parts)
         self.navigator = Navigator(parts, s.random_seed)
         self.fusion = Fusion(self.params["fusion"])
         self.frames = FrameListener(self)
@@ -178,15 +178,16 @@ class PlannerNode(Component):
             self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
             return
         scan = convert.scan_of(message, *mounting)
-        T_map_base = self.poses.at(scan.stamp_ns)
-        if T_map_base is None:
+        T_map_base, T_map_last = self.poses.at(scan.stamp_ns), self.poses.at(last_ray_ns(scan))
+        if T_map_base is None or T_map_last is None:
             self.refused["scan of a time without a pose"] += 1
             return
         self.scan_at_s = time.monotonic()
+        velocity = velocity_over(scan, T_map_base, T_map_last)
         self.fusion.on_pose(scan.stamp_ns, T_map_base)
         walls = self.navigator.wall_distance_m if self.navigator.world is not None else None
-        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, self.poses.velocity, walls))
-        self.navigator.on_scan(scan, T_map_base, self.poses.velocity, self.scan_at_s)
+        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, velocity, walls))
+        self.navigator.on_scan(scan, T_map_base, velocity, self.scan_at_s)
         self._publish_objects(scan.stamp_ns)
 
     def on_camera(self, message: CameraInfoMsg) -> None:
@@ -344,21 +345,6 @@ class PlannerNode(Component):
         if self.navigator.world is None and self.refused:
             return Health(WARN, next(iter(self.refused)), values)
         return Health(OK, f"{self.tasks.name}: {self.last_word}" if self.tasks.running else self.last_word, values)
-
-
-def _warm_up(parts: Settings) -> None:
-    """Load every compiled kernel now, in a world of its own, not in the first cycle."""
-    navigator = Navigator(parts)
-    pose: Pose = np.zeros(3)
-    cells = np.zeros((200, 200), np.int8)
-    cells[0] = 100
-    navigator.on_map(OccupancyGrid(cells, 0.05, np.array([-5.0, -5.0, 0.0])), 0.0)
-    ranges = np.full(90, 4.0, np.float32)
-    scan = LaserScan(1, ranges, -np.pi, 2 * np.pi / 90, 0.1, 8.0)
-    navigator.on_scan(scan, pose, STILL, 0.0)
-    Fusion(params.load(FusionParams, "fusion")).on_scan(scan, pose)
-    navigator.follow(navigator.plan(pose, np.array([2.0, 1.0, 0.0])).path)
-    navigator.drive(pose, STILL, 0)
 
 
 def main() -> None:

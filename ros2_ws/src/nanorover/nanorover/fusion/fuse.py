@@ -8,6 +8,7 @@ import numpy as np
 
 from nanorover.base.gate import STILL, Velocity
 from nanorover.fusion.clusters import Cluster, cluster_of, clusters_of, walkers
+from nanorover.fusion.free_space import FreeSpace
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
 from nanorover.fusion.objects import TrackedObject
@@ -19,6 +20,7 @@ from nanorover.planning.scan_points import beams_of
 POSES_KEPT = 100
 LATEST_NS = 300_000_000
 WALKER_RADIUS_M = 0.2
+ENTERED_SHARE = 0.34  # of a cluster's returns, that it counts as having come
 
 # Distance in metres from the nearest wall of the map, for points (N, 2); inf where the map says nothing.
 WallDistance = Callable[[np.ndarray], np.ndarray]
@@ -31,6 +33,7 @@ class Fusion:
         params.check()
         self.params = params
         self.tracker = Tracker(params)
+        self.free_space = FreeSpace()
         self.camera: Camera | None = None
         self.refused = 0
         self._poses: deque[tuple[int, Pose]] = deque(maxlen=POSES_KEPT)
@@ -41,8 +44,13 @@ class Fusion:
         """Where the robot was. A stamp that runs backwards voids everything."""
         if self._poses and stamp_ns < self._poses[-1][0]:
             self._poses.clear()
-            self.tracker.clear()
+            self.clear()
         self._poses.append((stamp_ns, T_map_base.copy()))
+
+    def clear(self) -> None:
+        """Forget tracks and free space, as after a jump of the pose."""
+        self.tracker.clear()
+        self.free_space = FreeSpace()
 
     def pose_at(self, stamp_ns: int) -> Pose | None:
         """The robot's pose between the known ones, the nearest one shortly beyond them; None farther off."""
@@ -76,7 +84,12 @@ class Fusion:
         self._clusters = may_walk + [c for c in placed if 2.0 * c.radius_m > p.widest_mover_m]
         self._scan_ns = scan.stamp_ns
         variance = np.eye(2) * p.walker_deviation_m**2
-        measured = [Measurement(c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m)) for c in may_walk]
+        measured = []
+        for c in may_walk:
+            entered = bool(np.mean(self.free_space.entered(c.points_m, scan.stamp_ns)) >= ENTERED_SHARE)
+            radius_m = max(WALKER_RADIUS_M, c.radius_m)
+            measured.append(Measurement(c.centre_m, variance, radius_m, entered=entered))
+        self.free_space.take(beams, T_map_base)
         self.tracker.update(measured, scan.stamp_ns)
         return self.tracker.objects()
 

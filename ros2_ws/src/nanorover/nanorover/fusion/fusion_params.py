@@ -52,6 +52,12 @@ class FusionParams:
         "faster things that no camera named are 'moving'", "m/s", minimum=0.05, maximum=3.0
     )
     mover_way_m: float = param("once they have gone this far", "m", minimum=0.05, maximum=5.0)
+    mover_entries: int = param("and come to free space this often", minimum=0, maximum=100)
+    mover_sure_way_m: float = param("what has gone this far walks for sure", "m", minimum=0.1, maximum=10.0)
+    mover_memory_s: float = param(
+        "and is not taken for a thing before it stood for this long", "s", minimum=0.1, maximum=600.0
+    )
+    mover_doubt_s: float = param("the same, for what went less far", "s", minimum=0.1, maximum=600.0)
     greatest_speed_m_s: float = param("nothing tracked is faster", "m/s", minimum=0.5, maximum=20.0)
     vote_memory: float = param("weight of the older votes for a class per new one", minimum=0.0, maximum=1.0)
 

@@ -31,7 +31,8 @@ class Detection:
 class Measurement:
     """Something at ``position_m`` ``(2,)`` in the map frame with covariance ``(2, 2)``.
 
-    ``class_id`` is empty where only the lidar saw it. ``source`` says where the range came from.
+    ``class_id`` is empty where only the lidar saw it. ``source`` says where the range came from; ``entered``
+    whether it stands where nothing was shortly before.
     """
 
     position_m: NDArray[np.float64]
@@ -40,6 +41,7 @@ class Measurement:
     class_id: str = ""
     score: float = 0.0
     source: str = "scan"
+    entered: bool = False
 
 
 @dataclass(frozen=True, eq=False)

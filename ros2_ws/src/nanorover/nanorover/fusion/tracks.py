@@ -48,6 +48,9 @@ class Track:
     votes: dict[str, float] = field(default_factory=dict)
     made: bool = False
     mover: bool = False
+    entries: int = 0
+    far_m: float = 0.0
+    entered_ns: int = 0
 
     def update(self, m: Measurement, stamp_ns: int, params: FusionParams) -> None:
         """Take a measurement."""
@@ -68,8 +71,23 @@ class Track:
         self.misses = 0
         self.seen_ns = stamp_ns
         self.made = self.made or self.hits >= params.birth_hits
+        self._judge(m, speed, stamp_ns, params)
+
+    def _judge(self, m: Measurement, speed: float, stamp_ns: int, params: FusionParams) -> None:
+        """Whether it moves by itself: it has come to where nothing was, again and again, and got somewhere.
+
+        One that went far is remembered as a walker for long; one that hardly did may be the legs of a chair.
+        """
         way_m = math.dist(self.state[:2], self.born_m)
-        self.mover = self.mover or (speed > params.mover_speed_m_s and way_m > params.mover_way_m)
+        self.far_m = max(self.far_m, way_m)
+        memory_s = params.mover_memory_s if self.far_m > params.mover_sure_way_m else params.mover_doubt_s
+        if m.entered:
+            self.entries += 1
+            self.entered_ns = stamp_ns
+        elif (stamp_ns - self.entered_ns) * 1e-9 > memory_s:
+            self.mover, self.entries, self.far_m, self.born_m = False, 0, 0.0, self.state[:2].copy()
+        goes = speed > params.mover_speed_m_s and way_m > params.mover_way_m
+        self.mover = self.mover or (goes and self.entries >= params.mover_entries)
 
     def as_object(self, stamp_ns: int) -> TrackedObject:
         """What others see of it."""

@@ -26,6 +26,7 @@ from nanorover.planning.navigator import Navigator, load_settings
 from nanorover.planning.pilot import BehavioursParams, Moment
 from nanorover.planning.safety import AUTONOMY, Safety
 from nanorover.planning.safety_params import SafetyParams
+from nanorover.planning.scan_points import last_ray_ns, velocity_over
 from nanorover.sim.rover import EPOCH_NS, Rover
 from nanorover.sim.scenarios import scenario_of
 from nanorover.sim.simulation import Simulation
@@ -98,7 +99,7 @@ class NavigatorPilot:
         self.safety.on_measured(velocity, now_s)
         if scan is not None and scan.stamp_ns != self._scan_ns:
             self._scan_ns = scan.stamp_ns
-            self._see(scan, velocity, now_s)
+            self._see(scan, now_s)
         if self._scan_ns == 0:
             return 0.0, 0.0
         moment = Moment(pose, velocity, now_s, EPOCH_NS + self.simulation.now_ns)
@@ -129,10 +130,11 @@ class NavigatorPilot:
         ramps_s = 0.5 * m.max_linear_m_s * (1.0 / m.acceleration_m_s2 + 1.0 / m.deceleration_m_s2)
         return length_m / m.max_linear_m_s + ramps_s + turned_rad / m.max_angular_rad_s
 
-    def _see(self, scan: LaserScan, velocity: Velocity, now_s: float) -> None:
-        T_map_base = self.fusion.pose_at(scan.stamp_ns)
-        if T_map_base is None:
+    def _see(self, scan: LaserScan, now_s: float) -> None:
+        T_map_base, T_map_last = (self.fusion.pose_at(t) for t in (scan.stamp_ns, last_ray_ns(scan)))
+        if T_map_base is None or T_map_last is None:
             return
+        velocity = velocity_over(scan, T_map_base, T_map_last)
         self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, velocity, self.navigator.wall_distance_m))
         self.navigator.on_scan(scan, T_map_base, velocity, now_s)
         self.safety.on_scan(scan, now_s)

@@ -149,12 +149,12 @@ def narrow(rng: np.random.Generator) -> Scenario:
 
 
 def oncoming(rng: np.random.Generator) -> Scenario:
-    """A person comes towards the robot in a corridor of 2 m."""
+    """A person comes towards the robot in a corridor of 3 m."""
     person = Walker(
-        "person", (_jitter(rng, (6.8, 1.0), 0.3), _jitter(rng, (2.0, 1.0), 0.3)), float(rng.uniform(0.6, 1.0))
+        "person", (_jitter(rng, (6.8, 1.2), 0.3), _jitter(rng, (2.0, 1.2), 0.3)), float(rng.uniform(0.6, 1.0))
     )
-    scene = _scene("oncoming", (8.5, 2.0), _start(rng, (0.8, 1.0)), (), walkers=(person,))
-    return Scenario("oncoming", scene, scene, (*_jitter(rng, (7.7, 1.0)), 0.0))
+    scene = _scene("oncoming", (8.5, 3.0), _start(rng, (0.8, 1.5)), (), walkers=(person,))
+    return Scenario("oncoming", scene, scene, (*_jitter(rng, (7.7, 1.5)), 0.0))
 
 
 SCENARIOS: dict[str, Callable[[np.random.Generator], Scenario]] = {

@@ -1,0 +1,98 @@
+"""Scenarios × seeds driven in one process, summed up as a table and drawn as ways."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.files import replacing
+from nanorover.sim.navigation import Outcome, drive
+from nanorover.sim.scenarios import scenario_of
+from nanorover.sim.simulation import Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One drive: how it went, and the way ``(N, 3)``."""
+
+    outcome: Outcome
+    way: NDArray[np.float64]
+
+
+def run(names: list[str], seeds: Iterable[int], progress: Callable[[str], None]) -> list[Trial]:
+    """Drive all of them, one after another."""
+    trials: list[Trial] = []
+    for seed in seeds:
+        for name in names:
+            progress(f"{name}, seed {seed}; {sum(t.outcome.success for t in trials)} of {len(trials)} arrived")
+            trials.append(Trial(*drive(name, seed)))
+    return trials
+
+
+def summary(trials: list[Trial]) -> dict[str, Any]:
+    """Per scenario and over all; a JSON object."""
+    rows = []
+    for name in dict.fromkeys(t.outcome.scenario for t in trials):
+        of_name = [t.outcome for t in trials if t.outcome.scenario == name]
+        ratios = [o.time_s / o.ideal_s for o in of_name if o.success and o.ideal_s > 0.0]
+        people = [o.people_clearance_m for o in of_name if o.people_clearance_m >= 0.0]
+        rows.append(
+            {
+                "name": name,
+                "arrived": f"{sum(o.success for o in of_name)} / {len(of_name)}",
+                "collisions": sum(o.collisions for o in of_name),
+                "time_ratio": round(statistics.median(ratios), 2) if ratios else None,
+                "clearance_m": min(o.clearance_m for o in of_name),
+                "people_clearance_m": min(people) if people else None,
+                "reasons": "; ".join(f"seed {o.seed}: {o.reason}" for o in of_name if not o.success),
+            }
+        )
+    outcomes = [t.outcome for t in trials]
+    ratios = [o.time_s / o.ideal_s for o in outcomes if o.success and o.ideal_s > 0.0]
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "runs": len(outcomes),
+        "success": sum(o.success for o in outcomes) / max(1, len(outcomes)),
+        "collisions": sum(o.collisions for o in outcomes),
+        "median_time_ratio": round(statistics.median(ratios), 3) if ratios else None,
+        "least_people_clearance_m": min(
+            (o.people_clearance_m for o in outcomes if o.people_clearance_m >= 0), default=None
+        ),
+        "scenarios": rows,
+        "outcomes": [o.as_dict() for o in outcomes],
+    }
+
+
+def write_picture(trials: list[Trial], path: Path) -> None:
+    """The worlds from above with the ways driven, dark at the start."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = min(4, len(trials))
+    rows = -(-len(trials) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.4 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for trial, axis in zip(trials, axes.flat, strict=False):
+        outcome, way = trial.outcome, trial.way
+        scenario = scenario_of(outcome.scenario, outcome.seed)
+        grid = Simulation(scenario.scene, outcome.seed).map
+        height, width = np.array(grid.cells.shape) * grid.resolution_m
+        x, y = grid.origin_m
+        axis.imshow(grid.cells > 0, origin="lower", extent=(x, x + width, y, y + height), cmap="Greys", vmax=1.6)
+        for walker in scenario.scene.walkers:
+            axis.plot(*np.array(walker.path_m).T, ":", color="tab:red", lw=1.5)
+        axis.scatter(way[::4, 0], way[::4, 1], c=np.arange(len(way[::4])), cmap="viridis", s=6)
+        axis.plot(*scenario.goal[:2], "*", color="tab:orange", ms=12)
+        axis.set_title(f"{outcome.scenario}: {outcome.time_s:.0f} s" + ("" if outcome.success else " (failed)"))
+    figure.tight_layout()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=80)
+    plt.close(figure)
