@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
-from nanorover.geometry.frames import FrameTree, planar_pose, transform_of
+from nanorover.geometry.frames import FrameTree, planar_pose, quaternion_of, rotation_of_rpy, transform_of
 
 QUARTER_LEFT = (0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5))
 UPSIDE_DOWN = (1.0, 0.0, 0.0, 0.0)
@@ -63,3 +64,21 @@ def test_every_quaternion_gives_a_rotation(quaternion):
     R = transform_of((0.0, 0.0, 0.0), quaternion)[:3, :3]
     assert pytest.approx(np.eye(3), abs=1e-9) == R @ R.T
     assert np.linalg.det(R) == pytest.approx(1.0)
+
+
+ANGLES = st.floats(-math.pi, math.pi)
+
+
+@given(ANGLES, ANGLES, ANGLES)
+def test_roll_pitch_and_yaw_turn_about_fixed_axes(roll_rad, pitch_rad, yaw_rad):
+    wanted = Rotation.from_euler("xyz", [roll_rad, pitch_rad, yaw_rad]).as_matrix()
+    assert rotation_of_rpy(roll_rad, pitch_rad, yaw_rad) == pytest.approx(wanted, abs=1e-12)
+
+
+@given(ANGLES, ANGLES, ANGLES)
+def test_a_quaternion_says_the_same_rotation(roll_rad, pitch_rad, yaw_rad):
+    T = np.eye(4)
+    T[:3, :3] = rotation_of_rpy(roll_rad, pitch_rad, yaw_rad)
+    quaternion = quaternion_of(T)
+    assert quaternion[3] >= 0
+    assert transform_of((0, 0, 0), quaternion) == pytest.approx(T, abs=1e-9)

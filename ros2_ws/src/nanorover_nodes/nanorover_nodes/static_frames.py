@@ -1,13 +1,12 @@
 """The mountings as /tf_static and the robot's model, latched, where robot_state_publisher is not at hand."""
 
-import numpy as np
 from geometry_msgs.msg import TransformStamped
-from scipy.spatial.transform import Rotation
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.params import BaseParams
 from nanorover.bringup.robot_model import FixedFrame, FramesParams, fixed_frames, robot_urdf
+from nanorover.geometry.frames import quaternion_of
 from nanorover_nodes.component import OK, Component, Health, run
 
 
@@ -35,15 +34,11 @@ class StaticFrames(Component):
         message.header.stamp = self.get_clock().now().to_msg()
         t, r = message.transform.translation, message.transform.rotation
         t.x, t.y, t.z = (float(v) for v in frame.T_parent_child[:3, 3])
-        r.x, r.y, r.z, r.w = (float(v) for v in _quaternion_xyzw(frame.T_parent_child))
+        r.x, r.y, r.z, r.w = quaternion_of(frame.T_parent_child)
         return message
 
     def diagnose(self) -> Health:
         return Health(OK, "mountings published", {"frames": len(self.frames)})
-
-
-def _quaternion_xyzw(T: np.ndarray) -> np.ndarray:
-    return Rotation.from_matrix(T[:3, :3]).as_quat()
 
 
 def main() -> None:

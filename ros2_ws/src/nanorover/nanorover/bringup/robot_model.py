@@ -10,11 +10,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
-from nanorover.geometry.frames import Transform
+from nanorover.geometry.frames import Transform, rotation_of_rpy
 from nanorover.params import param
 
 XACRO = Path(__file__).with_name("robot.urdf.xacro")
@@ -89,8 +88,6 @@ def fixed_frames(urdf: str) -> list[FixedFrame]:
         T = np.eye(4)
         if origin is not None:
             T[:3, 3] = [float(v) for v in origin.get("xyz", "0 0 0").split()]
-            rpy_rad = [float(v) for v in origin.get("rpy", "0 0 0").split()]
-            # URDF turns about the fixed axes x, y, z in this order.
-            T[:3, :3] = Rotation.from_euler("xyz", rpy_rad).as_matrix()
+            T[:3, :3] = rotation_of_rpy(*(float(v) for v in origin.get("rpy", "0 0 0").split()))
         found.append(FixedFrame(parent.get("link", ""), child.get("link", ""), T))
     return found

@@ -36,6 +36,37 @@ def transform_of(
     return T
 
 
+def rotation_of_rpy(roll_rad: float, pitch_rad: float, yaw_rad: float) -> NDArray[np.float64]:
+    """The ``(3, 3)`` rotation about the fixed axes x, then y, then z, as URDF writes it (REP-103)."""
+    cr, sr = math.cos(roll_rad), math.sin(roll_rad)
+    cp, sp = math.cos(pitch_rad), math.sin(pitch_rad)
+    cy, sy = math.cos(yaw_rad), math.sin(yaw_rad)
+    return np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
+
+
+def quaternion_of(T: Transform) -> tuple[float, float, float, float]:
+    """The unit quaternion x, y, z, w (w not negative) of a transform's rotation."""
+    R = T[:3, :3]
+    # The eigenvector of the greatest eigenvalue (Bar-Itzhack 2000): no case distinction, no division.
+    K = np.array(
+        [
+            [R[0, 0] - R[1, 1] - R[2, 2], R[0, 1] + R[1, 0], R[0, 2] + R[2, 0], R[2, 1] - R[1, 2]],
+            [R[0, 1] + R[1, 0], R[1, 1] - R[0, 0] - R[2, 2], R[1, 2] + R[2, 1], R[0, 2] - R[2, 0]],
+            [R[0, 2] + R[2, 0], R[1, 2] + R[2, 1], R[2, 2] - R[0, 0] - R[1, 1], R[1, 0] - R[0, 1]],
+            [R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1], R[0, 0] + R[1, 1] + R[2, 2]],
+        ]
+    )
+    q = np.linalg.eigh(K)[1][:, -1]
+    x, y, z, w = (float(v) for v in (q if q[3] >= 0 else -q))
+    return x, y, z, w
+
+
 class FrameTree:
     """Parent → child edges with their newest transform."""
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from nanorover.base.params import BaseParams
 from nanorover.bringup.robot_model import FramesParams
+from nanorover.geometry.frames import rotation_of_rpy
 from nanorover.geometry.se2 import Pose
 from nanorover.sim.params import SimParams
 
@@ -107,9 +107,9 @@ def _add_body(body: mujoco.MjsBody, sim: SimParams, frames: FramesParams, build:
 
 
 def _add_camera(body: mujoco.MjsBody, sim: SimParams, frames: FramesParams) -> None:
-    turned = Rotation.from_euler("xyz", [frames.camera_roll_rad, frames.camera_pitch_rad, frames.camera_yaw_rad])
+    R = rotation_of_rpy(frames.camera_roll_rad, frames.camera_pitch_rad, frames.camera_yaw_rad)
     # MuJoCo's camera looks along its own -z with y up; camera_link has x ahead and z up.
-    right, up = turned.apply([0.0, -1.0, 0.0]), turned.apply([0.0, 0.0, 1.0])
+    right, up = -R[:, 1], R[:, 2]
     body.add_camera(
         name="camera", pos=[frames.camera_x_m, frames.camera_y_m, frames.camera_z_m],
         xyaxes=[*right, *up], fovy=sim.camera_fovy_deg,
