@@ -63,6 +63,7 @@ class SetUp:
         self.install_own_packages()
         self.link_own_packages()
         self.write_environment_file()
+        self.compile_kernels()
 
     def step(self, name: str, key: str, whole: bool, work: Callable[[], None]) -> None:
         """Do ``work`` unless the step was done with this key and everything it made is there."""
@@ -241,6 +242,11 @@ class SetUp:
         file = venv / "nanorover.env.sh"
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
+
+    def compile_kernels(self) -> None:
+        """Compile once what the nodes need; sources that change later are compiled by who runs them first."""
+        command = (self.environment.python, "-m", "nanorover.kernels")
+        self.step("kernels", self.lock_key("robot"), True, lambda: self.environment.run(*command))
 
 
 def named_lines(lock: str) -> Iterator[tuple[str, str]]:

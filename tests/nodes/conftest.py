@@ -65,7 +65,7 @@ class Graph:
 
     def bring_up(self, name: str) -> None:
         """Configure and activate a started node."""
-        lifecycle.bring_up(self.node, name)
+        lifecycle.bring_up(self.node, name, self.processes.check, timeout_s=120.0)
 
     def change_state(self, name: str, transition: str) -> bool:
         """Ask for one transition (``configure``, ``activate``, …); whether the node agreed."""

@@ -98,7 +98,7 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
                 processes.start(name, ["-m", NODES[name].module, "--ros-args", *parameters])
             session = Session(out, Node("demo"), speed, with_detector="detector" in names)
             for name in names:
-                bring_up(session.node, name)
+                bring_up(session.node, name, processes.check)
             console.print(f"nodes {', '.join(names)} are up after {time.monotonic() - started:.1f} s")
             if view:
                 open_page(console)

@@ -81,7 +81,7 @@ def run_mission(arguments: argparse.Namespace, console: Console) -> Result:
         try:
             drive = Drive(arguments)
             for name in NODES_USED:
-                bring_up(drive.node, name)
+                bring_up(drive.node, name, processes.check)
             if arguments.view:
                 from nanorover_nodes.live_view import LiveView
 

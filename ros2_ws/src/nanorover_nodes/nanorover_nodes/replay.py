@@ -75,7 +75,7 @@ def through_nodes(recording: Path, out: Path, speed: float) -> dict[str, Any]:
             for name in NODES_PLAYED:
                 processes.start(name, ["-m", NODES[name].module, "--ros-args", "-p", "use_sim_time:=true"])
             for name in NODES_PLAYED:
-                bring_up(node, name)
+                bring_up(node, name, processes.check)
             player = Player(node, speed)
             if not wait_until(node, player.ready, DISCOVERY_TIMEOUT_S):
                 raise InputError("no node listens to the scans", f"the logs of the nodes are in {out / 'log'}")
