@@ -36,6 +36,7 @@ from nanorover.planning.mppi import MppiParams
 from nanorover.planning.navigator import Navigator, NavigatorParams, Settings
 from nanorover.planning.pilot import BehavioursParams, Moment
 from nanorover.planning.pure_pursuit import PurePursuitParams
+from nanorover.planning.scan_points import last_ray_ns, velocity_over
 from nanorover.planning.semantics import SemanticsParams
 from nanorover.planning.warm_up import warm_up
 from nanorover.replay.records import CameraInfo
@@ -177,15 +178,16 @@ class PlannerNode(Component):
             self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
             return
         scan = convert.scan_of(message, *mounting)
-        T_map_base = self.poses.at(scan.stamp_ns)
-        if T_map_base is None:
+        T_map_base, T_map_last = self.poses.at(scan.stamp_ns), self.poses.at(last_ray_ns(scan))
+        if T_map_base is None or T_map_last is None:
             self.refused["scan of a time without a pose"] += 1
             return
         self.scan_at_s = time.monotonic()
+        velocity = velocity_over(scan, T_map_base, T_map_last)
         self.fusion.on_pose(scan.stamp_ns, T_map_base)
         walls = self.navigator.wall_distance_m if self.navigator.world is not None else None
-        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, self.poses.velocity, walls))
-        self.navigator.on_scan(scan, T_map_base, self.poses.velocity, self.scan_at_s)
+        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, velocity, walls))
+        self.navigator.on_scan(scan, T_map_base, velocity, self.scan_at_s)
         self._publish_objects(scan.stamp_ns)
 
     def on_camera(self, message: CameraInfoMsg) -> None:
