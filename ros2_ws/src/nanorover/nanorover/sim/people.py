@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from nanorover.errors import InputError
 from nanorover.sim.furnish import Room
@@ -89,5 +90,5 @@ def _aside(ways: Ways, tour_m: NDArray[np.float64]) -> NDArray[np.float64]:
     points = ways.grid.centres(np.argwhere(ways.reachable(start)))
     legs = pairwise(tour_m)
     dense = np.concatenate([a + np.linspace(0.0, 1.0, 20)[:, None] * (b - a) for a, b in legs])
-    away = np.linalg.norm(points[:, None] - dense[None], axis=2).min(axis=1)
+    away = cKDTree(dense).query(points)[0]
     return points[away > ASIDE_M]
