@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover_models.data import Sample
+from nanorover_models.data import Sample, ignored
 
-# What is left of a box after cropping must be at least this part of it and this many pixels wide and high.
+# A box of which less than this part is left after cropping, or that is smaller, is ignored from then on.
 LEAST_VISIBLE = 0.35
 LEAST_SIDE_PX = 3.0
 GREY = 114
@@ -47,7 +47,7 @@ class Augmenter:
     def __call__(
         self, samples: list[Sample], index: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Boxes, Labels]:
-        """A training picture (H, W, 3) BGR around ``samples[index]``, its boxes and labels."""
+        """A training picture (H, W, 3) BGR around ``samples[index]``, its boxes and labels (`Sample.marked`)."""
         if rng.random() < self.settings.mosaic:
             others = rng.integers(0, len(samples), 3)
             image, boxes, labels = self._mosaic([samples[i] for i in (index, *others)], rng)
@@ -73,9 +73,9 @@ class Augmenter:
         shift_y = rng.uniform(*sorted((0.0, height - image.shape[0] * scale_y)))
         matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float32)
         canvas = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
-        boxes = sample.boxes_xyxy * (scale_x, scale_y, scale_x, scale_y)
-        boxes = boxes + np.array([shift_x, shift_y, shift_x, shift_y])
-        boxes, labels = clip(boxes, sample.labels, width, height)
+        boxes, labels = sample.marked()
+        boxes = boxes * (scale_x, scale_y, scale_x, scale_y) + np.array([shift_x, shift_y, shift_x, shift_y])
+        boxes, labels = clip(boxes, labels, width, height)
         return np.asarray(canvas, np.uint8), boxes, labels
 
     def _mosaic(self, samples: list[Sample], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Boxes, Labels]:
@@ -110,9 +110,10 @@ class Augmenter:
 
 
 def clip(boxes: NDArray[np.floating], labels: Labels, width: float, height: float) -> tuple[Boxes, Labels]:
-    """Boxes cut at the picture's edges; those of which too little is left are dropped."""
+    """Boxes cut at the picture's edges; those of which too little is left are marked as ignored."""
     cut = np.clip(boxes, 0, [width, height, width, height])
     sides, before = cut[:, 2:] - cut[:, :2], boxes[:, 2:] - boxes[:, :2]
     visible = sides.prod(1) / np.maximum(before.prod(1), 1e-6)
-    keep = (visible >= LEAST_VISIBLE) & (sides >= LEAST_SIDE_PX).all(1)
-    return cut[keep].astype(np.float32), labels[keep]
+    fair = (visible >= LEAST_VISIBLE) & (sides >= LEAST_SIDE_PX).all(1)
+    inside = (sides > 0).all(1)
+    return cut[inside].astype(np.float32), np.where(fair, labels, ignored(labels))[inside]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,15 +17,31 @@ from nanorover.perception.images import SUFFIXES, read_image
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture: its file, (M, 4) boxes xyxy in its pixels, (M,) labels."""
+    """One picture: its file, (M, 4) boxes xyxy in its pixels, (M,) labels.
+
+    ``ignored`` boxes (K, 4) with their labels (K,) are what nobody is judged by, found or not: COCO's crowds,
+    VOC's difficult objects, things of a render that are nearly hidden.
+    """
 
     path: Path
     boxes_xyxy: NDArray[np.float32]
     labels: NDArray[np.int64]
+    ignored_xyxy: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    ignored_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def image(self) -> NDArray[np.uint8]:
         """The picture, BGR."""
         return read_image(self.path)
+
+    def marked(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """All boxes (M + K, 4) and labels (M + K,) as training takes them: −1 − class where ignored."""
+        boxes = np.concatenate([self.boxes_xyxy, self.ignored_xyxy])
+        return boxes, np.concatenate([self.labels, ignored(self.ignored_labels)])
+
+
+def ignored(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labels of boxes that are neither right nor wrong to find; those that say so already stay."""
+    return np.where(labels >= 0, -1 - labels, labels)
 
 
 @dataclass(frozen=True)
@@ -68,22 +84,22 @@ def load_data(source: Path, images: Path | None = None) -> DataSet:
 
 
 def load_coco(annotations: Path, images: Path) -> DataSet:
-    """COCO json; crowd regions are left out."""
+    """COCO json."""
     document = _json(annotations)
     try:
         categories = sorted(document["categories"], key=lambda c: c["id"])
         index = {c["id"]: i for i, c in enumerate(categories)}
         boxes: dict[int, list[list[float]]] = {i["id"]: [] for i in document["images"]}
+        crowds: dict[int, list[list[float]]] = {i["id"]: [] for i in document["images"]}
         for number, a in enumerate(document["annotations"]):
-            if a.get("iscrowd"):
-                continue
             if a["image_id"] not in boxes or a["category_id"] not in index:
                 raise InputError(
                     f"{annotations}: annotation {number} names an image or category that is not there"
                 )
             x, y, w, h = a["bbox"]
-            boxes[a["image_id"]].append([x, y, x + w, y + h, index[a["category_id"]]])
-        samples = [_sample(images / i["file_name"], boxes[i["id"]]) for i in document["images"]]
+            rows = crowds if a.get("iscrowd") else boxes
+            rows[a["image_id"]].append([x, y, x + w, y + h, index[a["category_id"]]])
+        samples = [_sample(images / i["file_name"], boxes[i["id"]], crowds[i["id"]]) for i in document["images"]]
         labels = tuple(str(c["name"]) for c in categories)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{annotations} is no COCO file: {type(error).__name__} {error}") from error
@@ -92,20 +108,28 @@ def load_coco(annotations: Path, images: Path) -> DataSet:
 
 def load_voc(folder: Path, images: Path) -> DataSet:
     """Pascal VOC: one xml per picture; the classes are those that occur, in alphabetical order."""
-    found: list[tuple[Path, list[tuple[list[float], str]]]] = []
+    found: list[tuple[Path, list[tuple[list[float], str, bool]]]] = []
     for path in sorted((folder / "Annotations").glob("*.xml")):
         try:
             root = ElementTree.parse(path).getroot()
             objects = [
-                ([float(o.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")], name)
+                (
+                    [float(o.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")],
+                    name,
+                    o.findtext("difficult", "0").strip() == "1",
+                )
                 for o in root.iter("object")
                 if (name := o.findtext("name"))
             ]
         except (ElementTree.ParseError, ValueError) as error:
             raise InputError(f"{path} is no VOC annotation: {error}") from error
         found.append((images / root.findtext("filename", path.stem + ".jpg"), objects))
-    labels = tuple(sorted({name for _, objects in found for _, name in objects}))
-    samples = [_sample(path, [[*box, labels.index(name)] for box, name in objects]) for path, objects in found]
+    labels = tuple(sorted({name for _, objects in found for _, name, _ in objects}))
+
+    def rows(objects: list[tuple[list[float], str, bool]], difficult: bool) -> list[list[float]]:
+        return [[*box, labels.index(name)] for box, name, hard in objects if hard == difficult]
+
+    samples = [_sample(path, rows(objects, False), rows(objects, True)) for path, objects in found]
     return _complete(DataSet(samples, labels), images)
 
 
@@ -149,13 +173,13 @@ def _yolo_names(folder: Path, count: int) -> tuple[str, ...]:
     return tuple(str(i) for i in range(count))
 
 
-def _sample(path: Path, rows: Sequence[Sequence[float]]) -> Sample:
+def _sample(path: Path, rows: Sequence[Sequence[float]], ignored: Sequence[Sequence[float]] = ()) -> Sample:
     """A sample of rows x1, y1, x2, y2, label; boxes without area are left out."""
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    if not np.isfinite(table).all():
+    tables = [np.array(part, np.float32).reshape(-1, 5) for part in (rows, ignored)]
+    if not all(np.isfinite(table).all() for table in tables):
         raise InputError(f"{path} has a box that is not finite")
-    table = table[(table[:, 2] > table[:, 0]) & (table[:, 3] > table[:, 1])]
-    return Sample(path, table[:, :4], table[:, 4].astype(np.int64))
+    fair, unfair = (t[(t[:, 2] > t[:, 0]) & (t[:, 3] > t[:, 1])] for t in tables)
+    return Sample(path, fair[:, :4], fair[:, 4].astype(np.int64), unfair[:, :4], unfair[:, 4].astype(np.int64))
 
 
 def _complete(data: DataSet, images: Path) -> DataSet:

@@ -5,6 +5,7 @@ confidence); from a public model by what it finds in the pictures.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from nanorover.errors import InputError
 from nanorover.perception.detector import Detector
 from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.boxes import giou, iou_matrix
-from nanorover_models.data import DataSet, Sample
+from nanorover_models.data import DataSet
 from nanorover_models.evaluate import label_map
 from nanorover_models.losses import BOX_WEIGHT, TaskAlignedLoss
 from nanorover_models.model import ModelSpec
@@ -94,10 +95,10 @@ def taught(detector: Detector, data: DataSet, tick: Callable[[], None] = lambda:
         else:
             labels = labels[sure]
         samples.append(
-            Sample(
-                sample.path,
-                np.concatenate([sample.boxes_xyxy, boxes]).astype(np.float32),
-                np.concatenate([sample.labels, labels]).astype(np.int64),
+            replace(
+                sample,
+                boxes_xyxy=np.concatenate([sample.boxes_xyxy, boxes]).astype(np.float32),
+                labels=np.concatenate([sample.labels, labels]).astype(np.int64),
             )
         )
         tick()

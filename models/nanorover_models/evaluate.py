@@ -129,10 +129,15 @@ def _entry(image: int, label: int, box: np.ndarray, score: float) -> dict[str, A
 def _as_coco(data: DataSet) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for number, sample in enumerate(data.samples):
-        for box, label in zip(sample.boxes_xyxy, sample.labels, strict=True):
-            entry = _entry(number, int(label), box, 1.0)
-            entry |= {"id": len(annotations) + 1, "iscrowd": 0, "area": entry["bbox"][2] * entry["bbox"][3]}
-            annotations.append(entry)
+        fair = zip(sample.boxes_xyxy, sample.labels, strict=True)
+        ignored = zip(sample.ignored_xyxy, sample.ignored_labels, strict=True)
+        for crowd, boxes in enumerate((fair, ignored)):
+            for box, label in boxes:
+                entry = _entry(number, int(label), box, 1.0)
+                entry |= {
+                    "id": len(annotations) + 1, "iscrowd": crowd, "area": entry["bbox"][2] * entry["bbox"][3]
+                }  # fmt: skip
+                annotations.append(entry)
     return {
         "images": [{"id": i} for i in range(len(data))],
         "categories": [{"id": i, "name": name} for i, name in enumerate(data.labels)],

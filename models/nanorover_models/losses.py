@@ -1,6 +1,7 @@
 """Which predictions answer for which object, and what they pay for being wrong.
 
-Targets of an image are a pair: (M, 4) float boxes xyxy in input pixels and (M,) int64 labels.
+Targets of an image are a pair: (M, 4) float boxes xyxy in input pixels and (M,) int64 labels. A label below zero,
+−1 − class, marks a box that is ignored: to find it is neither right nor wrong.
 """
 
 from typing import Any
@@ -35,9 +36,13 @@ class MultiboxLoss(nn.Module):
         self.register_buffer("priors", torch.from_numpy(ssd_priors(width, height, head)), persistent=False)
 
     def assign(self, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(N,) class per prior with 0 for background, (N, 4) deltas."""
+        """(N,) class per prior with 0 for background and −1 for ignored, (N, 4) deltas."""
         priors = self.priors
         classes = torch.zeros(len(priors), dtype=torch.long, device=boxes.device)
+        unfair = boxes[labels < 0]
+        if len(unfair):
+            classes[(iou_matrix(from_priors(priors), unfair) >= SSD_POSITIVE_IOU).any(1)] = -1
+        boxes, labels = boxes[labels >= 0], labels[labels >= 0]
         if len(boxes) == 0:
             return classes, torch.zeros_like(priors)
         overlap = iou_matrix(from_priors(priors), boxes)
@@ -57,9 +62,9 @@ class MultiboxLoss(nn.Module):
         classes, wanted = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
         positive = classes > 0
         count = positive.sum().clamp(min=1)
-        cross = F.cross_entropy(logits.transpose(1, 2), classes, reduction="none")
+        cross = F.cross_entropy(logits.transpose(1, 2), classes, reduction="none", ignore_index=-1)
         with torch.no_grad():
-            mining = cross.detach().masked_fill(positive, -1.0)
+            mining = cross.detach().masked_fill(classes != 0, -1.0)
             rank = mining.argsort(1, descending=True).argsort(1)
             allowed = (positive.sum(1, keepdim=True) * NEGATIVES_PER_POSITIVE).clamp(min=NEGATIVES_PER_POSITIVE)
             used = positive | (rank < allowed)
@@ -83,15 +88,19 @@ class TaskAlignedLoss(nn.Module):
         """(…, N, 4) distances in strides → xyxy in input pixels."""
         return from_distances(self.points, distances * self.strides[:, None])
 
+    def inside(self, boxes: Tensor) -> Tensor:
+        """(M, P) which points lie in which box."""
+        x, y = self.points.unbind(1)
+        across = (x > boxes[:, 0, None]) & (x < boxes[:, 2, None])
+        return across & (y > boxes[:, 1, None]) & (y < boxes[:, 3, None])
+
     @torch.no_grad()
     def assign(
         self, scores: Tensor, predicted: Tensor, boxes: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """For one image: (P,) points, (P,) the object each answers for, (P,) the score it should give."""
         overlap = iou_matrix(boxes, predicted)
-        x, y = self.points.unbind(1)
-        inside = (x > boxes[:, 0, None]) & (x < boxes[:, 2, None])
-        inside &= (y > boxes[:, 1, None]) & (y < boxes[:, 3, None])
+        inside = self.inside(boxes)
         # An object so small that no point lies in it takes the nearest one.
         missed = ~inside.any(1)
         if missed.any():
@@ -116,8 +125,13 @@ class TaskAlignedLoss(nn.Module):
         """``score`` and ``box`` loss."""
         logits, predicted = outputs[0].float(), self.boxes(outputs[1].float())
         wanted = torch.zeros_like(logits)
+        judged = torch.ones_like(logits)
         losses, weights = [], []
-        for i, (boxes, labels) in enumerate(targets):
+        for i, (all_boxes, all_labels) in enumerate(targets):
+            fair = all_labels >= 0
+            boxes, labels = all_boxes[fair], all_labels[fair]
+            for box, label in zip(all_boxes[~fair], all_labels[~fair], strict=True):
+                judged[i, self.inside(box[None])[0], -1 - label] = 0
             if len(boxes) == 0:
                 continue
             points, owners, score = self.assign(logits[i].detach().sigmoid(), predicted[i].detach(), boxes, labels)
@@ -127,7 +141,7 @@ class TaskAlignedLoss(nn.Module):
         total = torch.stack(weights).sum().clamp(min=1.0) if weights else logits.new_tensor(1.0)
         score_loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         # Easy background fades (Lin et al. 2017), as in varifocal loss: weight by the error squared.
-        focus = torch.where(wanted > 0, wanted, 0.75 * logits.detach().sigmoid().pow(2))
+        focus = torch.where(wanted > 0, wanted, judged * 0.75 * logits.detach().sigmoid().pow(2))
         box_loss = torch.cat(losses).sum() if losses else outputs[1].sum() * 0
         return {"score": (score_loss * focus).sum() / total, "box": BOX_WEIGHT * box_loss / total}
 

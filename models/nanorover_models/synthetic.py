@@ -21,7 +21,7 @@ def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambd
     """
     os.environ.setdefault("MUJOCO_GL", "egl")  # its other backend wants a screen
     try:
-        from nanorover.sim.dataset import render_dataset
+        from nanorover.sim.dataset import fair, render_dataset
         from nanorover.sim.shapes import CLASSES
     except ModuleNotFoundError as error:
         raise InputError(
@@ -37,13 +37,14 @@ def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambd
             cv2.imwrite(str(temporary), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         height, width = sample.image.shape[:2]
         images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for box, label in zip(sample.boxes_px, sample.labels, strict=True):
+        judged = fair(sample.boxes_px, sample.visible)
+        for box, label, is_judged in zip(sample.boxes_px, sample.labels, judged, strict=True):
             x1, y1, x2, y2 = (float(v) for v in box)
             entry: dict[str, Any] = {
                 "id": len(annotations) + 1,
                 "image_id": number,
                 "category_id": int(label),
-                "iscrowd": 0,
+                "iscrowd": int(not is_judged),  # COCO's way to say: neither right nor wrong to find
             }
             entry |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
             annotations.append(entry)

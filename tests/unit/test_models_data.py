@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="torch is not installed: scripts/requirement
 from nanorover.errors import InputError
 from nanorover_models.augment import Augmentation, Augmenter, clip
 from nanorover_models.data import DataSet, Sample, load_data
+from nanorover_models.evaluate import coco_scores
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_boxes_stay_on_their_blocks_however_a_picture_is_changed(coco: Path, mos
         assert image.shape == (96, 160, 3)
         assert (boxes[:, :2] >= 0).all()
         assert (boxes[:, 2:] <= (160, 96)).all()
-        for box, label in zip(boxes, labels, strict=True):
+        for box, label in zip(boxes[labels >= 0], labels[labels >= 0], strict=True):
             x1, y1, x2, y2 = np.round(box).astype(int)
             inner = image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].astype(int)
             if inner.size:
@@ -134,11 +135,41 @@ def test_colour_changes_leave_boxes_alone_and_pictures_differ(coco: Path) -> Non
     assert np.abs(changed[0].astype(int) - plain[0]).mean() > 3
 
 
-def test_a_box_of_which_little_is_left_is_dropped() -> None:
-    boxes = np.array([[-90, 0, 10, 20], [-10, 0, 10, 20], [5, 5, 7, 50]], np.float32)
-    kept, labels = clip(boxes, np.array([0, 1, 2]), 100, 100)
-    assert labels.tolist() == [1]
-    assert kept.tolist() == [[0, 0, 10, 20]]
+def test_a_box_of_which_little_is_left_is_ignored_and_one_outside_dropped() -> None:
+    boxes = np.array(
+        [[-90, 0, 10, 20], [-10, 0, 10, 20], [5, 5, 7, 50], [-20, 0, -3, 9], [-9, 0, 9, 9]], np.float32
+    )
+    kept, labels = clip(boxes, np.array([0, 1, 2, 3, -5]), 100, 100)
+    assert labels.tolist() == [-1, 1, -3, -5]
+    assert kept.tolist() == [[0, 0, 10, 20], [0, 0, 10, 20], [5, 5, 7, 50], [0, 0, 9, 9]]
+
+
+def test_crowds_and_difficult_objects_are_neither_right_nor_wrong_to_find(coco: Path, tmp_path: Path) -> None:
+    document = json.loads(coco.joinpath("annotations.json").read_text())
+    for annotation in document["annotations"][::2]:
+        annotation["iscrowd"] = 1
+    (coco / "crowds.json").write_text(json.dumps(document))
+    data = load_data(coco / "crowds.json")
+    fair, crowds = sum(len(s.labels) for s in data.samples), sum(len(s.ignored_labels) for s in data.samples)
+    assert (fair, crowds) == (len(document["annotations"]) // 2, (len(document["annotations"]) + 1) // 2)
+    found = [
+        {"image_id": i, "category_id": int(label), "bbox": [*box[:2], *(box[2:] - box[:2])], "score": score}
+        for i, sample in enumerate(data.samples)
+        for boxes, labels, score in (
+            (sample.boxes_xyxy, sample.labels, 0.5),
+            (sample.ignored_xyxy, sample.ignored_labels, 0.9),
+        )
+        for box, label in zip(boxes.astype(float), labels, strict=True)
+    ]
+    assert coco_scores(data, found)[0] == pytest.approx(1.0)
+    unfair = [{**f, "bbox": [0.0, 0.0, 3.0, 3.0]} if f["score"] == 0.9 else f for f in found]
+    assert coco_scores(data, unfair)[0] < 0.8
+    whole = load_data(coco)
+    voc = write_voc(tmp_path / "voc", whole)
+    path = voc / "Annotations" / "000.xml"
+    path.write_text(path.read_text().replace("<object>", "<object><difficult>1</difficult>", 1))
+    before, after = whole.samples[0], load_data(voc).samples[0]
+    assert (len(after.labels), len(after.ignored_labels)) == (len(before.labels) - 1, 1)
 
 
 def test_a_picture_without_boxes_can_be_trained_on(tmp_path: Path) -> None:

@@ -135,6 +135,34 @@ def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
     assert float(loss((logits, deltas[None]), [TARGETS])["box"]) == pytest.approx(0.0, abs=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["anchor_free", "mobilenet_v2_ssdlite"])
+def test_an_ignored_object_is_neither_right_nor_wrong_to_find(architecture: str) -> None:
+    spec = tiny(architecture)
+    head = models.build(spec).head()
+    loss = make_loss(head["kind"], spec.input_width, spec.input_height, head)
+    boxes, labels = TARGETS
+    if architecture == "anchor_free":
+        logits, distances = anchor_free_outputs(loss, 8.0)
+        outputs = [(logits, distances), (logits.clone(), distances)]
+        outputs[1][0][..., 0] = -8.0
+    else:
+        classes, deltas = loss.assign(boxes, labels)
+        sure = 8.0 * torch.nn.functional.one_hot(classes, 4).float()[None]
+        outputs = [(sure, deltas[None]), (sure.clone(), deltas[None])]
+        outputs[1][0][0, classes == 1] = torch.tensor([8.0, 0.0, 0.0, 0.0])
+
+    def prices(second: int) -> list[float]:
+        """What finding both objects, and finding the first alone costs."""
+        targets = [(boxes, torch.tensor([2, second]))]
+        return [float(sum(loss(found, targets).values())) for found in outputs]
+
+    found, missed = prices(0)
+    assert missed > found + 0.5
+    assert prices(-1) == pytest.approx([found, found], abs=0.05)
+    with_none = [float(sum(loss(o, [(boxes[:1], labels[:1])]).values())) for o in outputs]
+    assert with_none[0] > with_none[1] + 0.5, "without the mark it would be wrong to find it"
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_batch_without_objects_has_a_finite_loss_and_gradient(architecture: str) -> None:
     spec = tiny(architecture)

@@ -19,6 +19,7 @@ GAINS = (0.5, 2.2)
 NEAREST_M = 0.02
 LENS_BLUR_PX = 0.55
 _GEOM = int(mujoco.mjtObj.mjOBJ_GEOM)
+_LAST_GROUP = mujoco.mjNGROUP - 1
 READ_NOISE = 0.4  # of the noise is there in the dark too
 
 
@@ -77,19 +78,30 @@ class Camera:
         is_geom = shown[:, :, 1] == _GEOM
         return np.where(is_geom, shown[:, :, 0], -1).astype(np.int32)
 
+    def pixels_alone(self, data: mujoco.MjData, geoms: NDArray[np.intp]) -> int:
+        """How many pixels these geoms would fill if nothing stood before them."""
+        groups = self._model.geom_group[geoms].copy()
+        alone = mujoco.MjvOption()
+        alone.geomgroup[:] = 0
+        alone.geomgroup[_LAST_GROUP] = 1
+        self._model.geom_group[geoms] = _LAST_GROUP
+        self._renderer.enable_segmentation_rendering()
+        try:
+            self._renderer.update_scene(data, self._name, scene_option=alone)
+            return int(np.count_nonzero(self._renderer.render()[:, :, 1] == _GEOM))
+        finally:
+            self._renderer.disable_segmentation_rendering()
+            self._model.geom_group[geoms] = groups
+
     def box_of(self, data: mujoco.MjData, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The box x0, y0, x1, y1 in pixels around points ``(N, 3)`` of the map, cut to the picture."""
+        """The box x0, y0, x1, y1 in pixels around points ``(N, 3)`` of the map, beyond the picture's edges too."""
         number = self._model.camera(self._name).id
         seen = (points_m - data.cam_xpos[number]) @ data.cam_xmat[number].reshape(3, 3)
         depth = np.maximum(-seen[:, 2], NEAREST_M)  # MuJoCo's cameras look along -z
         K = self._sim.K
         columns = K[0, 2] + K[0, 0] * seen[:, 0] / depth + 0.5
         rows = K[1, 2] - K[1, 1] * seen[:, 1] / depth + 0.5
-        size = (self._sim.camera_width_px, self._sim.camera_height_px)
-        (x0, x1), (y0, y1) = (
-            np.clip((v.min(), v.max()), 0, s) for v, s in zip((columns, rows), size, strict=True)
-        )
-        return np.array([x0, y0, x1, y1])
+        return np.array([columns.min(), rows.min(), columns.max(), rows.max()])
 
     def close(self) -> None:
         """Free the renderer."""

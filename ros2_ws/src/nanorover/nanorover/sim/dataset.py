@@ -28,22 +28,27 @@ PICTURES_PER_WORLD = 16
 CANDIDATES = 30  # places tried for the camera
 EXTRAS = 14  # things beyond the usual furniture, so that rare classes are not rare
 NEAREST_M, FARTHEST_M = 0.7, 4.5  # from the camera to the thing that it is pointed at
-# What is smaller or more hidden than this nobody could name.
-LEAST_SIDE_PX = 5
-LEAST_PIXELS = 40
-LEAST_VISIBLE = 0.25
+# What is smaller than this, or of which less can be seen, is marked as not to be judged by.
+LEAST_SIDE_PX = 8
+LEAST_VISIBLE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
     """A picture ``(H, W, 3)`` RGB and what is in it: boxes ``(N, 4)`` x0, y0, x1, y1 in pixels around what can be
-    seen of each thing, labels ``(N,)`` as indices of ``shapes.CLASSES``, and which part ``(N,)`` of the box of the
-    whole thing inside the picture that is."""
+    seen of each thing, labels ``(N,)`` as indices of ``shapes.CLASSES``, and which part ``(N,)`` of the whole
+    thing that is, neither hidden nor beyond the picture's edges."""
 
     image: NDArray[np.uint8]
     boxes_px: NDArray[np.float32]
     labels: NDArray[np.int64]
     visible: NDArray[np.float32]
+
+
+def fair(boxes_px: NDArray[np.float32], visible: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which boxes ``(N,)`` a detector may be judged by: large enough, and enough of the thing in view."""
+    sides = boxes_px[:, 2:] - boxes_px[:, :2]
+    return np.asarray((sides.min(axis=1, initial=np.inf) >= LEAST_SIDE_PX) & (visible >= LEAST_VISIBLE))
 
 
 def render_dataset(seed: int, count: int, *, width_px: int = 320, height_px: int = 240) -> Iterator[Sample]:
@@ -90,7 +95,13 @@ def _world_pictures(rng: np.random.Generator, count: int, width_px: int, height_
 
 def labelled(world: World, data: mujoco.MjData, camera: Camera, turn_rate_rad_s: float) -> Sample:
     """The camera's picture now, with its boxes."""
-    image = camera.picture(data, turn_rate_rad_s)
+    return Sample(camera.picture(data, turn_rate_rad_s), *boxes_of(world, data, camera))
+
+
+def boxes_of(
+    world: World, data: mujoco.MjData, camera: Camera
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """What the camera sees now: boxes, labels and visible parts as in ``Sample``."""
     shown = camera.things(data)
     thing_of = np.append(world.thing, -1)  # so that −1, nothing, is no thing
     owner = thing_of[shown]
@@ -101,26 +112,28 @@ def labelled(world: World, data: mujoco.MjData, camera: Camera, turn_rate_rad_s:
             continue
         rows, columns = np.nonzero(owner == thing)
         box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
-        side = box[2:] - box[:2]
-        whole = _whole_box(world, data, camera, thing)
-        part = min(1.0, float(side.prod() / max(1.0, (whole[2:] - whole[:2]).prod())))
-        if side.min() < LEAST_SIDE_PX or len(rows) < LEAST_PIXELS or part < LEAST_VISIBLE:
-            continue
+        geoms = np.flatnonzero(world.thing == thing)
+        part = len(rows) / max(len(rows), camera.pixels_alone(data, geoms))
+        part *= _part_inside(_whole_box(world, data, camera, geoms), shown.shape[1], shown.shape[0])
         boxes.append(box)
         labels.append(CLASSES.index(kind))
         visible.append(part)
-    return Sample(
-        image,
+    return (
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(labels, np.int64),
         np.array(visible, np.float32),
     )
 
 
-def _whole_box(world: World, data: mujoco.MjData, camera: Camera, thing: int) -> NDArray[np.float64]:
-    """The box that the thing would fill if nothing stood before it, within the picture."""
+def _part_inside(box: NDArray[np.float64], width_px: int, height_px: int) -> float:
+    """Which part of a box's area lies within the picture."""
+    cut = np.clip(box, 0, [width_px, height_px, width_px, height_px])
+    return float((cut[2:] - cut[:2]).prod() / max(1.0, (box[2:] - box[:2]).prod()))
+
+
+def _whole_box(world: World, data: mujoco.MjData, camera: Camera, geoms: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The box around the whole thing, as if nothing stood before it."""
     model = world.model
-    geoms = np.flatnonzero(world.thing == thing)
     corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     local = model.geom_aabb[geoms, None, :3] + corners * model.geom_aabb[geoms, None, 3:]  # (G, 8, 3)
     turn = data.geom_xmat[geoms].reshape(-1, 3, 3)
