@@ -13,6 +13,8 @@ from nanorover.slam.field import FREE_CELLS, Field, FieldArrays
 # From these values on a cell is a wall, or is free, as the map files have it.
 WALL_FROM, FREE_BELOW = 0.65 * OCCUPIED, 0.25 * OCCUPIED
 NORMAL_CELLS = 3
+# A ray crosses a wall that it meets this far before its end, for so many steps of 0.7 cells: grazing does not count.
+SHORT_OF_M, CROSSED_STEPS = 0.3, 2
 FLATNESS = 0.3
 
 
@@ -92,3 +94,39 @@ class MapWalls:
         field.clear(centre[:2])
         field.add_surfaces(self.points)
         _mark_free(field.arrays, self.grid.cells, self.grid.T_map_origin, self.grid.resolution_m)
+
+
+@njit(cache=True, nogil=True)
+def _crossed(
+    cells: NDArray[np.int8],
+    origin: NDArray[np.float64],
+    resolution_m: float,
+    points: NDArray[np.float64],
+    T_map_base: NDArray[np.float64],
+) -> float:
+    height, width = cells.shape
+    oc, os = math.cos(origin[2]), math.sin(origin[2])
+    c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
+    x, y = T_map_base[0] - origin[0], T_map_base[1] - origin[1]
+    x0, y0 = (oc * x + os * y) / resolution_m, (-os * x + oc * y) / resolution_m
+    crossed = 0
+    for i in range(len(points)):
+        dx, dy = c * points[i, 0] - s * points[i, 1], s * points[i, 0] + c * points[i, 1]
+        gx, gy = oc * dx + os * dy, -os * dx + oc * dy
+        length_m = math.hypot(gx, gy)
+        steps = int((length_m - SHORT_OF_M) / (0.7 * resolution_m))
+        walls = 0
+        for k in range(steps):
+            way = 0.7 * (k + 1) * resolution_m / length_m
+            column, row = math.floor(x0 + way * gx / resolution_m), math.floor(y0 + way * gy / resolution_m)
+            if 0 <= row < height and 0 <= column < width and cells[row, column] >= WALL_FROM:
+                walls += 1
+                if walls == CROSSED_STEPS:
+                    crossed += 1
+                    break
+    return crossed / max(len(points), 1)
+
+
+def walls_crossed(grid: OccupancyGrid, points: NDArray[np.float64], T_map_base: Pose) -> float:
+    """The part of the points (N, 2 or more columns, base frame) that a wall of the grid hides from the base."""
+    return float(_crossed(grid.cells, grid.T_map_origin, grid.resolution_m, points, T_map_base))

@@ -1,0 +1,94 @@
+"""A map that is used and kept up: the robot finds itself in it first, and maps on while it knows where it is."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import Pose
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.slam.front_end import ScanResult
+from nanorover.slam.localizer import CONFIDENT, Localizer
+from nanorover.slam.mapper import Mapper
+
+# After so many scans without a match the map is left as it is, and the robot looked for in it.
+LOST_SCANS = 6
+
+
+class Lifelong:
+    """Feeds a ``Mapper`` while the place in its map is known, and a ``Localizer`` in that map while it is not.
+
+    ``localizer`` is None while the place is known. What arrives never makes it raise.
+    """
+
+    def __init__(self, mapper: Mapper, place_known: bool) -> None:
+        """Go on with a mapper; where it has a map and the place in it is not known, look for it."""
+        self.mapper = mapper
+        self.localizer: Localizer | None = None
+        self._times_lost = 0
+        if not place_known and len(mapper.graph) > 0:
+            self._look_for()
+
+    def warm_up(self) -> None:
+        """Load or compile every kernel."""
+        self.mapper.warm_up()
+
+    def add_odometry(self, odometry: Odometry) -> None:
+        """Take a reading of the wheels."""
+        self.mapper.add_odometry(odometry)
+        if self.localizer is not None:
+            self.localizer.add_odometry(odometry)
+
+    def add_scan(self, scan: LaserScan) -> ScanResult:
+        """Map on with the scan, or look for it in the map."""
+        if self.localizer is not None:
+            result = self.localizer.add_scan(scan)
+            if self.localizer.localized and self.localizer.confidence >= CONFIDENT:
+                self.mapper.set_pose(self.localizer.T_map_base(), result.covariance)
+                self.localizer = None
+            return result
+        result = self.mapper.add_scan(scan)
+        if self.mapper.front_end.unplaced >= LOST_SCANS:
+            self._times_lost += 1
+            self._look_for()
+        return result
+
+    def set_pose(self, T_map_base: Pose, covariance: NDArray[np.float64] | None = None) -> None:
+        """A person says where the robot is: it is held against the whole map before the map grows again."""
+        if len(self.mapper.graph) == 0:
+            self.mapper.set_pose(T_map_base, covariance)
+            return
+        if self.localizer is None:
+            self._look_for()
+        assert self.localizer is not None
+        self.localizer.set_pose(T_map_base, covariance)
+
+    def forget_pose(self) -> None:
+        """Look for the robot in the whole map again."""
+        if len(self.mapper.graph) > 0:
+            self._look_for()
+
+    def _look_for(self) -> None:
+        self.mapper.finish()
+        self.mapper.front_end.forget_motion()
+        self.localizer = Localizer(self.mapper.params, self.mapper.grid())
+
+    def T_map_base(self) -> Pose:
+        """Where the base was in the middle of the last scan, as far as is known."""
+        return self.mapper.T_map_base() if self.localizer is None else self.localizer.T_map_base()
+
+    def T_map_odom(self) -> Pose:
+        """What turns odometry into the map."""
+        return self.mapper.T_map_odom() if self.localizer is None else self.localizer.T_map_odom()
+
+    def trajectory(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Stamps (N,) and poses (N, 3) of the scans that the map was made of."""
+        return self.mapper.trajectory()
+
+    def grid(self) -> OccupancyGrid:
+        """The map as it is now."""
+        return self.mapper.grid()
+
+    def health(self) -> dict[str, object]:
+        """Counters and figures for diagnostics."""
+        looking = {} if self.localizer is None else self.localizer.health()
+        return {**self.mapper.health(), **looking, "times lost": self._times_lost}
