@@ -16,7 +16,9 @@ from nanorover.replay.records import (
     LidarBytes,
     Picture,
     StaticTransform,
+    TrueBoxes,
     TrueMap,
+    TrueObjects,
     TruePose,
     VelocityCommand,
 )
@@ -28,7 +30,7 @@ def assert_same(found, expected):
     for name, value in vars(expected).items():
         other = getattr(found, name)
         if isinstance(value, (np.ndarray, float)):
-            assert other == pytest.approx(value, rel=1e-6), name
+            assert np.asarray(other, float) == pytest.approx(np.asarray(value, float), rel=1e-6), name
         else:
             assert other == value, name
 
@@ -72,6 +74,21 @@ def every_record():
         Odometry(START_NS + 4, np.array([1.0, -2.0, 3.0])),
         TruePose(START_NS + 5, np.array([1.0, -2.0, -3.0])),
         VelocityCommand(START_NS + 6, 0.3, -0.4),
+        TrueObjects(
+            START_NS + 6,
+            ("chair 0", "person w1"),
+            ("chair", "person"),
+            np.array([[1.0, 2.0, 0.5], [-1.0, 0.25, -3.0]]),
+            np.array([[0.5, 0.4, 0.9], [0.3, 0.5, 1.7]]),
+        ),
+        TrueBoxes(
+            START_NS + 6,
+            ("person", "cat"),
+            np.array([[-0.5, -0.25, 0.0, 0.5], [0.1, 0.2, 0.3, 0.4]]),
+            np.array([True, False]),
+        ),
+        TrueObjects(START_NS + 7, (), (), np.zeros((0, 3)), np.zeros((0, 3))),
+        TrueBoxes(START_NS + 7, (), np.zeros((0, 4)), np.zeros(0, bool)),
         LidarBytes(START_NS + 7, bytes(range(256))),
         Picture(START_NS + 8, Picture(0, pixels.tobytes(), "rgb8", 8, 6).jpeg, "jpeg"),
     ]
@@ -90,16 +107,16 @@ def test_others_read_what_is_written(tmp_path):
         assert reader.get_header().profile == "ros2"
         assert {c.topic for _, c, _ in reader.iter_messages()} == {
             "/tf_static", "/truth/map", "/camera/camera_info", "/scan", "/odom", "/truth/pose", "/cmd_vel",
-            "/lidar/raw", "/camera/image_raw/compressed",
+            "/lidar/raw", "/camera/image_raw/compressed", "/truth/objects", "/truth/boxes",
         }  # fmt: skip
         compressions = {chunk.compression for chunk in reader.get_summary().chunk_indexes}
         assert compressions == {"zstd"}
     with Reader(path.parent) as bag:
-        assert bag.message_count == 10
+        assert bag.message_count == 14
         durability = {c.topic: c.ext.offered_qos_profiles[0].durability.name for c in bag.connections}
         assert durability["/tf_static"] == "TRANSIENT_LOCAL" and durability["/scan"] == "VOLATILE"
     information = yaml.safe_load((path.parent / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-    assert information["message_count"] == 10 and information["storage_identifier"] == "mcap"
+    assert information["message_count"] == 14 and information["storage_identifier"] == "mcap"
     assert information["starting_time"]["nanoseconds_since_epoch"] == START_NS
 
 

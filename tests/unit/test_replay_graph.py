@@ -1,5 +1,6 @@
 """The lock-step graph and the comparison with references, on components whose answers are known."""
 
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from bag_samples import NS, START_NS, scan
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.compare import CHANGED, EQUAL, WITHIN, compare
-from nanorover.replay.graph import Row, run
+from nanorover.replay.graph import Row, Several, run
 from nanorover.replay.records import LidarBytes
 from nanorover.replay.references import load_reference, save_reference
 from nanorover.replay.topics import parse_choices
@@ -21,6 +22,7 @@ class Nearest:
     range_m: float
     T_map_base: np.ndarray
     note: str
+    took_ms: float
 
 
 class NearestPart:
@@ -32,7 +34,7 @@ class NearestPart:
     def take(self, record):
         self.count += 1
         pose = np.array([float(self.count), 0.0, np.pi - 1e-9])
-        yield Nearest(record.stamp_ns, float(record.ranges_m.min()), pose, "near")
+        yield Nearest(record.stamp_ns, float(record.ranges_m.min()), pose, "near", random.random())
 
     def finish(self):
         return {"count": self.count, "cells": np.zeros((4, 5), np.int8)}
@@ -49,12 +51,34 @@ class ScannerPart:
         return {}
 
 
-SCANNER = Row("scanner", ScannerPart, inputs=(LidarBytes,), outputs=("ranges_m",), replaces=(LaserScan,))
+@dataclass(frozen=True, eq=False)
+class Return:
+    stamp_ns: int
+    range_m: float
+
+
+class ReturnsPart:
+    """Says every return nearer than 3 m, and first something that is not compared."""
+
+    def take(self, record):
+        yield Odometry(record.stamp_ns, np.zeros(3))
+        near = [float(r) for r in record.ranges_m if r < 3.0]
+        yield Several(record.stamp_ns, tuple(Return(record.stamp_ns, r) for r in near))
+
+    def finish(self):
+        return {}
+
+
+RETURNS = Row(
+    "returns", ReturnsPart, (LaserScan,), Return, tolerance={"range_m": 0.01}, allowed_share={"stamp_ns": 0.3}
+)
+SCANNER = Row("scanner", ScannerPart, inputs=(LidarBytes,), output=LaserScan, replaces=(LaserScan,))
 NEAREST = Row(
     "nearest",
     NearestPart,
     inputs=(LaserScan,),
-    outputs=("range_m", "T_map_base", "note"),
+    output=Nearest,
+    ignored=("took_ms",),
     tolerance={"range_m": 0.01, "T_map_base": 1e-6},
     allowed_share={"cells": 0.1},
 )
@@ -138,6 +162,30 @@ def test_shape_text_and_missing_fields():
     now = columns()
     del now["nearest/note"]
     assert {d.field: d for d in compare(ROWS, now, columns())}["nearest/note"].detail == "only in the reference"
+
+
+def returns(*per_scan: list[float]) -> dict[str, np.ndarray]:
+    scans = [scan(START_NS + i * NS, ranges_m=np.array([9.0, *r], np.float32)) for i, r in enumerate(per_scan)]
+    return run((RETURNS,), scans).columns()
+
+
+def test_several_things_of_one_record_are_a_row_each():
+    found = returns([1.0, 2.0], [], [1.5])
+    assert list(found["returns/range_m"]) == [1.0, 2.0, 1.5]
+    assert list(found["returns/stamp_ns"]) == [START_NS, START_NS, START_NS + 2 * NS]
+    assert set(found) == {"returns/stamp_ns", "returns/range_m"}
+
+
+def test_moments_with_more_or_fewer_things_are_counted_and_the_others_compared():
+    then = returns([1.0], [1.0, 2.0], [1.0], [2.0])
+    some = {d.field: d for d in compare((RETURNS,), returns([1.0], [1.0], [1.0], [2.0]), then)}
+    moments = some["returns/stamp_ns"]
+    assert (moments.status, moments.differing, moments.first_ns) == (WITHIN, 1, START_NS + NS)
+    assert "of 1 of 4 moments there are more or fewer, first at" in moments.sentence()
+    assert some["returns/range_m"].status == EQUAL and some["returns/range_m"].values == 3
+    many = {d.field: d for d in compare((RETURNS,), returns([1.0], [1.0], [], [2.5]), then)}
+    assert many["returns/stamp_ns"].status == CHANGED
+    assert (many["returns/range_m"].status, many["returns/range_m"].first_ns) == (CHANGED, START_NS + 3 * NS)
 
 
 def test_infinity_and_not_a_number_are_equal_to_themselves_only():

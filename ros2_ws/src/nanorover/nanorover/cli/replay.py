@@ -51,6 +51,9 @@ def replay(
             help="odometry from two topics of wheel velocities: metres per unit of each, wheel separation",
         ),
     ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="COMPONENT", help="leave out lidar, detector, fusion or planner")
+    ] = None,
     clock: Annotated[Stamps, typer.Option(help="which stamps count")] = Stamps.header,
     ros: Annotated[bool, typer.Option("--ros", help="play into the real nodes instead, with /clock")] = False,
     speed: Annotated[float, typer.Option(min=0.01, help="with --ros: multiple of real time")] = 1.0,
@@ -68,7 +71,8 @@ def replay(
     from nanorover.replay.verdict import text_report, write_verdict
 
     reading = Reading(parse_choices(topic or []), _wheels(wheels), clock.value)
-    cases = [Case(path, references, update_references, reading) for path in recordings]
+    cases = [Case(path, references, update_references, reading, tuple(without or ())) for path in recordings]
+    cases[0].rows()  # says what is wrong before anything starts
     results = _results(cases, workers, ray)
     page = write_verdict(results, out)
     if as_json:

@@ -112,18 +112,19 @@ class _Reader:
             stamp_ns = self._stamp(content, message)
             if stamp_ns is None or not self._advances(role, stamp_ns, message.place):
                 return []
-            return self._content(content, stamp_ns, message)
+            return self._content(role, content, stamp_ns, message)
         except ValueError as error:
             self.problems.add("message that cannot be decoded skipped", f"{message.place}: {error}")
             return []
 
-    def _content(self, content: Any, stamp_ns: int, message: RawMessage) -> list[Record]:
+    def _content(self, role: str, content: Any, stamp_ns: int, message: RawMessage) -> list[Record]:
         if message.type == m.SCAN:
             return self._scan(content, stamp_ns, message.place)
         if message.type == m.ODOMETRY:
             self.base_frame = m.frame_name(content.child_frame_id) or self.base_frame
             return self._odometry(content, stamp_ns, message.place)
-        return [m.RECORD_OF[message.type](content, stamp_ns)]
+        record_of = m.RECORD_OF_ROLE.get(role) or m.RECORD_OF[message.type]
+        return [record_of(content, stamp_ns)]
 
     def _wheel(self, content: Any, message: RawMessage) -> list[Record]:
         odometry = self.wheels.add(message, float(content.data)) if self.wheels else None

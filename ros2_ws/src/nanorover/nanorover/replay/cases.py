@@ -14,10 +14,11 @@ from nanorover.mapping.grid import OccupancyGrid
 from nanorover.replay import truth as truths
 from nanorover.replay.compare import CHANGED, FieldDifference, compare
 from nanorover.replay.components import ROWS
-from nanorover.replay.graph import Column, Run, run
+from nanorover.replay.graph import Column, Row, Run, run
 from nanorover.replay.logs import Reading, need, open_log
-from nanorover.replay.records import TrueMap, TruePose
+from nanorover.replay.records import CameraInfo, TrueBoxes, TrueMap, TrueObjects, TruePose
 from nanorover.replay.references import load_reference, reference_path, save_reference
+from nanorover.replay.truth_objects import detection_figures, track_figures, way_clearance_m
 
 PASSED, DIFFERS, NEW, UPDATED, FAILED = "passed", "changed", "no reference", "reference updated", "failed"
 
@@ -30,6 +31,18 @@ class Case:
     references: Path
     update: bool = False
     reading: Reading = field(default_factory=Reading)
+    without: tuple[str, ...] = ()  # components that are left out
+
+    def rows(self) -> tuple[Row, ...]:
+        """The components to run; raises InputError for a name that is none."""
+        names = [row.name for row in ROWS]
+        for name in self.without:
+            if name not in names or name == "slam":
+                optional = ", ".join(n for n in names if n != "slam")
+                raise InputError(f"there is no component '{name}' to leave out", f"these can be: {optional}")
+        if self.without and self.update:
+            raise InputError("a reference is of all components", "leave out --without")
+        return tuple(row for row in ROWS if row.name not in self.without)
 
 
 @dataclass
@@ -79,6 +92,9 @@ class TruthWatcher:
     def __init__(self) -> None:
         self._poses: list[TruePose] = []
         self._map: TrueMap | None = None
+        self.objects: list[TrueObjects] = []
+        self.boxes: list[TrueBoxes] = []
+        self.camera: CameraInfo | None = None
 
     def watch(self, record: Any) -> None:
         """See one record."""
@@ -86,6 +102,12 @@ class TruthWatcher:
             self._poses.append(record)
         elif isinstance(record, TrueMap):
             self._map = record
+        elif isinstance(record, TrueObjects):
+            self.objects.append(record)
+        elif isinstance(record, TrueBoxes):
+            self.boxes.append(record)
+        elif isinstance(record, CameraInfo):
+            self.camera = record
 
     def truth(self) -> truths.Truth | None:
         """What was seen; None where the recording knows no truth."""
@@ -109,7 +131,7 @@ def _replay(case: Case) -> Result:
     reading = case.reading
     log = open_log(case.recording, topics=reading.topics, wheels=reading.wheels, clock=reading.clock)
     watcher = TruthWatcher()
-    done = run(ROWS, log, watcher.watch)
+    done = run(case.rows(), log, watcher.watch)
     if "slam" not in done.outputs:
         need(log, LaserScan)
         raise InputError(f"no scan came of the lidar's bytes in {case.recording}", "; ".join(log.problems.lines()))
@@ -122,7 +144,7 @@ def _replay(case: Case) -> Result:
         duration_s=log.summary.duration_s,
         cpu_s=done.cpu_s,
         problems=log.problems.as_dict(),
-        truth=judge(done, watcher.truth()),
+        truth=judge(done, watcher),
         now=columns,
     )
     _against_reference(case, result)
@@ -134,7 +156,8 @@ def _against_reference(case: Case, result: Result) -> None:
     reference = None if case.update else load_reference(path)
     if reference is not None:
         result.then, result.reference = reference.columns, reference.note
-        result.differences = compare(ROWS, result.now, reference.columns)
+        kept = {n: column for n, column in reference.columns.items() if n.split("/")[0] not in case.without}
+        result.differences = compare(ROWS, result.now, kept)
         changed = [d for d in result.differences if d.status == CHANGED]
         result.status = DIFFERS if changed else PASSED
         result.message = "; ".join(d.sentence() for d in changed)
@@ -149,9 +172,9 @@ def _against_reference(case: Case, result: Result) -> None:
         result.status, result.message = UPDATED, str(path)
 
 
-def judge(done: Run, truth: truths.Truth | None) -> dict[str, float]:
-    """Pose error, map agreement and clearance, as far as the truth is known."""
-    ends = done.ends["slam"]
+def judge(done: Run, watched: TruthWatcher) -> dict[str, float]:
+    """Pose error, map agreement, detections, tracks and clearance, as far as the truth is known."""
+    ends, truth = done.ends["slam"], watched.truth()
     if truth is None or not len(ends["stamps_ns"]):
         return {}
     inside, true_poses = truth.at(ends["stamps_ns"])
@@ -159,14 +182,24 @@ def judge(done: Run, truth: truths.Truth | None) -> dict[str, float]:
         return {}
     estimated = ends["T_map_base"][inside]
     T_true_estimated = truths.alignment(true_poses, estimated)
-    figures: dict[str, float] = asdict(truths.pose_error(true_poses, estimated, T_true_estimated))
+    figures: dict[str, float | None] = asdict(truths.pose_error(true_poses, estimated, T_true_estimated))
     if truth.map is not None:
         grid = OccupancyGrid(ends["cells"], float(ends["resolution_m"]), ends["T_map_origin"])
         figures |= asdict(truths.map_agreement(grid, truth.map, T_true_estimated))
-        clearance_m = truths.clearance_m(truth)
-        if clearance_m is not None:
-            figures["clearance_m"] = clearance_m
-    return {name: round(value, 5) for name, value in figures.items()}
+        figures["clearance_m"] = truths.clearance_m(truth)
+        if "planner" in done.outputs:
+            ways_m = done.outputs["planner"]["way_m"]
+            figures["way_clearance_m"] = way_clearance_m(ways_m, truth.map, T_true_estimated)
+        if "fusion" in done.outputs and watched.objects:
+            scans_ns = ends["stamps_ns"][inside]
+            tracks = track_figures(
+                done.outputs["fusion"], scans_ns, true_poses, watched.objects, truth.map, T_true_estimated
+            )
+            figures |= asdict(tracks) if tracks is not None else {}
+    if "detector" in done.outputs and watched.camera is not None:
+        found = detection_figures(done.outputs["detector"], watched.boxes, watched.camera)
+        figures |= asdict(found) if found is not None else {}
+    return {name: round(value, 5) for name, value in figures.items() if value is not None}
 
 
 def digest(columns: dict[str, Column]) -> str:

@@ -46,9 +46,49 @@ def compare(rows: Sequence[Row], now: Mapping[str, Column], then: Mapping[str, C
             differences.append(FieldDifference(name, CHANGED, "only in the reference"))
         else:
             row = next(row for row in rows if row.name == name.split("/")[0])
-            stamps_ns = now.get(f"{row.name}/stamp_ns") if "/end/" not in name else None
-            differences.append(_field(name, row, now[name], then[name], stamps_ns))
+            stamps = f"{row.name}/stamp_ns"
+            if "/end/" in name:
+                differences.append(_field(name, row, now[name], then[name], None))
+            elif np.array_equal(now[stamps], then[stamps]) or len(now[name]) != len(now[stamps]):
+                differences.append(_field(name, row, now[name], then[name], now[stamps]))
+            elif name == stamps:
+                differences.append(_moments(name, row, now[name], then[name]))
+            else:
+                ours, theirs = _same_moments(now[stamps], then[stamps])
+                differences.append(_field(name, row, now[name][ours], then[name][theirs], now[stamps][ours]))
     return differences
+
+
+def _counts(now_ns: Column, then_ns: Column) -> tuple[Column, Column, Column]:
+    """Every stamp of either run, and how many things each run has of it."""
+    stamps_ns = np.union1d(now_ns, then_ns)
+    ours, theirs = (
+        np.bincount(np.searchsorted(stamps_ns, s), minlength=len(stamps_ns)) for s in (now_ns, then_ns)
+    )
+    return stamps_ns, ours, theirs
+
+
+def _same_moments(now_ns: Column, then_ns: Column) -> tuple[Column, Column]:
+    """Which rows of either run are of a moment of which both have equally many."""
+    stamps_ns, ours, theirs = _counts(now_ns, then_ns)
+    same = stamps_ns[ours == theirs]
+    return np.isin(now_ns, same), np.isin(then_ns, same)
+
+
+def _moments(name: str, row: Row, now_ns: Column, then_ns: Column) -> FieldDifference:
+    """The moments of which one run has more things than the other."""
+    stamps_ns, ours, theirs = _counts(now_ns, then_ns)
+    odd = np.flatnonzero(ours != theirs)
+    share = len(odd) / len(stamps_ns)
+    first = odd[0]
+    detail = (
+        f"of {len(odd)} of {len(stamps_ns)} moments there are more or fewer, first at "
+        f"{stamps_ns[first] / 1e9:.3f} s: {ours[first]}, was {theirs[first]}"
+    )
+    status = WITHIN if share <= row.allowed_share.get("stamp_ns", 0.0) else CHANGED
+    return FieldDifference(
+        name, status, detail, differing=len(odd), values=len(stamps_ns), first_ns=int(stamps_ns[first])
+    )
 
 
 def _field(name: str, row: Row, now: Column, then: Column, stamps_ns: Column | None) -> FieldDifference:

@@ -20,7 +20,7 @@ class Component(Protocol):
     """One part of the robot, as the graph drives it."""
 
     def take(self, record: Any) -> Iterable[Any]:
-        """Take one record and give what comes of it: dataclasses with ``stamp_ns``."""
+        """Take one record and give what comes of it: dataclasses with ``stamp_ns``, or several at once."""
         ...
 
     def finish(self) -> Mapping[str, Any]:
@@ -28,12 +28,22 @@ class Component(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Several:
+    """What came of one record where that is any number of things, perhaps none; all have its stamp."""
+
+    stamp_ns: int
+    things: tuple[Any, ...]
+
+
 @dataclass(frozen=True)
 class Row:
-    """One component as declared: what it takes, which fields of its outputs are compared, and how closely.
+    """One component as declared: what it takes, what it makes, and how closely that is compared.
 
-    ``tolerance`` maps a field to the largest difference that passes; a field that is not named must be equal.
-    ``allowed_share`` maps a field to the share of its values that may differ at all (cells of a map).
+    Every field of ``output`` is compared but those ``ignored``; what a component makes besides only goes on to
+    the components after it. ``tolerance`` maps a field to the largest difference that passes; a field that is
+    not named must be equal. ``allowed_share`` maps a field to the share of its values that may differ at all
+    (cells of a map), and ``stamp_ns`` to the share of moments that may have more things or fewer.
     ``replaces`` names recorded types that are left out once the component makes them itself, which begins with
     the first record of its first input.
     """
@@ -41,10 +51,17 @@ class Row:
     name: str
     make: Callable[[], Component]
     inputs: tuple[type, ...]
-    outputs: tuple[str, ...]
+    output: type
+    ignored: tuple[str, ...] = ()
     tolerance: Mapping[str, float] = field(default_factory=dict)
     allowed_share: Mapping[str, float] = field(default_factory=dict)
     replaces: tuple[type, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that are compared, ``stamp_ns`` first."""
+        names = (f.name for f in dataclasses.fields(self.output))
+        return ("stamp_ns", *(name for name in names if name not in {"stamp_ns", *self.ignored}))
 
 
 @dataclass
@@ -81,7 +98,7 @@ def run(rows: Sequence[Row], records: Iterable[Any], on_record: Callable[[Any], 
             on_record(record)
     parts = [(row, component) for row, component in graph.parts if row.name in graph.awake]
     ends = {row.name: _as_columns(component.finish()) for row, component in parts}
-    outputs = {row.name: _stacked(graph.collected[row.name], row.outputs) for row, _ in parts}
+    outputs = {row.name: _stacked(graph.collected[row.name], row.fields) for row, _ in parts}
     return Run(outputs, ends, time.process_time() - started, count)
 
 
@@ -105,20 +122,15 @@ class _Graph:
                 if isinstance(record, row.inputs[0]):
                     self.awake.add(row.name)
                 for output in component.take(record):
-                    self.collected[row.name].append(output)
+                    things = output.things if isinstance(output, Several) else (output,)
+                    self.collected[row.name] += [thing for thing in things if isinstance(thing, row.output)]
                     self._pass_on(output, i + 1)
 
 
 def _stacked(outputs: list[Any], names: Sequence[str]) -> dict[str, Column]:
-    """Outputs as one column per field, ``stamp_ns`` first."""
-    return {name: np.array([getattr(output, name) for output in outputs]) for name in ("stamp_ns", *names)}
+    """Outputs as one column per field."""
+    return {name: np.array([getattr(output, name) for output in outputs]) for name in names}
 
 
 def _as_columns(ends: Mapping[str, Any]) -> dict[str, Column]:
     return {name: np.asarray(value) for name, value in ends.items()}
-
-
-def field_names(cls: type, ignored: Iterable[str] = ()) -> tuple[str, ...]:
-    """The fields of an output class, without ``stamp_ns`` and those that say nothing lasting (timings)."""
-    left_out = {"stamp_ns", *ignored}
-    return tuple(f.name for f in dataclasses.fields(cls) if f.name not in left_out)

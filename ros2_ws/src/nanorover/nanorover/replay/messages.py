@@ -12,7 +12,7 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from nanorover.geometry.frames import Transform, transform_of
+from nanorover.geometry.frames import Transform, quaternion_of, transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, quaternion_of_yaw, yaw_of_quaternion
 from nanorover.replay.records import (
@@ -22,7 +22,9 @@ from nanorover.replay.records import (
     Problems,
     Record,
     StaticTransform,
+    TrueBoxes,
     TrueMap,
+    TrueObjects,
     TruePose,
     VelocityCommand,
 )
@@ -38,10 +40,17 @@ POSE = "geometry_msgs/msg/PoseStamped"
 GRID = "nav_msgs/msg/OccupancyGrid"
 TWIST = "geometry_msgs/msg/Twist"
 TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
+MARKER = "visualization_msgs/msg/Marker"
+MARKERS = "visualization_msgs/msg/MarkerArray"
 BYTES = "std_msgs/msg/UInt8MultiArray"
 TF = "tf2_msgs/msg/TFMessage"
 TF_ROS1 = "tf/msg/tfMessage"
 FLOAT = "std_msgs/msg/Float64"
+
+# Of visualization_msgs/Marker.
+CUBE, LINE_STRIP = 1, 4
+LINE_M = 0.005
+SOLID, FAINT = 1.0, 0.4  # opacity of a mark; a faint one is not to be judged by
 
 
 @cache
@@ -150,6 +159,33 @@ def _velocity_of(message: Any, stamp_ns: int) -> VelocityCommand:
     return VelocityCommand(stamp_ns, twist.linear.x, twist.angular.z)
 
 
+def _true_objects_of(message: Any, stamp_ns: int) -> TrueObjects:
+    marks = message.markers
+    sizes = [(mark.scale.x, mark.scale.y, mark.scale.z) for mark in marks]
+    return TrueObjects(
+        stamp_ns,
+        tuple(mark.text for mark in marks),
+        tuple(mark.ns for mark in marks),
+        np.array([planar(mark.pose) for mark in marks], dtype=np.float64).reshape(-1, 3),
+        np.array(sizes, dtype=np.float64).reshape(-1, 3),
+    )
+
+
+def _true_boxes_of(message: Any, stamp_ns: int) -> TrueBoxes:
+    if any(len(mark.points) < 3 for mark in message.markers):
+        raise ValueError("a box without corners")
+    corners = [(mark.points[0], mark.points[2]) for mark in message.markers]
+    boxes_m = np.array([(a.x, a.y, b.x, b.y) for a, b in corners], dtype=np.float64).reshape(-1, 4)
+    fair = np.array([mark.color.a > (SOLID + FAINT) / 2 for mark in message.markers], dtype=bool)
+    return TrueBoxes(stamp_ns, tuple(mark.ns for mark in message.markers), boxes_m, fair)
+
+
+# Role → record, for the types that come in several roles.
+RECORD_OF_ROLE: dict[str, Callable[[Any, int], Record]] = {
+    "truth_objects": _true_objects_of,
+    "truth_boxes": _true_boxes_of,
+}
+
 # Message type → record, for the types where nothing but the message is needed.
 RECORD_OF: dict[str, Callable[[Any, int], Record]] = {
     ODOMETRY: lambda message, stamp_ns: Odometry(stamp_ns, planar(message.pose.pose)),
@@ -255,12 +291,41 @@ class Encoder:
         info = self._make("nav_msgs/msg/MapMetaData", header.stamp, *shape)
         return "/truth/map", self._make(GRID, header, info, np.ascontiguousarray(truth.cells).ravel())
 
+    def _true_objects(self, truth: TrueObjects) -> tuple[str, Any]:
+        """Boxes on the floor, as viewers show them: the class as name space, the name as text."""
+        marks = []
+        for n, (name, kind) in enumerate(zip(truth.names, truth.kinds, strict=True)):
+            pose, size_m = self._pose(truth.T_map_object[n]), truth.size_m[n]
+            pose.position.z = float(size_m[2]) / 2.0
+            head = (self._header(truth.stamp_ns, self._map), kind, n, CUBE, 0, pose, self._vector(*size_m))
+            marks.append(self._mark(head, SOLID, [], name))
+        return "/truth/objects", self._make(MARKERS, marks)
+
+    def _true_boxes(self, truth: TrueBoxes) -> tuple[str, Any]:
+        """Frames one metre before the camera."""
+        marks = []
+        for n, (kind, (x0, y0, x1, y1)) in enumerate(zip(truth.kinds, truth.boxes_m, strict=True)):
+            corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
+            points = [self._vector(x, y, 1.0, "Point") for x, y in corners]
+            pose, line = self._pose(np.zeros(3)), self._vector(LINE_M, 0.0, 0.0)
+            head = (self._header(truth.stamp_ns, truth.frame_id), kind, n, LINE_STRIP, 0, pose, line)
+            marks.append(self._mark(head, SOLID if truth.fair[n] else FAINT, points, ""))
+        return "/truth/boxes", self._make(MARKERS, marks)
+
+    def _mark(self, head: tuple[Any, ...], opacity: float, points: list[Any], text: str) -> Any:
+        """A visualization_msgs/Marker: ``head`` are its fields up to the scale."""
+        colour = self._make("std_msgs/msg/ColorRGBA", 1.0, 1.0, 1.0, opacity)
+        always = self._make("builtin_interfaces/msg/Duration", 0, 0)
+        texture = self._make(COMPRESSED, self._header(0, ""), "", np.zeros(0, np.uint8))
+        mesh = self._make("visualization_msgs/msg/MeshFile", "", np.zeros(0, np.uint8))
+        return self._make(MARKER, *head, colour, always, False, points, [], "", texture, [], text, "", mesh, False)
+
     def _velocity(self, command: VelocityCommand) -> tuple[str, Any]:
         return "/cmd_vel", self._twist(command.linear_m_s, command.angular_rad_s)
 
     def _static_transform(self, mounting: StaticTransform) -> tuple[str, Any]:
         T = mounting.T_parent_child
-        quaternion = self._make("geometry_msgs/msg/Quaternion", *_quaternion_of(T))
+        quaternion = self._make("geometry_msgs/msg/Quaternion", *quaternion_of(T))
         transform = self._make("geometry_msgs/msg/Transform", self._vector(*T[:3, 3]), quaternion)
         header = self._header(mounting.stamp_ns, mounting.parent)
         stamped = self._make("geometry_msgs/msg/TransformStamped", header, mounting.child, transform)
@@ -277,15 +342,9 @@ class Encoder:
         CameraInfo: _camera_info,
         TruePose: _true_pose,
         TrueMap: _true_map,
+        TrueObjects: _true_objects,
+        TrueBoxes: _true_boxes,
         VelocityCommand: _velocity,
         StaticTransform: _static_transform,
         LidarBytes: _lidar_bytes,
     }
-
-
-def _quaternion_of(T: Transform) -> tuple[float, float, float, float]:
-    """``(x, y, z, w)`` of a rotation matrix."""
-    from scipy.spatial.transform import Rotation
-
-    x, y, z, w = (float(v) for v in Rotation.from_matrix(T[:3, :3]).as_quat())
-    return x, y, z, w

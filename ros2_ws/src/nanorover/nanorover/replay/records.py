@@ -16,6 +16,7 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 
 JPEG_QUALITY = 90
+BASE_FRAME = "base_link"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +103,31 @@ class TrueMap:
 
 
 @dataclass(frozen=True, eq=False)
+class TrueObjects:
+    """Where things of a simulated world are: names and classes, ``T_map_object`` ``(N, 3)``, and sizes ``(N, 3)``
+    ahead, across and up in metres. What is not in it has not moved since it was last said."""
+
+    stamp_ns: int
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    T_map_object: NDArray[np.float64]
+    size_m: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TrueBoxes:
+    """What a simulated camera sees in the picture of the same stamp: the class of each thing, and the box
+    ``(N, 4)`` x0, y0, x1, y1 around what shows of it, on the plane one metre before the camera (x right, y down).
+    ``fair`` ``(N,)`` is false where so little shows that nobody is to be judged by it."""
+
+    stamp_ns: int
+    kinds: tuple[str, ...]
+    boxes_m: NDArray[np.float64]
+    fair: NDArray[np.bool_]
+    frame_id: str = "camera_optical_frame"
+
+
+@dataclass(frozen=True, eq=False)
 class VelocityCommand:
     """What was wanted of the base, in its own frame."""
 
@@ -135,6 +161,8 @@ Record: TypeAlias = (
     | CameraInfo
     | TruePose
     | TrueMap
+    | TrueObjects
+    | TrueBoxes
     | VelocityCommand
     | StaticTransform
     | LidarBytes

@@ -30,6 +30,8 @@ ROLES = {
         Role("cmd_vel", (m.TWIST, m.TWIST_STAMPED), "cmd_vel", by_name=True),
         Role("truth_pose", (m.POSE,), "truth/pose", by_name=True),
         Role("truth_map", (m.GRID,), "truth/map", by_name=True),
+        Role("truth_objects", (m.MARKERS,), "truth/objects", by_name=True),
+        Role("truth_boxes", (m.MARKERS,), "truth/boxes", by_name=True),
         Role("lidar_bytes", (m.BYTES,), "lidar/raw", by_name=True),
     )
 }

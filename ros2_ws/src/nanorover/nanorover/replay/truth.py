@@ -128,12 +128,15 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_], near: NDArray[np.uint8]) ->
 
 def clearance_m(true: Truth) -> float | None:
     """The smallest distance of the true path to anything occupied in the true map; None without a map."""
-    if true.map is None:
-        return None
-    distance = cv2.distanceTransform((true.map.cells < OCCUPIED).astype(np.uint8), cv2.DIST_L2, 5)
-    local = transform_points(inverse(true.map.T_map_origin), np.ascontiguousarray(true.T_map_base[:, :2]))
-    cells = np.floor(local / true.map.resolution_m).astype(int)
+    return None if true.map is None else least_distance_m(true.map, true.T_map_base[:, :2])
+
+
+def least_distance_m(true: TrueMap, points_m: NDArray[np.float64]) -> float | None:
+    """The smallest distance of points ``(N, 2)`` to anything occupied; None where all lie beyond the map."""
+    distance = cv2.distanceTransform((true.cells < OCCUPIED).astype(np.uint8), cv2.DIST_L2, 5)
+    local = transform_points(inverse(true.T_map_origin), np.ascontiguousarray(points_m))
+    cells = np.floor(local / true.resolution_m).astype(int)
     inside = (cells >= 0).all(axis=1) & (cells[:, 0] < distance.shape[1]) & (cells[:, 1] < distance.shape[0])
     if not inside.any():
         return None
-    return float(distance[cells[inside, 1], cells[inside, 0]].min() * true.map.resolution_m)
+    return float(distance[cells[inside, 1], cells[inside, 0]].min() * true.resolution_m)

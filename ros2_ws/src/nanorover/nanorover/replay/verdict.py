@@ -18,6 +18,12 @@ TRUTH_UNITS = {
     "iou_free": ("free space, IoU", ""),
     "coverage": ("free space seen", ""),
     "clearance_m": ("least clearance", " m"),
+    "way_clearance_m": ("least clearance of a plan", " m"),
+    "detections_found": ("things detected", ""),
+    "detections_right": ("detections that are right", ""),
+    "walkers_tracked": ("near walkers tracked", ""),
+    "tracks_rmse_m": ("tracks of walkers, RMSE", " m"),
+    "tracks_of_nothing": ("tracks of nothing", ""),
 }
 
 

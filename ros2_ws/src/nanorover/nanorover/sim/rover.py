@@ -18,7 +18,9 @@ from nanorover.replay.records import (
     Picture,
     Record,
     StaticTransform,
+    TrueBoxes,
     TrueMap,
+    TrueObjects,
     TruePose,
     VelocityCommand,
 )
@@ -28,6 +30,7 @@ from nanorover.sim.simulation import Simulation
 # The simulated clock starts at the beginning of 2026.
 EPOCH_NS = 1_767_225_600 * 10**9
 PILOT_HZ = 20.0
+WALKERS_HZ = 5.0
 JPEG_QUALITY = 70
 
 
@@ -64,7 +67,9 @@ class Rover:
         self._tasks = [
             _Task(1.0 / simulation.base.rate_hz, self._drive),
             _Task(1.0 / PILOT_HZ, self._steer),
+            _Task(1.0 / WALKERS_HZ, self._watch),
         ]
+        self._said = False
         if camera_hz > 0.0:
             self._tasks.append(_Task(1.0 / camera_hz, self._look))
 
@@ -115,6 +120,19 @@ class Rover:
         yield TruePose(self._stamp_ns(), pose)
         yield VelocityCommand(self._stamp_ns(), linear, angular)
 
+    def _watch(self) -> Iterator[Record]:
+        """Say where everything is, and from then on where those are that walk."""
+        things = self.simulation.moving_objects() if self._said else self.simulation.objects()
+        self._said = True
+        if things:
+            yield TrueObjects(
+                self._stamp_ns(),
+                tuple(thing.name for thing in things),
+                tuple(thing.kind for thing in things),
+                np.array([thing.pose for thing in things]),
+                np.array([thing.size_m for thing in things]),
+            )
+
     def _look(self) -> Iterator[Record]:
         import cv2
 
@@ -125,6 +143,10 @@ class Rover:
         frame = self.simulation.frames.camera_optical_frame
         yield CameraInfo(stamp_ns, sim.camera_width_px, sim.camera_height_px, sim.K, np.zeros(5), frame_id=frame)
         yield Picture(stamp_ns, jpeg, "jpeg", frame_id=frame)
+        kinds, boxes_px, fair = self.simulation.boxes()
+        # A box counts from the picture's edge, the intrinsics from the middle of the first pixel.
+        boxes_m = (boxes_px - 0.5 - np.tile(sim.K[:2, 2], 2)) / np.tile(np.diag(sim.K)[:2], 2)
+        yield TrueBoxes(stamp_ns, tuple(kinds), boxes_m, fair, frame)
 
 
 class _Task:

@@ -19,12 +19,13 @@ from nanorover.lidar.emulator import G4
 from nanorover.lidar.params import LidarParams
 from nanorover.params import load
 from nanorover.sim.camera import Camera, Image
+from nanorover.sim.dataset import boxes_of, fair
 from nanorover.sim.lidar_view import LidarView
 from nanorover.sim.model import FLOOR_GROUP, World, build_world
 from nanorover.sim.params import SimParams
 from nanorover.sim.robot import Build, Robot
 from nanorover.sim.scene import Scene
-from nanorover.sim.shapes import solids_of
+from nanorover.sim.shapes import CLASSES, solids_of
 from nanorover.sim.truth import Grid, TrueObject, true_map
 from nanorover.sim.walkers import Walking
 
@@ -144,9 +145,18 @@ class Simulation:
 
     def picture(self) -> Image:
         """What the camera takes now, ``(H, W, 3)`` RGB. Raises InputError where nothing can be drawn here."""
+        return self._opened_camera().picture(self._data, self.turn_rate_rad_s)
+
+    def boxes(self) -> tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]:
+        """What the camera sees now: classes, boxes ``(N, 4)`` in pixels around what shows of each thing, and
+        whether that is enough to be judged by."""
+        boxes_px, labels, visible = boxes_of(self.world, self._data, self._opened_camera())
+        return [CLASSES[label] for label in labels], boxes_px, fair(boxes_px, visible)
+
+    def _opened_camera(self) -> Camera:
         if self._camera is None:
             self._camera = Camera(self.world.model, self.params, self._camera_rng)
-        return self._camera.picture(self._data, self.turn_rate_rad_s)
+        return self._camera
 
     def objects(self) -> list[TrueObject]:
         """Everything that stands or walks, where it is now."""
@@ -154,11 +164,14 @@ class Simulation:
             TrueObject(f"{t.kind} {n}", t.kind, np.array([*t.at_m, math.radians(t.yaw_deg)]), _size(t))
             for n, t in enumerate(self.scene.furniture)
         ]
-        moving = [
+        return fixed + self.moving_objects()
+
+    def moving_objects(self) -> list[TrueObject]:
+        """Those that walk, where they are now."""
+        return [
             TrueObject(f"{w.kind} w{n}", w.kind, walking.pose, _size(w))
             for n, (w, walking) in enumerate(zip(self.scene.walkers, self._walkers, strict=True))
         ]
-        return fixed + moving
 
     def clearance_m(self) -> float:
         """Distance from the robot to the nearest thing that it could touch, at most ``NEAR_M``."""

@@ -1,0 +1,21 @@
+"""How fast the robot goes, by its odometry."""
+
+from nanorover.base.gate import STILL, Velocity
+from nanorover.geometry.scan import Odometry
+from nanorover.geometry.se2 import between
+
+
+class Motion:
+    """The velocity between the last two readings of the wheels; standing where there are none."""
+
+    def __init__(self) -> None:
+        self.velocity = STILL
+        self._last: Odometry | None = None
+
+    def take(self, odometry: Odometry) -> None:
+        """A further reading."""
+        if self._last is not None and odometry.stamp_ns > self._last.stamp_ns:
+            elapsed_s = (odometry.stamp_ns - self._last.stamp_ns) / 1e9
+            motion = between(self._last.T_odom_base, odometry.T_odom_base)
+            self.velocity = Velocity(float(motion[0]) / elapsed_s, float(motion[2]) / elapsed_s)
+        self._last = odometry
