@@ -142,3 +142,14 @@ def test_the_robot_does_not_stand_in_its_own_marks():
     costmap.refresh(costmap.observe(beams_of(scan(np.full(BEAMS, 0.11))), np.zeros(3), 0.0), 0.0)
     assert costmap.cost_at(0.0, 0.0) != LETHAL
     assert costmap.cost_at(0.11, 0.0) != LETHAL
+
+
+def test_a_beam_without_return_says_nothing_of_what_is_nearer_than_the_lidar_sees():
+    costmap = whole_map()
+    for x in (0.22, 1.0):
+        costmap.seen_s[costmap.raster.cell(x, 0.01)] = 0.0
+    nothing = np.full(BEAMS, np.inf, np.float32)
+    blind = LaserScan(2, nothing, -math.pi, 2 * math.pi / BEAMS, 0.28, 12.0)
+    costmap.refresh(costmap.observe(beams_of(blind), np.zeros(3), 0.1), 0.1)
+    assert costmap.cost_at(0.22, 0.01) == LETHAL
+    assert costmap.cost_at(1.0, 0.01) == FREE

@@ -128,6 +128,20 @@ def test_single_moves():
     assert world.least_gap_m > 0.0
 
 
+def test_recoveries_look_where_they_go():
+    """Beside a wall that safety's lidar may be too near to see, the map tells."""
+    world = FlatWorld(ROOM, pose(4.0, 0.18))
+    driven = Driven(world)
+    driven.safety.on_scan = lambda *_: None
+    mission, status = driven.run(lambda p: Spin(p, 1.57), 30)
+    assert status == Status.FAILURE
+    assert "obstacle" in mission.pilot.reason
+    assert world.least_gap_m > 0.0
+    world = FlatWorld(ROOM, pose(4.0, 0.18))
+    _, status = Driven(world).run(lambda p: Straight(p, 0.3, 0.1), 30)  # along the wall is free
+    assert status == Status.SUCCESS
+
+
 def test_docking_is_precise():
     world = FlatWorld(ROOM, START)
     _, status = Driven(world).run(lambda p: missions.dock(p, pose(5.0, 3.0, 0.5)), 60)

@@ -266,3 +266,29 @@ def test_braking_that_the_base_does_not_have_is_refused():
     for change in ({"deceleration_m_s2": 5.0}, {"angular_deceleration_rad_s2": 50.0}, {"rate_hz": 5.0}):
         with pytest.raises(InputError, match="base"):
             check_against_base(dataclasses.replace(SETTINGS, **change), base)
+
+
+def test_what_comes_into_the_blind_zone_is_remembered_until_a_beam_passes_through():
+    """A lidar that sees nothing nearer than 0.3 m drives on towards a post that it has seen before."""
+    drive = Drive()
+    ranges = np.full(BEAMS, 8.0, np.float32)
+    post = slice(AHEAD - 10, AHEAD + 11)
+
+    def see(stamp_ns: int, at_post_m: float) -> Velocity:
+        ranges[post] = at_post_m
+        drive.safety.on_scan(LaserScan(stamp_ns, ranges, -np.pi, 2 * np.pi / BEAMS, 0.3, 16.0), drive.now_s)
+        return drive.safety.decide(drive.now_s).velocity
+
+    drive.step(FORWARD, without="scan")
+    drive.safety.on_measured(STILL, drive.now_s)
+    assert see(101, 0.4).linear_m_s > 0.0
+    for _ in range(10):  # 0.2 m on
+        drive.now_s += 0.04
+        drive.safety.on_measured(Velocity(0.5, 0.0), drive.now_s)
+    drive.step(FORWARD, without="scan", dt_s=0.0)
+    assert see(102, np.inf).linear_m_s < 0.02
+    drive.safety.on_measured(STILL, drive.now_s)
+    drive.step(Velocity(-0.2, 0.0), without="scan", dt_s=0.0)
+    assert drive.safety.decide(drive.now_s).velocity.linear_m_s == pytest.approx(-0.2)
+    drive.step(FORWARD, without="scan", dt_s=0.0)
+    assert see(103, 8.0) == FORWARD

@@ -36,8 +36,10 @@ from nanorover.planning.mppi import MppiParams
 from nanorover.planning.navigator import Navigator, NavigatorParams, Settings
 from nanorover.planning.pilot import BehavioursParams, Moment
 from nanorover.planning.pure_pursuit import PurePursuitParams
-from nanorover.planning.scan_points import last_ray_ns, velocity_over
+from nanorover.planning.safety import deviation_m
+from nanorover.planning.scan_points import last_ray_ns
 from nanorover.planning.semantics import SemanticsParams
+from nanorover.planning.sense import sense
 from nanorover.planning.warm_up import warm_up
 from nanorover.replay.records import CameraInfo
 from nanorover.robot import RobotParams
@@ -74,6 +76,9 @@ class PlannerNodeParams:
     base_frame: str = param("frame of the robot's base")
     scan_timeout_s: float = param("without a scan for this long the robot stands", "s", minimum=0.05, maximum=10.0)
     pose_timeout_s: float = param("without a pose for this long the robot stands", "s", minimum=0.05, maximum=10.0)
+    lost_deviation_m: float = param(
+        "with a pose of a larger standard deviation the robot stands", "m", minimum=0.01, maximum=10.0
+    )
     blind_patience_s: float = param("and after this long the task has failed", "s", minimum=0.5, maximum=600.0)
     goal_max_age_s: float = param("an older goal is refused", "s", minimum=0.1, maximum=86_400.0)
     global_costmap_period_s: float = param(
@@ -106,6 +111,7 @@ class PlannerNode(Component):
         self.cycle_s: deque[float] = deque(maxlen=TIMES_KEPT)
         self.misses, self.last_cycle_s = 0, 0.0
         self.scan_at_s = self.pose_at_s = self.blind_since_s = 0.0
+        self.deviation_m = 0.0
         self.last_word = "idle"
         self.shown_path: NDArray[np.float64] | None = None
         self.outputs = {
@@ -167,8 +173,9 @@ class PlannerNode(Component):
         self.poses.on_odometry(message)
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
-        """SLAM lives; the pose itself comes through the transforms, at every moment."""
+        """SLAM lives, and is sure or not; the pose itself comes through the transforms, at every moment."""
         self.pose_at_s = time.monotonic()
+        self.deviation_m = deviation_m(convert.planar_covariance_of(message))
 
     def on_scan(self, message: LaserScanMsg) -> None:
         if not self.active:
@@ -183,11 +190,8 @@ class PlannerNode(Component):
             self.refused["scan of a time without a pose"] += 1
             return
         self.scan_at_s = time.monotonic()
-        velocity = velocity_over(scan, T_map_base, T_map_last)
         self.fusion.on_pose(scan.stamp_ns, T_map_base)
-        walls = self.navigator.wall_distance_m if self.navigator.world is not None else None
-        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, velocity, walls))
-        self.navigator.on_scan(scan, T_map_base, velocity, self.scan_at_s)
+        sense(self.navigator, self.fusion, scan, T_map_base, T_map_last, self.scan_at_s)
         self._publish_objects(scan.stamp_ns)
 
     def on_camera(self, message: CameraInfoMsg) -> None:
@@ -245,6 +249,8 @@ class PlannerNode(Component):
             return "no fresh scan"
         if now_s - self.pose_at_s > self.settings.pose_timeout_s:
             return "no fresh pose"
+        if self.deviation_m > self.settings.lost_deviation_m:
+            return f"lost: the pose is uncertain by {self.deviation_m:.2f} m"
         return "there is no map yet" if self.navigator.world is None else ""
 
     def cycle(self) -> None:

@@ -20,9 +20,8 @@ from nanorover.base.gate import STILL, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import inverse, transform_points
 from nanorover.params import param
-from nanorover.planning.safety import AUTONOMY, TELEOP, Decision, Safety
+from nanorover.planning.safety import AUTONOMY, TELEOP, Decision, Safety, people_about
 from nanorover.planning.safety_params import SafetyParams, check_against_base
 from nanorover.robot import RobotParams
 from nanorover_interfaces.msg import TrackedObjects
@@ -123,14 +122,8 @@ class SafetyNode(Component):
     def on_objects(self, message: TrackedObjects) -> None:
         if self.T_map_base is None:
             return
-        T_base_map = inverse(self.T_map_base)
-        rows = []
-        for o in objects_of(message):
-            if o.class_id in self.settings.animate_classes:
-                place = transform_points(T_base_map, o.state[None, :2].copy())[0]
-                turned = transform_points(np.array([0.0, 0.0, T_base_map[2]]), o.state[None, 2:].copy())[0]
-                rows.append([*place, *turned, o.radius_m])
-        self.safety.on_people(np.array(rows, dtype=np.float64).reshape(-1, 5), time.monotonic())
+        animate = (o for o in objects_of(message) if o.class_id in self.settings.animate_classes)
+        self.safety.on_people(people_about(animate, self.T_map_base), time.monotonic())
 
     def on_stop(self, message: Bool) -> None:
         self.safety.stop(message.data)

@@ -16,6 +16,7 @@ from nanorover.planning.pilot import Pilot, Progress
 
 LOST, UNKNOWN_ERROR = 1102, 1
 GOAL_MOVED_M = 0.3
+LOOK_AHEAD_S = 0.4
 
 
 class Leaf(Behaviour):
@@ -46,7 +47,7 @@ class Leaf(Behaviour):
 
 
 class Reachable(Leaf):
-    """Whether there is a way to the goals at all; objects, which move on, are left out of the question."""
+    """Whether the map has a way to the goals at all."""
 
     def __init__(self, pilot: Pilot, goals: list[Pose]) -> None:
         super().__init__("reachable", pilot)
@@ -54,15 +55,11 @@ class Reachable(Leaf):
 
     def update(self) -> Status:
         navigator, start = self.pilot.navigator, self.pilot.moment.T_map_base
-        objects, navigator.objects = navigator.objects, []
-        try:
-            for goal in self.goals:
-                found = navigator.plan(start, goal)
-                if found.error:
-                    return self.failed(found.reason, found.error)
-                start = goal
-        finally:
-            navigator.objects = objects
+        for goal in self.goals:
+            found = navigator.plan(start, goal, by_map_alone=True)
+            if found.error:
+                return self.failed(found.reason, found.error)
+            start = goal
         return self.succeeded("there is a way")
 
 
@@ -156,7 +153,7 @@ class FollowPath(Leaf):
 
 
 class Straight(Leaf):
-    """Drive straight by a distance; negative is back. Safety watches, and if it holds the robot this fails."""
+    """Drive straight by a distance; negative is back. Fails before an obstacle, or where safety holds it."""
 
     def __init__(self, pilot: Pilot, distance_m: float, speed_m_s: float, within_s: float = math.inf) -> None:
         super().__init__("back up" if distance_m < 0.0 else "straight on", pilot)
@@ -178,8 +175,10 @@ class Straight(Leaf):
             return self.succeeded(f"{self.name} by {self.gone_m():.2f} m")
         if elapsed_s > min(self.within_s, 2.0 * needed_s + 2.0):
             return self.failed(f"could {self.name} by {self.gone_m():.2f} m only")
-        speed = math.copysign(self.speed_m_s, self.distance_m)
-        return self.commanding(Velocity(speed, 0.0), self.name)
+        velocity = Velocity(math.copysign(self.speed_m_s, self.distance_m), 0.0)
+        if self.pilot.navigator.runs_into(self.pilot.moment.T_map_base, velocity, LOOK_AHEAD_S):
+            return self.failed(f"could {self.name} by {self.gone_m():.2f} m only: there is an obstacle")
+        return self.commanding(velocity, self.name)
 
 
 class Spin(Leaf):
@@ -209,6 +208,8 @@ class Spin(Leaf):
             return self.failed(f"could turn by {self.turned_rad:.2f} rad only")
         step_s = self.pilot.navigator.step_s
         self.turning_rad_s = turn_towards(left_rad, self.turning_rad_s, motion, step_s)
+        if self.pilot.navigator.runs_into(moment.T_map_base, Velocity(0.0, self.turning_rad_s), LOOK_AHEAD_S):
+            return self.failed(f"could turn by {self.turned_rad:.2f} rad only: there is an obstacle")
         return self.commanding(Velocity(0.0, self.turning_rad_s), self.name)
 
 

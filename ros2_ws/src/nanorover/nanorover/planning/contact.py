@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+NEARER_M = 0.02  # who comes nearer by less passes by
 STRAIGHT_RAD_S = 1e-4  # slower turning than this is driven as a straight line
 TURN_RAD = 2.0 * math.pi
 
@@ -113,20 +114,27 @@ def arc_pose(v: float, w: float, t: float) -> tuple[float, float, float]:
 
 @njit(cache=True)
 def people_contact_time(
-    people: Array, age_s: float, v: float, w: float, outline: Array, clearance_m: float, horizon_s: float
+    people: Array, age_s: float, v: float, w: float, outline: Array, rooms_m: tuple[float, float], horizon_s: float
 ) -> float:
-    """Seconds until a walking person comes within ``clearance_m`` of the driving robot; inf beyond the horizon.
+    """Seconds until a walking person comes too near to the driving robot; inf beyond the horizon.
 
-    ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago.
+    ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago. ``rooms_m`` are
+    the clearance, which counts where somebody comes nearer than he is, and the least room, which always counts.
     """
     step_s = 0.05
+    clearance_m, least_m = rooms_m
+    now_m = np.empty(len(people))
+    for i in range(len(people)):
+        x, y = people[i, 0] + people[i, 2] * age_s, people[i, 1] + people[i, 3] * age_s
+        now_m[i] = rectangle_distance(x, y, outline) - people[i, 4]
     for i in range(int(horizon_s / step_s) + 1):
         t = i * step_s
         x, y, yaw = arc_pose(v, w, t)
         c, s = math.cos(yaw), math.sin(yaw)
-        for person in people:
+        for k in range(len(people)):
+            person = people[k]
             dx, dy = person[0] + person[2] * (age_s + t) - x, person[1] + person[3] * (age_s + t) - y
             gap = rectangle_distance(c * dx + s * dy, c * dy - s * dx, outline) - person[4]
-            if gap < clearance_m:
+            if gap < least_m or gap < min(clearance_m, now_m[k] - NEARER_M):
                 return t
     return math.inf

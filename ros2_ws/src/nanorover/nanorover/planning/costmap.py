@@ -85,13 +85,13 @@ def _mark_and_clear(
     ends: NDArray[np.float64],
     kinds: NDArray[np.uint8],
     origin: tuple[float, float],
-    ranges: tuple[float, float],
+    ranges: tuple[float, float, float],
     ignored: NDArray[np.float64],
     now_s: float,
 ) -> None:
     """Clear along the beams, then mark their ends; everything in cells. ``ignored`` circles are not marked."""
     rows, columns = seen_s.shape
-    marking, clearing = ranges
+    marking, clearing, blind = ranges
     for i in range(len(ends)):
         if kinds[i] == SILENT:
             continue
@@ -102,7 +102,7 @@ def _mark_and_clear(
         # equal steps of half a cell visit every cell that the beam crosses more than grazingly
         steps = int(2.0 * reach)
         entered = False
-        for k in range(steps):
+        for k in range(int(2.0 * blind) if kinds[i] != RETURN else 0, steps):
             share = 0.5 * k / length
             column, row = math.floor(origin[0] + share * dx), math.floor(origin[1] + share * dy)
             if 0 <= row < rows and 0 <= column < columns:
@@ -192,7 +192,8 @@ class Costmap:
         ends = (transform_points(T_map_base, beams.ends_m) - corner) / r.resolution_m
         at = (origin - corner) / r.resolution_m
         circles = np.column_stack([ignored[:, :2] - corner, ignored[:, 2]]) / r.resolution_m
-        ranges = p.marking_range_m / r.resolution_m, p.clearing_range_m / r.resolution_m
+        cells = 1.0 / r.resolution_m
+        ranges = p.marking_range_m * cells, p.clearing_range_m * cells, beams.blind_m * cells
         _mark_and_clear(self.seen_s, ends, beams.kinds, (at[0], at[1]), ranges, circles, now_s - self.start_s)
         self._clear_footprint(T_map_base)
         reach = int(max(ranges)) + 2

@@ -14,6 +14,7 @@ class Weights(NamedTuple):
     """How much each critic counts, and its reach."""
 
     progress: float
+    haste: float
     path: float
     heading: float
     obstacle: float
@@ -54,12 +55,11 @@ def heading_cost(w: Weights, path: NDArray, at: int, c: float, s: float) -> floa
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def obstacle_cost(w: Weights, away_m: float, inscribed_m: float) -> float:
-    """Nearness to obstacles, of the footprint's inscribed circle."""
-    gap = away_m - inscribed_m
-    if gap >= w.obstacle_reach_m:
+def obstacle_cost(w: Weights, gap_m: float) -> float:
+    """Nearness of the footprint to obstacles: keeps to the middle of a passage, and straight in a narrow one."""
+    if gap_m >= w.obstacle_reach_m:
         return 0.0
-    share = 1.0 - max(gap, 0.0) / w.obstacle_reach_m
+    share = 1.0 - max(gap_m, 0.0) / w.obstacle_reach_m
     return w.obstacle * share * share
 
 

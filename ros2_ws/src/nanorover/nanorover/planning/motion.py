@@ -80,7 +80,7 @@ def footprint_circles(robot: RobotParams, margin_m: float) -> NDArray[np.float32
 
 
 @njit(cache=True)
-def collides(
+def footprint_gap(
     x: float,
     y: float,
     cos_yaw: float,
@@ -89,26 +89,28 @@ def collides(
     corner: tuple[float, float, float],
     circles: NDArray[np.float32],
     reach_m: float,
-) -> tuple[bool, float]:
-    """Whether the footprint at a pose touches a lethal cell, and the distance of its origin from the nearest.
+) -> float:
+    """The gap between the footprint at a pose and the nearest lethal cell; negative in contact.
 
-    ``corner`` is x, y and resolution of the grid; beyond its edge nothing is known and nothing collides.
-    ``reach_m`` is the radius beyond which the footprint ends.
+    ``corner`` is x, y and resolution of the grid; beyond its edge nothing is known and nothing stands there.
+    ``reach_m`` is the radius beyond which the footprint ends: farther than that from everything, the gap is taken
+    from this circle, which is a little too small.
     """
     rows, columns = distance_m.shape
     column, row = int((x - corner[0]) / corner[2]), int((y - corner[1]) / corner[2])
     if row < 0 or column < 0 or row >= rows or column >= columns:
-        return False, FAR_M
-    away = distance_m[row, column]
-    if away > reach_m:
-        return False, away
+        return FAR_M
+    gap = distance_m[row, column] - reach_m
+    if gap > 0.0:
+        return gap
+    gap = FAR_M
     for i in range(len(circles)):
         cx = x + cos_yaw * circles[i, 0] - sin_yaw * circles[i, 1]
         cy = y + sin_yaw * circles[i, 0] + cos_yaw * circles[i, 1]
         c, r = int((cx - corner[0]) / corner[2]), int((cy - corner[1]) / corner[2])
-        if 0 <= r < rows and 0 <= c < columns and distance_m[r, c] < circles[i, 2]:
-            return True, away
-    return False, away
+        if 0 <= r < rows and 0 <= c < columns:
+            gap = min(gap, distance_m[r, c] - circles[i, 2])
+    return gap
 
 
 def pose_after(T_map_base: Pose, velocity: Velocity, t_s: float) -> Pose:

@@ -19,7 +19,7 @@ from nanorover.params import param
 from nanorover.planning import critics
 from nanorover.planning.costmap import Costmap
 from nanorover.planning.critics import Weights
-from nanorover.planning.motion import FAR_M, Control, MotionParams, collides, footprint_circles, pose_after
+from nanorover.planning.motion import FAR_M, Control, MotionParams, footprint_circles, footprint_gap, pose_after
 from nanorover.robot import RobotParams
 
 COLLISION = 1e5  # more than any sum of critics
@@ -45,6 +45,11 @@ class MppiParams:
     )
     linear_noise_share_reverse: float = param("share of drives that try to reverse", minimum=0.0, maximum=0.5)
     progress_weight: float = param("per metre of path that is left at the end", minimum=0.0, maximum=1000.0)
+    haste_weight: float = param(
+        "per metre of path that is left, on the drive's average: arrive early, then stand",
+        minimum=0.0,
+        maximum=1000.0,
+    )
     path_weight: float = param("off the path", minimum=0.0, maximum=1000.0)
     heading_weight: float = param("looking elsewhere than the path leads", minimum=0.0, maximum=1000.0)
     obstacle_weight: float = param("near obstacles", minimum=0.0, maximum=1000.0)
@@ -60,6 +65,7 @@ class MppiParams:
         """For the critics. Those of a moment are spread over the steps, so that the horizon does not weigh."""
         return Weights(
             self.progress_weight,
+            self.haste_weight / self.steps,
             self.path_weight / self.steps,
             self.heading_weight / self.steps,
             self.obstacle_weight / self.steps,
@@ -92,7 +98,7 @@ def _imagine(controls, knots, start, limits, path, remaining_m, goal, distance_m
     near_goal = remaining_m[0] < w.goal_range_m
     for k in range(samples):
         x, y, c, s, v, turning = start[0], start[1], math.cos(start[2]), math.sin(start[2]), start[3], start[4]
-        at, cost, t, away, at_goal, blocked = 0, 0.0, lead_s, FAR_M, 0.0, False
+        at, cost, t, gap, at_goal, blocked = 0, 0.0, lead_s, FAR_M, 0.0, False
         for i in range(steps):
             t += step_s
             if not blocked:
@@ -108,14 +114,15 @@ def _imagine(controls, knots, start, limits, path, remaining_m, goal, distance_m
                 mid_c, mid_s = c * cos_half - s * sin_half, s * cos_half + c * sin_half
                 new_x, new_y = x + v * step_s * mid_c, y + v * step_s * mid_s
                 new_c, new_s = mid_c * cos_half - mid_s * sin_half, mid_s * cos_half + mid_c * sin_half
-                hit, new_away = collides(new_x, new_y, new_c, new_s, distance_m, corner, circles, circumscribed)
+                new_gap = footprint_gap(new_x, new_y, new_c, new_s, distance_m, corner, circles, circumscribed)
+                hit = new_gap < 0.0
                 if hit and (abs(v) > down * i or abs(turning) > w_change * i):
                     cost += COLLISION * (2.0 - i / steps)
                     break
                 if hit:  # there is time to stop before: judge it as a drive that ends here
                     blocked, v, turning = True, 0.0, 0.0
                 else:
-                    x, y, c, s, away = new_x, new_y, new_c, new_s, new_away
+                    x, y, c, s, gap = new_x, new_y, new_c, new_s, new_gap
             drives[k, i, 0], drives[k, i, 1] = v, turning
             met, touched = critics.people_cost(w, objects, t, x, y, inscribed)
             if touched and abs(v) > down:
@@ -124,9 +131,10 @@ def _imagine(controls, knots, start, limits, path, remaining_m, goal, distance_m
             at, squared = critics.follow(path, at, x, y)
             cost += (
                 met
+                + w.haste * remaining_m[at]
                 + critics.path_cost(w, squared)
                 + critics.heading_cost(w, path, at, c, s)
-                + critics.obstacle_cost(w, away, inscribed)
+                + critics.obstacle_cost(w, gap)
                 + critics.reverse_cost(w, v)
                 + critics.turn_cost(w, turning)
             )
@@ -158,8 +166,8 @@ class Mppi:
         self.params, self.motion = params, motion
         self.generator = np.random.default_rng(seed)
         self.circles = footprint_circles(robot, motion.footprint_margin_m)
-        corners_m = np.hypot(self.circles[:, 0], self.circles[:, 1]) + self.circles[:, 2]
-        self.reach = (robot.inscribed_radius_m, float(corners_m.max()))
+        self.inscribed_m = robot.inscribed_radius_m
+        self.reach_m = float((np.hypot(self.circles[:, 0], self.circles[:, 1]) + self.circles[:, 2]).max())
         self.weights = params.weights()
         self.controls = np.zeros((params.steps, 2), np.float32)
         knots = (params.steps - 1) // params.knot_steps + 2
@@ -209,8 +217,8 @@ class Mppi:
         state = (*start, velocity.linear_m_s, velocity.angular_rad_s)
         _imagine(
             self.controls, self._noise, np.array(state, np.float32), limits, line, remaining_m, goal,
-            costmap.distance_m, (r.x_m, r.y_m, r.resolution_m), circles, self.reach, objects, self.weights,
-            (p.step_s, p.knot_steps, m.delay_s), self._drives, self._costs,
+            costmap.distance_m, (r.x_m, r.y_m, r.resolution_m), circles, (self.inscribed_m, self.reach_m), objects,
+            self.weights, (p.step_s, p.knot_steps, m.delay_s), self._drives, self._costs,
         )  # fmt: skip
         if self._costs.min() >= COLLISION:
             self.reset()
@@ -227,7 +235,7 @@ class Mppi:
         r, circles = costmap.raster, self.circles.copy()
         corner, turned = (r.x_m, r.y_m, r.resolution_m), (math.cos(start[2]), math.sin(start[2]))
         for _ in range(DRAW_IN_STEPS + 1):
-            if not collides(start[0], start[1], *turned, costmap.distance_m, corner, circles, self.reach[1])[0]:
+            if footprint_gap(start[0], start[1], *turned, costmap.distance_m, corner, circles, self.reach_m) >= 0:
                 return circles
             circles[:, 2] -= DRAW_IN_M
         return None

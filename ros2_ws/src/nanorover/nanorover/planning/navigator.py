@@ -19,7 +19,7 @@ from nanorover.planning import global_planner
 from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap, distance_to
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.global_planner import GlobalPlannerParams, Plan
-from nanorover.planning.motion import Control, MotionParams, turn_towards
+from nanorover.planning.motion import Control, MotionParams, footprint_gap, pose_after, turn_towards
 from nanorover.planning.mppi import Mppi, MppiParams
 from nanorover.planning.pure_pursuit import PurePursuit, PurePursuitParams
 from nanorover.planning.scan_points import beams_of
@@ -32,6 +32,7 @@ PERSON_NEAR_M = 2.0
 ADVANCE_M = 0.8
 OBJECT_MARGIN_M = 0.15
 FORGET_PERIOD_S = 1.0
+CONTACT_SLACK_M = 0.005  # of a gap read from cells
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Navigator:
         self.path = np.zeros((0, 3))
         self.jumps = 0
         self._to_walls_m = np.zeros((0, 0), np.float32)
+        self._known_cost = np.zeros((0, 0), np.uint8)
         self._at = 0
         self._turning = False
         self._commanded = STILL
@@ -93,9 +95,11 @@ class Navigator:
         """A new map, of any size; obstacles that were marked are carried over. InputError for a useless one."""
         s = self.settings
         world = world_of(grid, s.costmap, s.robot, self.zones)
+        world.refresh(world.whole, now_s)
+        self._known_cost = world.cost.copy()
         if self.world is not None:
             _carry_marks(self.world, world)
-        world.refresh(world.whole, now_s)
+            world.refresh(world.whole, now_s)
         self.world = world
         self._to_walls_m = distance_to(world.static_lethal, world.raster.resolution_m)
         self.local.sample(world)
@@ -154,11 +158,15 @@ class Navigator:
 
     # -- the way --------------------------------------------------------------------------------------
 
-    def plan(self, T_map_base: Pose, goal: Pose) -> Plan:
-        """The way to a goal over the whole map, or why there is none."""
+    def plan(self, T_map_base: Pose, goal: Pose, *, by_map_alone: bool = False) -> Plan:
+        """The way to a goal over the whole map, or why there is none.
+
+        ``by_map_alone`` leaves out what the lidar has marked and who walks about: it will be gone again, or stands
+        elsewhere than it seems, for a robot that is not where it believes to be.
+        """
         if self.world is None:
             return Plan(np.zeros((0, 3)), global_planner.NO_WAY, "there is no map yet")
-        cost = self.planning_cost(T_map_base)
+        cost = self._known_cost if by_map_alone else self.planning_cost(T_map_base)
         return global_planner.plan(cost, self.world.raster, T_map_base, goal, self.settings.global_planner)
 
     def planning_cost(self, T_map_base: Pose) -> NDArray[np.uint8]:
@@ -225,6 +233,17 @@ class Navigator:
             )
         self._commanded = control.velocity
         return control
+
+    def runs_into(self, T_map_base: Pose, velocity: Velocity, within_s: float) -> bool:
+        """Whether driving on like this ends in contact with what the local map knows, nearer than the robot is
+        already: leaving is always allowed."""
+        gaps = [self._gap_m(pose_after(T_map_base, velocity, t)) for t in (0.0, within_s / 2.0, within_s)]
+        return min(gaps[1:]) < min(0.0, gaps[0] - CONTACT_SLACK_M)
+
+    def _gap_m(self, pose: Pose) -> float:
+        r, c = self.local.raster, self.controller
+        corner, turned = (r.x_m, r.y_m, r.resolution_m), (math.cos(pose[2]), math.sin(pose[2]))
+        return footprint_gap(pose[0], pose[1], *turned, self.local.distance_m, corner, c.circles, c.reach_m)
 
     def speed_limit_m_s(self, T_map_base: Pose) -> float:
         """What zones and objects allow here."""

@@ -14,7 +14,14 @@ from nanorover.base.gate import STILL, Velocity
 from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.params import param
 from nanorover.planning.costmap import Costmap
-from nanorover.planning.motion import Control, MotionParams, collides, footprint_circles, pose_after, turn_towards
+from nanorover.planning.motion import (
+    Control,
+    MotionParams,
+    footprint_circles,
+    footprint_gap,
+    pose_after,
+    turn_towards,
+)
 from nanorover.robot import RobotParams
 
 CONTACT_STEP_S = 0.1
@@ -111,12 +118,11 @@ class PurePursuit:
 
     def _drive(self, start: Pose, velocity: Velocity, costmap: Costmap) -> tuple[NDArray[np.float64], bool]:
         r = costmap.raster
+        shape = costmap.distance_m, (r.x_m, r.y_m, r.resolution_m), self.circles, self.reach_m
         poses = [start]
         for t in np.arange(CONTACT_STEP_S, self.params.look_ahead_for_contact_s + 1e-9, CONTACT_STEP_S):
             pose = pose_after(start, velocity, float(t))
             poses.append(pose)
-            corner = (r.x_m, r.y_m, r.resolution_m)
-            turned = (math.cos(pose[2]), math.sin(pose[2]))
-            if collides(pose[0], pose[1], *turned, costmap.distance_m, corner, self.circles, self.reach_m)[0]:
+            if footprint_gap(pose[0], pose[1], math.cos(pose[2]), math.sin(pose[2]), *shape) < 0.0:
                 return np.array(poses), True
         return np.array(poses), False

@@ -6,20 +6,24 @@ arc really driven and shrinks with speed. Every time is the monotonic clock's, g
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.base.gate import STILL, Velocity
+from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
-from nanorover.planning.contact import people_contact_time, points_contact_time
+from nanorover.geometry.se2 import Pose, compose, inverse, transform_points
+from nanorover.planning.contact import arc_pose, people_contact_time, points_contact_time
 from nanorover.planning.safety_params import SafetyParams
-from nanorover.planning.scan_points import beams_of
+from nanorover.planning.scan_points import RETURN, Beams, beams_of
 from nanorover.robot import RobotParams
 
 TELEOP, AUTONOMY, NOBODY = "teleop", "autonomy", ""
 NO_PEOPLE = np.zeros((0, 5))
+MOST_REMEMBERED = 500
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Safety:
         self._commands = {TELEOP: (STILL, Aged()), AUTONOMY: (STILL, Aged())}
         self._scan, self._pose = Aged(), Aged()
         self._points = np.zeros((0, 2))
+        self._moved = np.zeros(3)
+        self._moved_at_s = now_s
         self._scan_fault = ""
         self._deviation_m = math.inf
         self._people, self._people_age = NO_PEOPLE, Aged()
@@ -80,6 +86,9 @@ class Safety:
     def on_measured(self, velocity: Velocity, now_s: float) -> None:
         """What the wheels really do."""
         if math.isfinite(velocity.linear_m_s) and math.isfinite(velocity.angular_rad_s):
+            elapsed_s = min(max(0.0, now_s - self._moved_at_s), self.params.command_timeout_s)
+            way = arc_pose(velocity.linear_m_s, velocity.angular_rad_s, elapsed_s)
+            self._moved, self._moved_at_s = compose(self._moved, np.array(way)), now_s
             self._measured, self._measured_age = velocity, Aged(now_s)
 
     def on_scan(self, scan: LaserScan, now_s: float) -> None:
@@ -90,7 +99,8 @@ class Safety:
             [self.outline[0] - points[:, 0], points[:, 0] + self.outline[1], self.outline[2] - abs(points[:, 1])],
             axis=0,
         )
-        self._points = np.ascontiguousarray(points[depth <= self.params.self_depth_m])
+        seen = points[depth <= self.params.self_depth_m]
+        self._points = np.vstack([seen, self._remembered(scan, beams)])
         self._scan_fault = ""
         if beams.usable < self.params.least_usable_share * max(1, len(scan.ranges_m)):
             self._scan_fault = f"scan unusable: {beams.usable} of {len(scan.ranges_m)} beams say anything"
@@ -98,11 +108,25 @@ class Safety:
             self._scan_fault = f"scan unusable: {len(points)} returns"
         self._scan.arrived(now_s, scan.stamp_ns)
 
+    def _remembered(self, scan: LaserScan, beams: Beams) -> NDArray[np.float64]:
+        """What was seen before and is now nearer to the lidar than it can see: it stands there until a beam passes
+        through, or the robot has driven on."""
+        points = transform_points(inverse(self._moved), self._points)
+        self._moved = np.zeros(3)
+        if len(scan.ranges_m) == 0 or scan.angle_increment_rad == 0.0:
+            return np.zeros((0, 2))
+        from_laser = points - beams.origin_m
+        bearings = np.arctan2(from_laser[:, 1], from_laser[:, 0]) - scan.T_base_laser[2] - scan.angle_min_rad
+        beam = np.round(bearings / scan.angle_increment_rad).astype(int) % len(scan.ranges_m)
+        passed = (beams.kinds[beam] == RETURN) & (scan.ranges_m[beam] > beams.blind_m)
+        outside = (points[:, 0] > self.outline[0]) | (points[:, 0] < -self.outline[1])
+        outside |= abs(points[:, 1]) > self.outline[2]
+        near = np.hypot(from_laser[:, 0], from_laser[:, 1]) < beams.blind_m
+        return points[near & outside & ~passed][:MOST_REMEMBERED]
+
     def on_pose(self, stamp_ns: int, covariance: NDArray[np.float64], now_s: float) -> None:
         """Where localization says the robot is: ``covariance`` is ``(3, 3)`` of x, y, yaw."""
-        position = covariance[:2, :2]
-        variance = float(np.linalg.eigvalsh(position)[-1]) if np.isfinite(position).all() else math.inf
-        self._deviation_m = math.sqrt(max(0.0, variance))
+        self._deviation_m = deviation_m(covariance)
         self._pose.arrived(now_s, stamp_ns)
 
     def on_people(self, people: NDArray[np.float64], now_s: float) -> None:
@@ -183,15 +207,33 @@ class Safety:
         reason = _words("obstacle", contact_s, share)
         if source == AUTONOMY and self._people_age.within(p.people_timeout_s, now_s):
             age_s = now_s - self._people_age.at_s
-            person_s = people_contact_time(
-                self._people, age_s, v, w, self.outline, p.people_clearance_m, p.people_horizon_s
-            )
+            rooms_m = (p.people_clearance_m, p.people_least_m)
+            person_s = people_contact_time(self._people, age_s, v, w, self.outline, rooms_m, p.people_horizon_s)
             # A walking person comes nearer however slow the robot is: it must stand by then.
             stand = max(0.0, person_s - p.reaction_s) / brake_s
             person_share = min(1.0, stand, person_s / max(p.people_slow_down_s, 1e-9))
             if person_share < share:
                 share, reason = person_share, _words("person", person_s, person_share)
         return share, reason
+
+
+def people_about(objects: Iterable[TrackedObject], T_map_base: Pose) -> NDArray[np.float64]:
+    """Objects of the map as ``Safety.on_people`` wants them."""
+    T_base_map = inverse(T_map_base)
+    turn = np.array([0.0, 0.0, T_base_map[2]])
+    rows = [
+        [*transform_points(T_base_map, o.state[None, :2].copy())[0],
+         *transform_points(turn, o.state[None, 2:].copy())[0], o.radius_m]
+        for o in objects
+    ]  # fmt: skip
+    return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def deviation_m(covariance: NDArray[np.float64]) -> float:
+    """The largest standard deviation of a place by the covariance ``(3, 3)`` of x, y, yaw; inf for nonsense."""
+    position = covariance[:2, :2]
+    variance = float(np.linalg.eigvalsh(position)[-1]) if np.isfinite(position).all() else math.inf
+    return math.sqrt(max(0.0, variance))
 
 
 def _stopping_share(contact_s: float, reaction_s: float, brake_s: float) -> float:

@@ -36,7 +36,10 @@ class SafetyParams:
     least_usable_share: float = param("a scan with a smaller share of beams that say anything is not believed",
                                       minimum=0.0, maximum=1.0)  # fmt: skip
 
-    people_clearance_m: float = param("the robot stands while a person is nearer", "m", minimum=0.0, maximum=3.0)
+    people_clearance_m: float = param(
+        "the robot stops before a person comes nearer than this", "m", minimum=0.0, maximum=3.0
+    )
+    people_least_m: float = param("and does not move while one is nearer than this", "m", minimum=0.0, maximum=3.0)
     people_slow_down_s: float = param(
         "speed is lowered so that a person is at least this far away in time", "s", minimum=0.0, maximum=10.0
     )

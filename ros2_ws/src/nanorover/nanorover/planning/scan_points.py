@@ -20,13 +20,15 @@ SILENT, RETURN, OPEN = 0, 1, 2
 class Beams:
     """Ends ``(N, 2)`` of the beams in the base frame at the scan's stamp, and what each says, ``(N,)``.
 
-    An open beam ends at the scan's greatest range. ``origin_m`` is the sensor's place ``(2,)``.
+    An open beam ends at the scan's greatest range, and says nothing of what is nearer than ``blind_m``: a thing
+    there returns nothing either. ``origin_m`` is the sensor's place ``(2,)``.
     """
 
     stamp_ns: int
     ends_m: NDArray[np.float64]
     kinds: NDArray[np.uint8]
     origin_m: NDArray[np.float64]
+    blind_m: float = 0.0
 
     @property
     def returns_m(self) -> NDArray[np.float64]:
@@ -91,4 +93,5 @@ def beams_of(scan: LaserScan, velocity: Velocity = STILL) -> Beams:
         scan.T_base_laser,
         (velocity.linear_m_s, velocity.angular_rad_s, scan.time_increment_s),
     )
-    return Beams(scan.stamp_ns, ends_m, kinds, np.asarray(scan.T_base_laser[:2], dtype=np.float64))
+    origin_m = np.asarray(scan.T_base_laser[:2], dtype=np.float64)
+    return Beams(scan.stamp_ns, ends_m, kinds, origin_m, scan.range_min_m)

@@ -1,209 +1,181 @@
 """The navigator driven in the simulated world: drivers, fusion, planner and safety as a library, in one process.
 
-The pose is the true one with an error that wanders like SLAM's; people are known by the scan alone.
+The pose is the true one with an error that wanders like SLAM's, but where localization is what is tried; there it
+is the localizer's. People are known by the scan alone.
 """
 
 import math
-import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
 from py_trees.common import Status
 
 from nanorover import params
-from nanorover.base.gate import Velocity
+from nanorover.base.gate import STILL, Velocity
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
-from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import Pose, between, compose, inverse, transform_points
-from nanorover.mapping.grid import OccupancyGrid
+from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.planning import missions
-from nanorover.planning.contact import rectangle_distance
 from nanorover.planning.missions import Mission
 from nanorover.planning.navigator import Navigator, load_settings
 from nanorover.planning.pilot import BehavioursParams, Moment
-from nanorover.planning.safety import AUTONOMY, Safety
+from nanorover.planning.safety import AUTONOMY, Safety, people_about
 from nanorover.planning.safety_params import SafetyParams
-from nanorover.planning.scan_points import last_ray_ns, velocity_over
+from nanorover.planning.scan_points import last_ray_ns
+from nanorover.planning.sense import sense
+from nanorover.replay.records import Record
+from nanorover.sim.outcome import LONGEST_S, Outcome, ideal_s, known_map
+from nanorover.sim.people_gap import PeopleGap
 from nanorover.sim.rover import EPOCH_NS, Rover
-from nanorover.sim.scenarios import scenario_of
+from nanorover.sim.scenarios import Scenario, scenario_of
 from nanorover.sim.simulation import Simulation
-from nanorover.sim.truth import true_map
+from nanorover.slam.front_end import ScanResult
+from nanorover.slam.localizer import Localizer
+from nanorover.slam.params import slam_params
 
+VELOCITY_OVER_S = 0.1
 CERTAIN = np.diag([4e-4, 4e-4, 1e-4])
 # SLAM's error: standard deviation of x, y, yaw, and how fast it wanders.
 POSE_ERROR = np.array([0.015, 0.015, 0.006])
 ERROR_MEMORY_S = 2.0
-VELOCITY_OVER_S = 0.1
-WALKER_RADIUS_M = 0.2
-MOVING_M_S = 0.03
-LONGEST_S = 120.0
+SCAN_S = 0.1
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How one drive went. ``ideal_s`` is the time of an ideal drive along the first plan."""
+class WanderingPose:
+    """Answers as a localizer does, with the true pose and a plausible error."""
 
-    scenario: str
-    seed: int
-    success: bool
-    reason: str
-    collisions: int
-    touched: str
-    time_s: float
-    ideal_s: float
-    clearance_m: float
-    people_clearance_m: float
-    recoveries: int
-    cpu_s: float
+    localized, last_reason = True, ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """For a JSON object."""
-        return asdict(self)
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        self._simulation = simulation
+        self._rng = np.random.default_rng((seed, 7))
+        self._error = np.zeros(3)
+        self._T_odom_base = np.zeros(3)
+        self._T_map_odom = simulation.pose
+
+    def add_odometry(self, odometry: Odometry) -> None:
+        """A reading of the wheels."""
+        self._T_odom_base = odometry.T_odom_base
+
+    def add_scan(self, scan: LaserScan) -> ScanResult:
+        """Where the robot is, more or less."""
+        keep = math.exp(-SCAN_S / ERROR_MEMORY_S)
+        self._error = keep * self._error + math.sqrt(1.0 - keep**2) * POSE_ERROR * self._rng.standard_normal(3)
+        T_map_base = compose(self._simulation.pose, self._error)
+        self._T_map_odom = compose(T_map_base, inverse(self._T_odom_base))
+        return ScanResult(scan.stamp_ns, T_map_base, CERTAIN, 1.0, "", False)
+
+    def T_map_odom(self) -> Pose:
+        """What turns odometry into the map."""
+        return self._T_map_odom
 
 
 class NavigatorPilot:
     """A pilot of the simulated rover that is the whole navigation stack."""
 
-    def __init__(self, simulation: Simulation, known: OccupancyGrid, goal: Pose, seed: int) -> None:
+    def __init__(self, simulation: Simulation, scenario: Scenario, seed: int) -> None:
         self.simulation = simulation
-        self.rng = np.random.default_rng((seed, 7))
         self.navigator = Navigator(load_settings(), seed)
         self.fusion = Fusion(params.load(FusionParams, "fusion"))
         self.safety = Safety(params.load(SafetyParams, "safety"), self.navigator.settings.robot, simulation.now_s)
+        known = known_map(scenario.mapped, simulation.frames.laser_z_m)
         self.navigator.on_map(known, simulation.now_s)
-        self.goal = goal
-        self.error = np.zeros(3)
+        self.localizer: Localizer | WanderingPose = WanderingPose(simulation, seed)
+        if scenario.believed is not None:
+            self.localizer = Localizer(slam_params(), known)
+            self.localizer.set_pose(scenario.believed)
+        self.goal = scenario.goal
         self.mission: Mission | None = None
         self.status = Status.RUNNING
+        self.start_s = 0.0
         self.way: list[Pose] = []
-        self.ideal_s = 0.0
-        self.people_clearance_m = math.inf
-        self._poses: list[tuple[float, Pose]] = []
-        self._scan_ns = 0
+        self.people_gap = PeopleGap(self.navigator.settings.robot)
+        self._odometry: deque[Odometry] = deque(maxlen=round(VELOCITY_OVER_S * simulation.base.rate_hz) + 1)
+        self._seen = False
 
     @property
     def done(self) -> bool:
         """Whether the mission has ended."""
         return self.status != Status.RUNNING
 
+    def hear(self, record: Record) -> None:
+        """Take what the drivers publish."""
+        if isinstance(record, Odometry):
+            self.localizer.add_odometry(record)
+            self._odometry.append(record)
+            self.fusion.on_pose(record.stamp_ns, self._pose())
+            self.safety.on_measured(self._velocity(), self.simulation.now_s)
+        elif isinstance(record, LaserScan) and self._odometry:
+            self._see(record, self.simulation.now_s)
+
     def command(self, scan: LaserScan | None, T_map_base: Pose) -> tuple[float, float]:
-        """See ``pilots.Pilot``."""
+        """See ``pilots.Pilot``; the scan has been heard already, the true pose is only noted."""
         now_s = self.simulation.now_s
-        self._measure(T_map_base)
-        pose = self._estimate(T_map_base)
-        velocity = self._velocity(pose, now_s)
-        self.fusion.on_pose(EPOCH_NS + self.simulation.now_ns, pose)
-        self.safety.on_measured(velocity, now_s)
-        if scan is not None and scan.stamp_ns != self._scan_ns:
-            self._scan_ns = scan.stamp_ns
-            self._see(scan, now_s)
-        if self._scan_ns == 0:
+        self.way.append(T_map_base.copy())
+        self.people_gap.look(now_s, T_map_base, self.simulation.objects())
+        if not self._seen:
             return 0.0, 0.0
-        moment = Moment(pose, velocity, now_s, EPOCH_NS + self.simulation.now_ns)
+        moment = Moment(self._pose(), self._velocity(), now_s, EPOCH_NS + self.simulation.now_ns)
         if self.mission is None:
-            self.mission = self._begin(moment)
-        self.status = self.mission.tick(moment)
+            self.start_s = now_s
+            self.mission = Mission(self.navigator, params.load(BehavioursParams, "behaviours"), moment)
+            self.mission.start(missions.through_poses(self.mission.pilot, [self.goal]))
         for node in self.safety.params.watched_nodes:
             self.safety.on_heartbeat(node, "", now_s)
-        self.safety.on_velocity(AUTONOMY, self.mission.pilot.command, now_s)
+        wanted = STILL
+        if self.localizer.localized:
+            self.status = self.mission.tick(moment)
+            wanted = self.mission.pilot.command
+        else:
+            self.mission.pilot.hold(self.localizer.last_reason)
+        self.safety.on_velocity(AUTONOMY, wanted, now_s)
         permitted = self.safety.decide(now_s).velocity
         return permitted.linear_m_s, permitted.angular_rad_s
 
-    def _begin(self, moment: Moment) -> Mission:
-        mission = Mission(self.navigator, params.load(BehavioursParams, "behaviours"), moment)
-        mission.start(missions.through_poses(mission.pilot, [self.goal]))
-        self.ideal_s = self._ideal_s(moment.T_map_base)
-        return mission
-
-    def _ideal_s(self, pose: Pose) -> float:
-        """Turn to the path, drive it at full speed with ramps, turn to the goal's yaw."""
-        m = self.navigator.settings.motion
-        path = self.navigator.plan(pose, self.goal).path
-        if len(path) < 2:
-            return 0.0
-        length_m = float(np.hypot(*np.diff(path[:, :2], axis=0).T).sum())
-        ahead = path[min(10, len(path) - 2), 2] - pose[2], path[-1, 2] - path[-2, 2]
-        turned_rad = sum(abs((a + math.pi) % (2 * math.pi) - math.pi) for a in ahead)
-        ramps_s = 0.5 * m.max_linear_m_s * (1.0 / m.acceleration_m_s2 + 1.0 / m.deceleration_m_s2)
-        return length_m / m.max_linear_m_s + ramps_s + turned_rad / m.max_angular_rad_s
-
     def _see(self, scan: LaserScan, now_s: float) -> None:
-        T_map_base, T_map_last = (self.fusion.pose_at(t) for t in (scan.stamp_ns, last_ray_ns(scan)))
-        if T_map_base is None or T_map_last is None:
+        placed = self.localizer.add_scan(scan)
+        T_map_first, T_map_last = self.fusion.pose_at(scan.stamp_ns), self.fusion.pose_at(last_ray_ns(scan))
+        if T_map_first is None or T_map_last is None:
             return
-        velocity = velocity_over(scan, T_map_base, T_map_last)
-        self.navigator.on_objects(self.fusion.on_scan(scan, T_map_base, velocity, self.navigator.wall_distance_m))
-        self.navigator.on_scan(scan, T_map_base, velocity, now_s)
+        self._seen = True
         self.safety.on_scan(scan, now_s)
-        self.safety.on_pose(scan.stamp_ns, CERTAIN, now_s)
-        T_base_map = inverse(T_map_base)
-        turn = np.array([0.0, 0.0, T_base_map[2]])
-        rows = [
-            [*transform_points(T_base_map, o.state[None, :2].copy())[0],
-             *transform_points(turn, o.state[None, 2:].copy())[0], o.radius_m]
-            for o in self.navigator.semantics.animate(self.navigator.objects)
-        ]  # fmt: skip
-        self.safety.on_people(np.array(rows, dtype=np.float64).reshape(-1, 5), now_s)
+        self.safety.on_pose(scan.stamp_ns, placed.covariance, now_s)
+        sense(self.navigator, self.fusion, scan, T_map_first, T_map_last, now_s)
+        animate = self.navigator.semantics.animate(self.navigator.objects)
+        self.safety.on_people(people_about(animate, T_map_first), now_s)
 
-    def _estimate(self, T_map_base: Pose) -> Pose:
-        """The pose with SLAM's error."""
-        keep = math.exp(-0.05 / ERROR_MEMORY_S)
-        self.error = keep * self.error + math.sqrt(1.0 - keep**2) * POSE_ERROR * self.rng.standard_normal(3)
-        return compose(T_map_base, self.error)
+    def _pose(self) -> Pose:
+        return compose(self.localizer.T_map_odom(), self._odometry[-1].T_odom_base)
 
-    def _velocity(self, pose: Pose, now_s: float) -> Velocity:
-        self._poses = [(t, p) for t, p in self._poses if now_s - t <= VELOCITY_OVER_S + 1e-9][-8:]
-        self._poses.append((now_s, compose(pose, -self.error)))
-        before_s, before = self._poses[0]
-        elapsed_s = now_s - before_s
+    def _velocity(self) -> Velocity:
+        first, last = self._odometry[0], self._odometry[-1]
+        elapsed_s = (last.stamp_ns - first.stamp_ns) * 1e-9
         if elapsed_s <= 0.0:
-            return Velocity(0.0, 0.0)
-        motion = between(before, self._poses[-1][1])
+            return STILL
+        motion = between(first.T_odom_base, last.T_odom_base)
         return Velocity(float(motion[0]) / elapsed_s, float(motion[2]) / elapsed_s)
-
-    def _measure(self, T_map_base: Pose) -> None:
-        """The true gap to people and pets while the robot moves by itself."""
-        speed = 0.0
-        if self.way:
-            speed = math.dist(self.way[-1][:2], T_map_base[:2]) / 0.05
-        self.way.append(T_map_base.copy())
-        if speed < MOVING_M_S:
-            return
-        for thing in self.simulation.objects():
-            if thing.kind in ("person", "cat", "dog"):
-                x, y, _ = between(T_map_base, thing.pose)
-                gap_m = float(rectangle_distance(float(x), float(y), self.safety.outline))
-                radius_m = min(WALKER_RADIUS_M, min(thing.size_m[:2]) / 2.0)
-                self.people_clearance_m = min(self.people_clearance_m, gap_m - radius_m)
-
-
-def known_map(scene: Any, height_m: float) -> OccupancyGrid:
-    """The map of a scene as a mapper would have made it."""
-    grid = true_map(scene, height_m)
-    return OccupancyGrid(grid.cells, grid.resolution_m, np.array([*grid.origin_m, 0.0]))
 
 
 def drive(name: str, seed: int) -> tuple[Outcome, NDArray[np.float64]]:
     """Run one scenario; how it went, and the way ``(N, 3)`` really driven."""
     scenario = scenario_of(name, seed)
     simulation = Simulation(scenario.scene, seed)
-    goal = np.array([*scenario.goal[:2], math.radians(scenario.goal[2])])
-    pilot = NavigatorPilot(simulation, known_map(scenario.mapped, simulation.frames.laser_z_m), goal, seed)
-    rover = Rover(simulation, pilot)
-    start_s = time.process_time()
-    for _ in rover.run(LONGEST_S):
-        pass
+    pilot = NavigatorPilot(simulation, scenario, seed)
+    world = known_map(scenario.scene, simulation.frames.laser_z_m)
+    ideal = ideal_s(world, pilot.navigator.settings, simulation.pose, scenario.goal)
+    for record in Rover(simulation, pilot).run(LONGEST_S):
+        pilot.hear(record)
     reason = pilot.mission.pilot.reason if pilot.mission else "nothing was seen"
     success = pilot.status == Status.SUCCESS and simulation.score.collisions == 0
     if pilot.status == Status.RUNNING:
         reason = f"not there after {LONGEST_S:.0f} s: {reason or 'still driving'}"
+    gap_m = pilot.people_gap.least_m
     outcome = Outcome(
         name, seed, success, reason, simulation.score.collisions, ", ".join(simulation.score.touched),
-        round(simulation.now_s, 2), round(pilot.ideal_s, 2), round(simulation.score.clearance_m, 3),
-        round(pilot.people_clearance_m, 3) if math.isfinite(pilot.people_clearance_m) else -1.0,
-        pilot.mission.pilot.recoveries if pilot.mission else 0, round(time.process_time() - start_s, 2),
+        round(simulation.now_s - pilot.start_s, 2), round(ideal, 2), round(simulation.score.clearance_m, 3),
+        round(gap_m, 3) if math.isfinite(gap_m) else None,
+        pilot.mission.pilot.recoveries if pilot.mission else 0,
     )  # fmt: skip
     return outcome, np.array(pilot.way)

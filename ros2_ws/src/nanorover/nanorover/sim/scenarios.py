@@ -3,11 +3,13 @@
 A seed jitters places, speeds and the world's own noise; the difficulty stays.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nanorover.geometry.se2 import Pose
 from nanorover.sim.scene import Furniture, Opening, Point, Scene, Start, Walker, Wall
 
 GLASS_AT_M = 3.5
@@ -15,12 +17,37 @@ GLASS_AT_M = 3.5
 
 @dataclass(frozen=True)
 class Scenario:
-    """One situation: the world as it is, the world as the map has it, and the goal (x, y, yaw in degrees)."""
+    """One situation: the world as it is, the world as the map has it, and the goal. A robot that was carried away
+    believes to be elsewhere."""
 
     name: str
     scene: Scene
     mapped: Scene
-    goal: tuple[float, float, float]
+    goal: Pose
+    believed: Pose | None = None
+
+
+def _scenario(
+    scene: Scene,
+    goal_m: Point,
+    goal_deg: float,
+    *,
+    furniture: tuple[Furniture, ...] | None = None,
+    extra_walls: tuple[Wall, ...] = (),
+    believed: Start | None = None,
+) -> Scenario:
+    """``furniture`` is what the map has instead of the scene's, ``extra_walls`` what it has besides."""
+    mapped = replace(
+        scene,
+        furniture=scene.furniture if furniture is None else furniture,
+        walls=(*scene.walls, *extra_walls),
+    )
+    elsewhere = _pose(believed.at_m, believed.yaw_deg) if believed else None
+    return Scenario(scene.name, scene, mapped, _pose(goal_m, goal_deg), elsewhere)
+
+
+def _pose(at_m: Point, yaw_deg: float) -> Pose:
+    return np.array([*at_m, math.radians(yaw_deg)])
 
 
 def outer(width_m: float, depth_m: float) -> tuple[Wall, ...]:
@@ -46,7 +73,7 @@ def corridor(rng: np.random.Generator) -> Scenario:
     """A corridor of 1.1 m with a bend."""
     walls = (Wall((0.0, 1.2), (5.8, 1.2)), Wall((5.8, 1.2), (5.8, 5.0)))
     scene = _scene("corridor", (7.0, 5.0), _start(rng, (0.7, 0.6)), walls)
-    return Scenario("corridor", scene, scene, (*_jitter(rng, (6.4, 4.3), 0.1), 90.0))
+    return _scenario(scene, _jitter(rng, (6.4, 4.3), 0.1), 90.0)
 
 
 def doorway(rng: np.random.Generator) -> Scenario:
@@ -55,7 +82,7 @@ def doorway(rng: np.random.Generator) -> Scenario:
     scene = _scene(
         "doorway", (7.0, 4.0), _start(rng, (1.0, 3.0)), (Wall((3.5, 0.0), (3.5, 4.0), openings=(door,)),)
     )
-    return Scenario("doorway", scene, scene, (*_jitter(rng, (6.0, 3.0)), 0.0))
+    return _scenario(scene, _jitter(rng, (6.0, 3.0)), 0.0)
 
 
 def clutter(rng: np.random.Generator) -> Scenario:
@@ -67,7 +94,7 @@ def clutter(rng: np.random.Generator) -> Scenario:
             kind = str(rng.choice(["chair", "box", "bin", "plant"]))
             things.append(Furniture(kind, _jitter(rng, (float(x), float(y)), 0.12), float(rng.uniform(0, 360))))
     scene = _scene("clutter", (8.0, 5.0), _start(rng, (0.7, 2.5)), (), furniture=tuple(things))
-    return Scenario("clutter", scene, replace(scene, furniture=()), (*_jitter(rng, (7.3, 2.5)), 0.0))
+    return _scenario(scene, _jitter(rng, (7.3, 2.5)), 0.0, furniture=())
 
 
 def crossing(rng: np.random.Generator) -> Scenario:
@@ -77,7 +104,7 @@ def crossing(rng: np.random.Generator) -> Scenario:
         for x in (3.0, 5.0)
     )
     scene = _scene("crossing", (8.0, 5.0), _start(rng, (0.8, 2.5)), (), walkers=people)
-    return Scenario("crossing", scene, scene, (*_jitter(rng, (7.2, 2.5)), 0.0))
+    return _scenario(scene, _jitter(rng, (7.2, 2.5)), 0.0)
 
 
 def steps_out(rng: np.random.Generator) -> Scenario:
@@ -87,7 +114,7 @@ def steps_out(rng: np.random.Generator) -> Scenario:
         "person", (_jitter(rng, (4.3, 2.6), 0.1), (4.3, 0.65), (6.5, 0.65)), float(rng.uniform(0.7, 1.0))
     )
     scene = _scene("steps_out", (8.0, 3.5), _start(rng, (0.8, 0.65)), walls, walkers=(person,))
-    return Scenario("steps_out", scene, scene, (*_jitter(rng, (7.0, 2.6)), 90.0))
+    return _scenario(scene, _jitter(rng, (7.0, 2.6)), 90.0)
 
 
 def pet(rng: np.random.Generator) -> Scenario:
@@ -95,7 +122,7 @@ def pet(rng: np.random.Generator) -> Scenario:
     way = tuple(_jitter(rng, p, 0.3) for p in ((2.5, 1.0), (4.0, 3.0), (5.5, 1.2), (3.5, 2.0)))
     animal = Walker(str(rng.choice(["cat", "dog"])), way, float(rng.uniform(0.5, 0.9)))
     scene = _scene("pet", (8.0, 4.0), _start(rng, (0.8, 2.0)), (), walkers=(animal,))
-    return Scenario("pet", scene, scene, (*_jitter(rng, (7.2, 2.0)), 0.0))
+    return _scenario(scene, _jitter(rng, (7.2, 2.0)), 0.0)
 
 
 def blocked(rng: np.random.Generator) -> Scenario:
@@ -104,7 +131,7 @@ def blocked(rng: np.random.Generator) -> Scenario:
     wall = Wall((4.0, 0.0), (4.0, 5.0), openings=(near, far))
     things = (Furniture("cabinet", _jitter(rng, (4.3, 1.0), 0.05)),)
     scene = _scene("blocked", (8.0, 5.0), _start(rng, (1.0, 1.0)), (wall,), furniture=things)
-    return Scenario("blocked", scene, replace(scene, furniture=()), (*_jitter(rng, (7.0, 1.0)), 0.0))
+    return _scenario(scene, _jitter(rng, (7.0, 1.0)), 0.0, furniture=())
 
 
 def dead_end(rng: np.random.Generator) -> Scenario:
@@ -117,7 +144,7 @@ def dead_end(rng: np.random.Generator) -> Scenario:
     )
     start = Start((5.6, round((low + high) / 2, 3)), float(rng.uniform(-2.0, 2.0)))
     scene = _scene("dead_end", (7.0, 4.0), start, walls)
-    return Scenario("dead_end", scene, scene, (*_jitter(rng, (1.0, 1.0)), 180.0))
+    return _scenario(scene, _jitter(rng, (1.0, 1.0)), 180.0)
 
 
 def glass(rng: np.random.Generator) -> Scenario:
@@ -126,8 +153,8 @@ def glass(rng: np.random.Generator) -> Scenario:
     door = Opening("door", at_m=4.2, width_m=0.9)
     wall = Wall((GLASS_AT_M, 0.0), (GLASS_AT_M, 5.0), openings=(pane, door))
     scene = _scene("glass", (7.0, 5.0), _start(rng, (1.2, 2.0)), (wall,))
-    drawn = replace(scene, walls=(*scene.walls, Wall((GLASS_AT_M, 0.8), (GLASS_AT_M, 3.2))))
-    return Scenario("glass", scene, drawn, (*_jitter(rng, (6.0, 2.0)), 0.0))
+    drawn = Wall((GLASS_AT_M, 0.8), (GLASS_AT_M, 3.2))
+    return _scenario(scene, _jitter(rng, (6.0, 2.0)), 0.0, extra_walls=(drawn,))
 
 
 def moved(rng: np.random.Generator) -> Scenario:
@@ -138,14 +165,14 @@ def moved(rng: np.random.Generator) -> Scenario:
         for k, p in (("table", (3.2, 1.4)), ("couch", (5.2, 3.5)), ("box", (4.6, 2.2)))
     )
     scene = _scene("moved", (8.0, 5.0), _start(rng, (0.8, 2.4)), (), furniture=now)
-    return Scenario("moved", scene, replace(scene, furniture=then), (*_jitter(rng, (7.2, 2.4)), 0.0))
+    return _scenario(scene, _jitter(rng, (7.2, 2.4)), 0.0, furniture=then)
 
 
 def narrow(rng: np.random.Generator) -> Scenario:
     """A gap of the footprint and 10 cm."""
     gap = Opening("door", at_m=1.5 + float(rng.uniform(0.0, 1.0)), width_m=0.35)
     scene = _scene("narrow", (6.0, 4.0), _start(rng, (1.0, 2.0)), (Wall((3.0, 0.0), (3.0, 4.0), openings=(gap,)),))
-    return Scenario("narrow", scene, scene, (*_jitter(rng, (5.0, 2.0)), 0.0))
+    return _scenario(scene, _jitter(rng, (5.0, 2.0)), 0.0)
 
 
 def oncoming(rng: np.random.Generator) -> Scenario:
@@ -154,16 +181,29 @@ def oncoming(rng: np.random.Generator) -> Scenario:
         "person", (_jitter(rng, (6.8, 1.2), 0.3), _jitter(rng, (2.0, 1.2), 0.3)), float(rng.uniform(0.6, 1.0))
     )
     scene = _scene("oncoming", (8.5, 3.0), _start(rng, (0.8, 1.5)), (), walkers=(person,))
-    return Scenario("oncoming", scene, scene, (*_jitter(rng, (7.7, 1.5)), 0.0))
+    return _scenario(scene, _jitter(rng, (7.7, 1.5)), 0.0)
+
+
+def kidnapped(rng: np.random.Generator) -> Scenario:
+    """The robot was carried to another room than it believes, looking elsewhere."""
+    doors = Opening("door", at_m=1.0, width_m=0.9), Opening("door", at_m=3.6, width_m=0.9)
+    walls = (
+        Wall((3.2, 0.0), (3.2, 5.0), openings=doors[:1]),
+        Wall((5.6, 0.0), (5.6, 5.0), openings=doors[1:]),
+    )
+    things = Furniture("couch", (6.6, 0.6)), Furniture("cabinet", (4.4, 4.6)), Furniture("table", (1.2, 3.6))
+    scene = _scene("kidnapped", (8.0, 5.0), _start(rng, (1.0, 1.2)), walls, furniture=things)
+    elsewhere = _start(rng, (6.9, 2.8), float(rng.uniform(-180.0, 180.0)))
+    return _scenario(scene, _jitter(rng, (4.4, 2.2)), 0.0, believed=elsewhere)
 
 
 SCENARIOS: dict[str, Callable[[np.random.Generator], Scenario]] = {
     make.__name__: make
     for make in (corridor, doorway, clutter, crossing, oncoming, steps_out, pet, blocked, dead_end, glass, moved,
-                 narrow)
+                 narrow, kidnapped)
 }  # fmt: skip
 
 
 def scenario_of(name: str, seed: int) -> Scenario:
     """The scenario ``name`` of a seed."""
-    return SCENARIOS[name](np.random.default_rng((seed, sorted(SCENARIOS).index(name))))
+    return SCENARIOS[name](np.random.default_rng([seed, *name.encode()]))

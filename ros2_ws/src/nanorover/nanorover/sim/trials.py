@@ -40,7 +40,7 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
     for name in dict.fromkeys(t.outcome.scenario for t in trials):
         of_name = [t.outcome for t in trials if t.outcome.scenario == name]
         ratios = [o.time_s / o.ideal_s for o in of_name if o.success and o.ideal_s > 0.0]
-        people = [o.people_clearance_m for o in of_name if o.people_clearance_m >= 0.0]
+        people = [o.people_clearance_m for o in of_name if o.people_clearance_m is not None]
         rows.append(
             {
                 "name": name,
@@ -61,7 +61,7 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
         "collisions": sum(o.collisions for o in outcomes),
         "median_time_ratio": round(statistics.median(ratios), 3) if ratios else None,
         "least_people_clearance_m": min(
-            (o.people_clearance_m for o in outcomes if o.people_clearance_m >= 0), default=None
+            (o.people_clearance_m for o in outcomes if o.people_clearance_m is not None), default=None
         ),
         "scenarios": rows,
         "outcomes": [o.as_dict() for o in outcomes],
