@@ -1,10 +1,12 @@
 """Model descriptions: found by name, by file, by content; refused by field."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from nanorover.cli import main
 from nanorover.errors import InputError
 from nanorover.perception.description import file_hash, load_model, models_folder, read_description
 
@@ -101,6 +103,16 @@ def test_a_file_that_is_no_description_is_refused(tmp_path: Path, text: str) -> 
     (tmp_path / "m.yaml").write_text(text)
     with pytest.raises(InputError, match=r"m\.yaml"):
         read_description(tmp_path / "m.yaml")
+
+
+def test_the_command_line_prints_brackets_of_a_refusal_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m.yaml").write_text("name: [unclosed\n")
+    monkeypatch.setattr(sys, "argv", ["nanorover", "detect", "a.jpg", "--model", str(tmp_path / "m.yaml")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "name: [unclosed" in capsys.readouterr().err
 
 
 def test_file_hash(tmp_path: Path) -> None:

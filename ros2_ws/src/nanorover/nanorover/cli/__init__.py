@@ -9,6 +9,7 @@ from importlib import import_module
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from nanorover.errors import InputError
 
@@ -40,5 +41,5 @@ def main() -> None:
     try:
         with_commands()()
     except InputError as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from nanorover.cli import console
 from nanorover.errors import InputError
@@ -62,7 +63,7 @@ def detect(
             for picture in pictures(source):
                 if picture.image_bgr is None:
                     refused += 1
-                    console.print(f"[bold red]refused:[/] {picture.refused}", soft_wrap=True)
+                    console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
                     continue
                 found += _one(detector, picture, out, not as_json)
     if as_json:

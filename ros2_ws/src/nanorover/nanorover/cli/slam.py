@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from nanorover.cli import console
 
@@ -43,7 +44,7 @@ def slam(
             on_progress=lambda scans: progress.update(task, description=f"mapping: {scans} scans"),
         )
     for line in result["problems"]:
-        console.print(f"[yellow]skipped:[/] {line}")
+        console.print(f"[yellow]skipped:[/] {escape(line)}")
     if as_json:
         print(json.dumps(result))
     else:
