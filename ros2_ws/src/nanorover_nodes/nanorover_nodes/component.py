@@ -142,7 +142,7 @@ class Component(LifecycleNode):
         return self._last_fault
 
     def serve(self, service_type: type, name: str, answer: Callable[[Any], str]) -> None:
-        """Offer a service whose response has ``success`` and ``message``.
+        """Offer a service whose response has ``success`` and ``message``, or nothing.
 
         ``answer`` takes the request and returns the sentence of success; an InputError becomes the
         sentence of failure.
@@ -150,12 +150,14 @@ class Component(LifecycleNode):
 
         def call(request: Any, response: Any) -> Any:
             try:
-                response.message, response.success = answer(request), True
+                message, success = answer(request), True
             except InputError as error:
-                response.message, response.success = str(error), False
+                message, success = str(error), False
                 self.get_logger().warning(f"{name}: {error}")
             except Exception as error:
-                response.message, response.success = self._note_fault(f"service {name}", error), False
+                message, success = self._note_fault(f"service {name}", error), False
+            if hasattr(response, "success"):
+                response.message, response.success = message, success
             return response
 
         self._services_served.append(self.create_service(service_type, name, call))
