@@ -1,20 +1,18 @@
 """The SLAM node as a real process: scans in, map, tf, pose and path out, against a room known exactly."""
 
 import math
-import time
 
 import numpy as np
 import pytest
 import yaml
 from lifecycle_msgs.srv import GetState
-from tf2_msgs.msg import TFMessage
+from slam_feed import Feed
 
-from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.map_files import load_map
 from nanorover_interfaces.srv import FilePath
 from nanorover_nodes.convert import (
     NS,
-    odometry_msg,
     pose_of,
     scan_msg,
     stamp_ns_of,
@@ -26,7 +24,6 @@ pytestmark = pytest.mark.nodes
 
 # A room of 6 × 4 m around the origin; the robot starts at the origin looking along +x.
 HALF_X_M, HALF_Y_M = 3.0, 2.0
-RESEND_S = 2.0
 BEARINGS_RAD = np.linspace(-math.pi, math.pi, 360, endpoint=False)
 T_BASE_LASER = np.array([0.1, 0.0, 0.0])
 
@@ -65,43 +62,22 @@ def drive(steps: int) -> list[tuple[int, np.ndarray]]:
     return poses
 
 
-class Drive:
-    """Publishes the drive into the graph, one scan at a time, each answered before the next."""
+class Drive(Feed):
+    """A feed of the room."""
 
-    def __init__(self, graph) -> None:
-        self.graph = graph
-        self.poses = graph.collect("pose")
-        self.scans, self.odometry = graph.offer("scan"), graph.offer("odom")
-        self.mountings = graph.offer("/tf_static")
-        graph.wait_until(lambda: self.scans.get_subscription_count() > 0, "slam subscribes to scan")
-        graph.wait_until(lambda: self.mountings.get_subscription_count() > 0, "slam subscribes to /tf_static")
+    def mount_laser(self) -> None:
+        self.mount(T_BASE_LASER)
 
-    def mount(self) -> None:
-        self.mountings.publish(TFMessage(transforms=[transform_msg(0, "base_link", "laser", T_BASE_LASER)]))
-
-    def send(self, stamp_ns: int, T_room_base: np.ndarray, with_odometry: bool = True) -> None:
-        if with_odometry:
-            odometry = Odometry(stamp_ns, T_room_base * [1.05, 1.05, 1.0])  # wheels that read 5 % long
-            self.odometry.publish(odometry_msg(odometry, "odom", "base_link"))
-        before = len(self.poses)
-        sent_s = -RESEND_S
-
-        def answered() -> bool:
-            nonlocal sent_s
-            # A listener that is just being discovered misses what is sent meanwhile: the first scan is repeated.
-            if sent_s < 0 or (not self.poses and time.monotonic() - sent_s > RESEND_S):
-                sent_s = time.monotonic()
-                self.scans.publish(scan_msg(scan_at(stamp_ns, T_room_base)))
-            return len(self.poses) > before
-
-        self.graph.wait_until(answered, f"a pose for the scan at {stamp_ns}")
+    def send_from(self, stamp_ns: int, T_room_base: np.ndarray, with_odometry: bool = True) -> None:
+        read = T_room_base * [1.05, 1.05, 1.0]  # wheels that read 5 % long
+        self.send(scan_at(stamp_ns, T_room_base), read if with_odometry else None)
 
 
 def start_slam(graph, *arguments: str) -> Drive:
     graph.start("slam", *arguments)
     graph.bring_up("slam")
     made = Drive(graph)
-    made.mount()
+    made.mount_laser()
     return made
 
 
@@ -112,7 +88,7 @@ def test_a_drive_through_a_known_room(graph, tmp_path, with_odometry):
     drive_ = start_slam(graph, "-p", "map_period_s:=0.2", "-p", f"use_odometry:={str(with_odometry).lower()}")
     steps = drive(40)
     for stamp_ns, T_room_base in steps:
-        drive_.send(stamp_ns, T_room_base, with_odometry)
+        drive_.send_from(stamp_ns, T_room_base, with_odometry)
 
     last_ns, truth = steps[-1]
     assert [stamp_ns_of(m.header.stamp) for m in drive_.poses] == [stamp_ns for stamp_ns, _ in steps]
@@ -165,7 +141,7 @@ def occupied_bounds_m(grid) -> list[float]:
 def test_a_map_is_latched_for_who_comes_late(graph):
     drive_ = start_slam(graph, "-p", "map_period_s:=0.1")
     for stamp_ns, T_room_base in drive(5):
-        drive_.send(stamp_ns, T_room_base)
+        drive_.send_from(stamp_ns, T_room_base)
     early = graph.collect("map")
     graph.wait_until(lambda: early, "a map")
     late = graph.collect("map")
@@ -191,7 +167,7 @@ def test_bad_scans_cost_nothing_but_themselves(graph):
     drive_ = start_slam(graph)
     steps = drive(30)
     for stamp_ns, T_room_base in steps[:10]:
-        drive_.send(stamp_ns, T_room_base)
+        drive_.send_from(stamp_ns, T_room_base)
     bad = [
         np.full(360, np.nan, np.float32),
         np.full(360, np.inf, np.float32),
@@ -203,7 +179,7 @@ def test_bad_scans_cost_nothing_but_themselves(graph):
         drive_.scans.publish(scan_msg(scan_at(steps[9][0] + 1, steps[9][1], ranges_m)))
     for stamp_ns, T_room_base in steps[10:]:
         before = len(drive_.poses)
-        drive_.send(stamp_ns, T_room_base)
+        drive_.send_from(stamp_ns, T_room_base)
         graph.wait_until(
             lambda stamp_ns=stamp_ns: stamp_ns in [stamp_ns_of(m.header.stamp) for m in drive_.poses],
             f"the pose of {stamp_ns}",
@@ -241,10 +217,10 @@ def test_it_can_be_stopped_and_started_again(graph):
     drive_ = start_slam(graph)
     steps = drive(20)
     for stamp_ns, T_room_base in steps[:5]:
-        drive_.send(stamp_ns, T_room_base)
+        drive_.send_from(stamp_ns, T_room_base)
     for transition in ("deactivate", "cleanup", "configure", "activate"):
         assert graph.change_state("slam", transition), transition
     again = Drive(graph)
-    again.mount()
+    again.mount_laser()
     for stamp_ns, T_room_base in steps[5:10]:
-        again.send(stamp_ns, T_room_base)
+        again.send_from(stamp_ns, T_room_base)

@@ -38,7 +38,7 @@ def test_a_word_that_is_no_argument_is_named(words):
     [
         ("robot", {"mapp": "x"}, ["'mapp'", "did you mean 'map'"]),
         ("robot", {"bag": "x"}, ["'bag'"]),
-        ("robot", {"slam": "maybe"}, ["slam is 'maybe'", "true or false"]),
+        ("robot", {"slam": "maybe"}, ["slam is 'maybe'", "auto, true, false"]),
         ("robot", {"log_level": "loud"}, ["log_level is 'loud'", "debug, info"]),
         ("robot", {"map": "/nowhere.yaml"}, ["map", "/nowhere.yaml"]),
         ("robot", {"params_file": "/nowhere.yaml"}, ["params_file", "/nowhere.yaml"]),
@@ -88,3 +88,29 @@ def test_every_node_belongs_to_a_group_and_its_arguments_are_declared():
     for node in NODES.values():
         assert node.group in GROUPS, node.name
         assert set(node.arguments) <= set(arguments.ARGUMENTS), node.name
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "slam_mode"),
+    [
+        ("robot", {}, ""),
+        ("robot", {"map": "MAP"}, "localization"),
+        ("slam", {"map": "MAP", "slam": "False"}, "localization"),
+        ("localization", {"map": "MAP"}, "localization"),
+        ("slam", {"map": "MAP", "slam": "true"}, "mapping"),
+        ("slam", {"map": "MAP", "slam_mode": "lifelong"}, "lifelong"),
+    ],
+)
+def test_a_map_given_is_localized_in(tmp_path, mode, given, slam_mode):
+    file = tmp_path / "office.yaml"
+    file.touch()
+    given = {name: str(file) if value == "MAP" else value for name, value in given.items()}
+    assert arguments.check(mode, given)["slam_mode"] == slam_mode
+
+
+def test_map_and_mode_reach_the_node(tmp_path):
+    file = tmp_path / "office.yaml"
+    file.touch()
+    planned = plan("localization", arguments.check("localization", {"map": str(file)}))
+    assert [p.node.name for p in planned] == ["slam"]
+    assert (planned[0].parameters["mode"], planned[0].parameters["map"]) == ("localization", str(file))

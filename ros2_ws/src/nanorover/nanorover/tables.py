@@ -174,7 +174,7 @@ NODES = {
              publishes=("map", "pose", "path", "/tf", "/diagnostics"),
              subscribes=("scan", "odom", "/tf", "/tf_static", "initialpose"),
              meaning="maps and localizes",
-             group="slam"),
+             group="slam", arguments={"slam_mode": "mode", "map": "map"}),
         Node("detector", "detector", "nanorover_nodes.detector",
              publishes=("detections", "detections/image", "/diagnostics"),
              subscribes=("camera/image_raw", "camera/image_raw/compressed"),

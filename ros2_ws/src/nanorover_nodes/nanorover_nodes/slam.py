@@ -5,19 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
 from sensor_msgs.msg import LaserScan as LaserScanMsg
+from std_srvs.srv import Empty, SetBool
 from tf2_msgs.msg import TFMessage
 
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import compose, inverse
 from nanorover.mapping.map_files import save_map
 from nanorover.params import param
-from nanorover.slam.mapper import Mapper
+from nanorover.slam.front_end import ScanResult
 from nanorover.slam.params import SlamParams
+from nanorover.slam.session import MODES, Session
 from nanorover_interfaces.srv import FilePath as FilePathSrv
+from nanorover_interfaces.srv import SetSlamMode
 from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
 from nanorover_nodes.frames import FrameListener
@@ -30,6 +33,8 @@ PATH_POSES = 2000
 class SlamNodeParams:
     """What only the node needs; the method's parameters are ``SlamParams``."""
 
+    mode: str = param("what is done with the map: make it, only use it, or use it and keep it up", choices=MODES)
+    map: str = param("map to begin with: a map's yaml (localization only) or a graph file; empty: none")
     map_frame: str = param("frame of the map")
     odom_frame: str = param("frame of the odometry")
     base_frame: str = param("frame of the robot's base")
@@ -41,7 +46,7 @@ class SlamNodeParams:
 
 
 class SlamNode(Component):
-    """Maps while active."""
+    """Maps, localizes, or both, while active."""
 
     PARAMS = {"slam": SlamParams, "slam_node": SlamNodeParams}
 
@@ -50,12 +55,15 @@ class SlamNode(Component):
 
     def configure(self) -> None:
         self.settings: SlamNodeParams = self.params["slam_node"]
-        self.mapper = Mapper(self.params["slam"])
-        self.mapper.warm_up()  # compiled kernels are loaded here, not in the first scan
+        self.session = Session(
+            self.params["slam"], self.settings.mode, FilePath(self.settings.map) if self.settings.map else None
+        )
+        self.session.estimator.warm_up()  # compiled kernels are loaded here, not in the first scan
         self.frames = FrameListener(self)
         self.refused: Counter[str] = Counter()
         self.last_reason = "no scan yet"
-        self.scans_at_map = 0
+        self.paused = False
+        self.map_is_new = True
         self.stamp_ns = 0
         self.scans = 0
         self.map_publisher = self.offer("map")
@@ -64,8 +72,13 @@ class SlamNode(Component):
         self.tf_publisher = self.offer("/tf")
         self.listen("scan", self.on_scan)
         self.listen("odom", self.on_odometry)
+        self.listen("initialpose", self.on_initial_pose)
         self.serve(FilePathSrv, "~/save_map", self.save_map)
         self.serve(FilePathSrv, "~/serialize_map", self.save_graph)
+        self.serve(FilePathSrv, "~/deserialize_map", self.open_map)
+        self.serve(SetSlamMode, "~/set_mode", self.set_mode)
+        self.serve(SetBool, "~/pause", self.pause)
+        self.serve(Empty, "reinitialize_global_localization", self.look_everywhere)
         self.map_timer = self.create_timer(self.settings.map_period_s, self.publish_map, clock=self.steady_clock)
 
     def cleanup(self) -> None:
@@ -74,41 +87,62 @@ class SlamNode(Component):
 
     def on_odometry(self, message: OdometryMsg) -> None:
         if self.active and self.settings.use_odometry:
-            self.mapper.add_odometry(convert.odometry_of(message))
+            self.session.estimator.add_odometry(convert.odometry_of(message))
 
     def on_scan(self, message: LaserScanMsg) -> None:
-        if not self.active:
+        if not self.active or self.paused:
             return
         mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
         if mounting is None:
             self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
             return
-        result = self.mapper.add_scan(convert.scan_of(message, *mounting))
+        result = self.session.estimator.add_scan(convert.scan_of(message, *mounting))
         self.scans += 1
+        self.map_is_new = self.map_is_new or self.session.mode != "localization"
         self.last_reason = result.reason
         self.stamp_ns = result.stamp_ns
         self.publish_pose(result)
 
-    def publish_pose(self, result) -> None:
+    def on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        if not self.active:
+            return
+        frame, T_map_base = message.header.frame_id.lstrip("/"), convert.pose_of(message.pose.pose)
+        if frame != self.settings.map_frame:
+            self.refused[f"initialpose in frame '{frame}'"] += 1
+        elif not np.isfinite(T_map_base).all():
+            self.refused["initialpose that is no pose"] += 1
+        else:
+            covariance = convert.planar_covariance_of(message)
+            sure = np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] > 0.0
+            self.session.estimator.set_pose(T_map_base, covariance if sure else None)
+            self.get_logger().info(f"the pose was set to {np.round(T_map_base, 2).tolist()}")
+
+    def publish_pose(self, result: ScanResult) -> None:
+        """The pose, and the transform only while the place is known: a wrong one would be driven by."""
         s = self.settings
         self.pose_publisher.publish(
             convert.pose_with_covariance_msg(result.stamp_ns, s.map_frame, result.T_map_base, result.covariance)
         )
-        T_map_odom = self.mapper.T_map_odom()
+        T_map_odom = self.session.estimator.T_map_odom()
         valid_until_ns = result.stamp_ns + int(s.transform_tolerance_s * convert.NS)
-        transforms = [convert.transform_msg(valid_until_ns, s.map_frame, s.odom_frame, T_map_odom)]
+        transforms = []
+        if self.session.place_known():
+            transforms.append(convert.transform_msg(valid_until_ns, s.map_frame, s.odom_frame, T_map_odom))
         if not s.use_odometry:
             T_odom_base = compose(inverse(T_map_odom), result.T_map_base)
             transforms.append(convert.transform_msg(result.stamp_ns, s.odom_frame, s.base_frame, T_odom_base))
         self.tf_publisher.publish(TFMessage(transforms=transforms))
 
     def publish_map(self) -> None:
-        if not self.active or self.scans == self.scans_at_map:
+        if not (self.active and self.map_is_new):
             return
-        self.scans_at_map = self.scans
+        grid = self.session.estimator.grid()
+        if grid.cells.size == 0:
+            return
+        self.map_is_new = False
         frame = self.settings.map_frame
-        self.map_publisher.publish(convert.grid_msg(self.mapper.grid(), self.stamp_ns, frame))
-        stamps_ns, poses = self.mapper.trajectory()
+        self.map_publisher.publish(convert.grid_msg(grid, self.stamp_ns, frame))
+        stamps_ns, poses = self.session.estimator.trajectory()
         chosen = np.unique(np.linspace(0, len(poses) - 1, min(len(poses), PATH_POSES)).astype(int))
         path = Path()
         path.header.frame_id, path.header.stamp = frame, convert.time_of(self.stamp_ns)
@@ -119,31 +153,65 @@ class SlamNode(Component):
         self.path_publisher.publish(path)
 
     def save_map(self, request: FilePathSrv.Request) -> str:
-        return f"map written: {save_map(self.mapper.grid(), FilePath(self._named(request)))}"
+        grid = self.session.estimator.grid()
+        if grid.cells.size == 0:
+            raise InputError("there is no map yet", "wait for the first scan")
+        return f"map written: {save_map(grid, _named(request))}"
 
     def save_graph(self, request: FilePathSrv.Request) -> str:
-        self.mapper.save(FilePath(self._named(request)))
+        self.session.save_graph(_named(request))
         return f"graph written: {request.path}"
 
-    def _named(self, request: FilePathSrv.Request) -> str:
-        if not request.path:
-            raise InputError("the request names no path", "give the file to write, without suffix")
-        if self.scans == 0:
-            raise InputError("there is no map yet", "wait for the first scan")
-        return request.path
+    def open_map(self, request: FilePathSrv.Request) -> str:
+        return self._change(self.session.mode, _named(request))
+
+    def set_mode(self, request: SetSlamMode.Request) -> str:
+        return self._change(request.mode, FilePath(request.path) if request.path else None)
+
+    def _change(self, mode: str, path: FilePath | None) -> str:
+        if path is None:
+            self.session.switch(mode)
+        else:
+            self.session.open(mode, path)
+        self.map_is_new = True
+        self.last_reason = "no scan yet"
+        what = f"{mode} with {path or 'the present map'}"
+        self.get_logger().info(what)
+        return what
+
+    def pause(self, request: SetBool.Request) -> str:
+        self.paused = request.data
+        return "scans are left out until pause is called with false" if self.paused else "scans are used again"
+
+    def look_everywhere(self, request: Empty.Request) -> str:
+        self.session.forget_pose()
+        return "the robot is looked for in the whole map"
 
     def diagnose(self) -> Health:
+        session = self.session
         values = {
+            "mode": session.mode,
+            "confidence": round(session.confidence(), 2),
             "scans": self.scans,
-            **self.mapper.health(),
+            **session.estimator.health(),
             **{f"refused: {k}": n for k, n in self.refused.items()},
         }
+        if self.paused:
+            return Health(WARN, "paused", values)
         if self.scans == 0:
             reason = next(iter(self.refused), "no scan received")
             return Health(ERROR if self.refused else WARN, reason, values)
+        if not session.place_known():
+            return Health(ERROR, f"the place is not known: {self.last_reason}", values)
         if self.last_reason:
             return Health(WARN, self.last_reason, values)
-        return Health(OK, "mapping", values)
+        return Health(OK, session.mode, values)
+
+
+def _named(request: FilePathSrv.Request) -> FilePath:
+    if not request.path:
+        raise InputError("the request names no path", "give the path of a file")
+    return FilePath(request.path)
 
 
 def main() -> None:

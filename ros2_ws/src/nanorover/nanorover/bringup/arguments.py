@@ -65,8 +65,11 @@ ARGUMENTS = {
         Argument("namespace", "", str, "put before every name, for several robots on one network"),
         Argument("use_sim_time", "false", bool, "take the time from /clock instead of this machine's clock"),
         Argument("params_file", "", Path, "YAML file whose values replace the shipped parameters"),
-        Argument("map", "", Path, "map to localize in; needed where slam is false"),
-        Argument("slam", "true", bool, "true makes a map while driving, false localizes in the given map"),
+        Argument("map", "", Path, "map to localize in (a map's yaml or a graph file), or graph to go on with"),
+        Argument("slam", "auto", str, "true makes a map while driving, false localizes in the given map;"
+                 " auto localizes where a map is given", choices=("auto", "true", "false", "True", "False")),
+        Argument("slam_mode", "", str, "what is done with the map, instead of what slam says",
+                 choices=("mapping", "localization", "lifelong")),
         Argument("autostart", "true", bool, "configure and activate the nodes; false leaves them unconfigured"),
         Argument("use_respawn", "true", bool, "start a node again that ended, after a growing pause"),
         Argument("log_level", "info", str, "how much the nodes say",
@@ -124,7 +127,16 @@ def check(mode: str, given: Mapping[str, str]) -> dict[str, Any]:
         refuse_unknown(values[name], {*GROUPS, *NODES}, f"argument {name} names neither a node nor a group:")
     if mode == "replay" and not values["bag"]:
         raise InputError("replay needs a recording", "give bag:=FILE")
-    localizes = mode == "localization" or ("slam" in MODES[mode] and not values["slam"])
-    if localizes and not values["map"]:
-        raise InputError("localization needs a map", "give map:=FILE, or slam:=true to make one")
+    if "slam" in MODES[mode]:
+        values["slam_mode"] = values["slam_mode"] or _slam_mode(mode, values)
+        if values["slam_mode"] == "localization" and not values["map"]:
+            raise InputError("localization needs a map", "give map:=FILE, or slam:=true to make one")
     return values
+
+
+def _slam_mode(mode: str, values: Mapping[str, Any]) -> str:
+    """What SLAM does, by the launch mode, by ``slam``, or by whether there is a map; empty: the parameter's."""
+    wanted = values["slam"].lower()
+    if mode == "localization" or wanted == "false" or (wanted == "auto" and values["map"]):
+        return "localization"
+    return "mapping" if wanted == "true" else ""

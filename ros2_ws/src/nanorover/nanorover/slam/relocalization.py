@@ -28,7 +28,7 @@ from nanorover.slam.preprocess import surface_points
 STANDING = np.zeros(3)
 # The part of the rooms that are mapped, from how many places each.
 MAPPED_PART, VIEWS = 0.65, 4
-PEOPLE, PERSON_M, PEOPLE_WITHIN_M = 3, 0.3, (0.8, 3.0)
+PEOPLE, PERSON_M, PEOPLE_WITHIN_M, IN_THE_WAY_M = 3, 0.3, (0.8, 3.0), 0.5
 # A place is right within this.
 RIGHT_M, RIGHT_RAD = 0.3, 0.1
 # Noticed in time after being carried away.
@@ -78,13 +78,17 @@ def _points(scan: LaserScan, params: SlamParams) -> NDArray[np.float64]:
     return surface_points(scan, STANDING, params.point_spacing_m, params.max_range_m)
 
 
-def with_people(walls: NDArray[np.float64], place: Pose, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The walls, and people who stand around a place."""
-    boxes = []
-    for _ in range(PEOPLE):
+def with_people(
+    walls: NDArray[np.float64], way: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """The walls, and people who stand around the first pose of a way (N, 3), and not in it."""
+    boxes: list[list[float]] = []
+    place = way[0]
+    while len(boxes) < 4 * PEOPLE:
         bearing, away = rng.uniform(-math.pi, math.pi), rng.uniform(*PEOPLE_WITHIN_M)
         x, y = place[0] + away * math.cos(bearing), place[1] + away * math.sin(bearing)
-        boxes += box(x, y, PERSON_M, PERSON_M, bearing)
+        if np.hypot(*(way[:, :2] - [x, y]).T).min() > IN_THE_WAY_M:
+            boxes += box(x, y, PERSON_M, PERSON_M, bearing)
     return np.concatenate([walls, np.array(boxes)])
 
 
@@ -138,7 +142,7 @@ def _views(
     while count > 0 and tries < 2000:
         tries += 1
         T_map_base = world.rooms.places(rng, int(rng.integers(len(world.rooms.rooms))), 1)[0]
-        points = _points(scan_at(with_people(world.rooms.walls, T_map_base, rng), T_map_base, rng), params)
+        points = _points(scan_at(with_people(world.rooms.walls, T_map_base[None], rng), T_map_base, rng), params)
         part = judge(search.field.arrays, points, T_map_base)[0]
         if known[0] <= part <= known[1]:
             count -= 1
@@ -178,7 +182,7 @@ def _kidnap(localizer: Localizer, world: World, rng: np.random.Generator, outcom
     offset_ns, T_odom_start = 0, np.zeros(3)
     for room in (first, second):
         way = way_in(world.rooms, room, rng)
-        walls = with_people(world.rooms.walls, way.poses[0], rng)
+        walls = with_people(world.rooms.walls, way.poses[::10], rng)
         T_odom_base, noticed_s, found_s = T_odom_start, math.inf, math.inf
         for step in record(walls, way, G4, WHEELS["good"], rng):
             for reading in step.odometry:
