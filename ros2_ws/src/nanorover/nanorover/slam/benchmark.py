@@ -195,7 +195,7 @@ def table(results: list[dict[str, Any]], command: str, params: SlamParams, date:
     lines = [
         "# SLAM bench",
         "",
-        f"{date}, `{command}`, {_machine()}, one process at a time; Python {platform.python_version()}.",
+        f"{date}, `{command}`, {machine()}, one process at a time; Python {platform.python_version()}.",
         "Error: mean over relations (Kümmerle et al. 2009). Simulated: poses one second apart and returns; "
         "median and worst over the seeds. Times are CPU time of the method, loop closing included.",
         "",
@@ -224,7 +224,7 @@ def table(results: list[dict[str, Any]], command: str, params: SlamParams, date:
     return "\n".join([*lines, "", f"Settings, the same for all: {settings}.", ""])
 
 
-def _machine() -> str:
+def machine() -> str:
     """The processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
