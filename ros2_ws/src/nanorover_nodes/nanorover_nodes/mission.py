@@ -5,6 +5,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,7 @@ def run_mission(arguments: argparse.Namespace, console: Console) -> Result:
             "lidar": {"port": ports / LIDAR_LINK},
             "base": {"port": ports / BASE_LINK},
         }  # fmt: skip
-        for name in NODES_USED:
-            words = [
-                word for key, value in given.get(name, {}).items() for word in ("-p", f"{key}:={_plain(value)}")
-            ]
-            processes.start(name, ["-m", NODES[name].module, "--ros-args", *words])
+        start_nodes(processes, NODES_USED, given)
         rclpy.init()
         try:
             drive = Drive(arguments)
@@ -89,6 +86,13 @@ def run_mission(arguments: argparse.Namespace, console: Console) -> Result:
             return drive.run(processes, console)
         finally:
             rclpy.try_shutdown()
+
+
+def start_nodes(processes: Processes, names: Iterable[str], given: Mapping[str, Mapping[str, object]]) -> None:
+    """Start nodes of the table, each with the parameters that it is given."""
+    for name in names:
+        words = [word for key, value in given.get(name, {}).items() for word in ("-p", f"{key}:={_plain(value)}")]
+        processes.start(name, ["-m", NODES[name].module, "--ros-args", *words])
 
 
 def _plain(value: object) -> str:

@@ -11,14 +11,17 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 
+from nanorover import params
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import Pose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
+from nanorover.robot import RobotParams
 from nanorover.sim import SCREEN
 from nanorover.sim.camera import Image
 from nanorover.sim.floorplan import scene_of
 from nanorover.sim.live import Live
+from nanorover.sim.people_gap import PeopleGap
 from nanorover.sim.simulation import Simulation
 from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
@@ -69,6 +72,7 @@ class SimulatorNode(Component):
             self.simulation, Path(settings.ports), on_pose=self.on_pose, on_picture=self.on_picture
         ).__enter__()
         self.given_up_s = 0.0
+        self.people_gap = PeopleGap(params.load(RobotParams, "robot"))
         self.get_logger().info(f"world {scene.name}")
 
     def activate(self) -> None:
@@ -100,6 +104,7 @@ class SimulatorNode(Component):
             message = PoseStamped(pose=convert.pose_msg(T_map_base))
             message.header.frame_id, message.header.stamp = MAP_FRAME, convert.time_of(stamp_ns)
             self.outputs["truth/pose"].publish(message)
+            self.people_gap.look(stamp_ns * 1e-9, T_map_base, self.simulation.moving_objects())
 
     def on_picture(self, stamp_ns: int, picture: Image) -> None:
         """Called in the camera's thread; the picture is RGB."""
@@ -128,6 +133,7 @@ class SimulatorNode(Component):
             "touched": ", ".join(score.touched),
             "distance_m": score.distance_m,
             "min_clearance_m": score.clearance_m,
+            "people_clearance_m": self.people_gap.least_m,
             "simulated_s": self.simulation.now_s,
             "real_time_factor": self.live.real_time_factor,
         }

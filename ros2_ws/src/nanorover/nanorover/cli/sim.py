@@ -33,8 +33,14 @@ def register(app: typer.Typer) -> None:
 
 def mission(
     context: typer.Context,
-    mission: Annotated[str | None, typer.Option(help="wander or tour")] = None,
+    mission: Annotated[
+        str | None, typer.Option(help="wander or tour; one of the navigator's scenarios, or all of these")
+    ] = None,
     seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(help="scenarios: so many seeds each, from --seed on", min=1)] = 1,
+    picture: Annotated[
+        Path | None, typer.Option(help="scenarios: draw the ways of the first seed into this .png")
+    ] = None,
     world: World = None,
     duration: Annotated[float | None, typer.Option(help="simulated seconds at most", min=1.0)] = None,
     headless: Annotated[bool, typer.Option("--headless/--window", help="with MuJoCo's window or without")] = True,
@@ -47,8 +53,18 @@ def mission(
     """Drive a mission through the real nodes (closed loop over serial ports) and say how it went."""
     if context.invoked_subcommand is not None:
         return
+    from nanorover.sim.scenarios import SCENARIOS
+
     if mission is None:
         raise InputError("no mission is given", "try: nanorover sim --mission wander --seed 1")
+    if mission == "all" or mission in SCENARIOS:
+        if world or duration or view or not headless:
+            raise InputError(
+                f"'{mission}' brings its own world and time", "leave out --world, --duration, --view, --window"
+            )
+        names = list(SCENARIOS) if mission == "all" else [mission]
+        _scenarios(names, range(seed, seed + seeds), in_process=in_process, picture=picture, as_json=as_json)
+        return
     if in_process:
         if view or not headless:
             raise InputError("--in-process shows nothing while it runs", "leave out --view and --window")
@@ -130,10 +146,45 @@ def _in_process(mission: str, scene: Any, seed: int, duration: float | None) -> 
         return run_in_process(mission, scene, seed, duration_s=longest_s, progress=advance).as_dict()
 
 
+def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Path | None, as_json: bool) -> None:
+    """Drive scenarios, print their table; exit code 0 where nothing was touched and 98 % arrived."""
+    from rich.table import Table
+
+    from nanorover.sim.navigation import drive
+    from nanorover.sim.trials import COLUMNS, run, summary, write_picture
+
+    with console.status("driving") as status:
+        trials = run(names, seeds, status.update, drive if in_process else _scenario_through_nodes)
+    result = summary(trials)
+    if picture is not None:
+        write_picture([t for t in trials if t.outcome.seed == seeds[0]], picture)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        table = Table(*COLUMNS.values())
+        for row in result["scenarios"]:
+            table.add_row(*(str(row[k]) for k in COLUMNS))
+        console.print(table)
+        console.print(
+            f"{result['runs']} runs: {result['success']:.1%} arrived, {result['collisions']} collisions, "
+            f"median time {result['median_time_ratio']} × ideal, "
+            f"people never nearer than {result['least_people_clearance_m']} m"
+        )
+    raise typer.Exit(0 if result["collisions"] == 0 and result["success"] >= 0.98 else 1)
+
+
+def _scenario_through_nodes(name: str, seed: int) -> Any:
+    import numpy as np
+
+    from nanorover.sim.outcome import Outcome
+
+    done = _child("nanorover_nodes.scenario", ["--scenario", name, "--seed", str(seed)])
+    return Outcome(**done["outcome"]), np.array(done["way"])
+
+
 def _through_nodes(
     mission: str, world: str, seed: int, duration: float | None, *, headless: bool, view: bool
 ) -> dict[str, Any]:
-    from nanorover.ros_environment import ros_environment
     from nanorover.sim import SCREEN
 
     if not (headless or SCREEN):
@@ -141,8 +192,15 @@ def _through_nodes(
     arguments = ["--mission", mission, "--world", world, "--seed", str(seed)]
     arguments += ["--duration", str(duration)] if duration else []
     arguments += ["--window"] * (not headless) + ["--view"] * view
+    return _child("nanorover_nodes.mission", arguments)
+
+
+def _child(module: str, arguments: list[str]) -> dict[str, Any]:
+    """What a program beside the nodes prints as JSON; its exit code where it is not 0."""
+    from nanorover.ros_environment import ros_environment
+
     finished = subprocess.run(
-        [sys.executable, "-m", "nanorover_nodes.mission", *arguments],
+        [sys.executable, "-m", module, *arguments],
         env={**os.environ, **ros_environment()},
         stdout=subprocess.PIPE,
         check=False,

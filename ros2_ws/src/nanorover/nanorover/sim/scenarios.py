@@ -42,11 +42,12 @@ def _scenario(
         furniture=scene.furniture if furniture is None else furniture,
         walls=(*scene.walls, *extra_walls),
     )
-    elsewhere = _pose(believed.at_m, believed.yaw_deg) if believed else None
-    return Scenario(scene.name, scene, mapped, _pose(goal_m, goal_deg), elsewhere)
+    elsewhere = pose_of(believed.at_m, believed.yaw_deg) if believed else None
+    return Scenario(scene.name, scene, mapped, pose_of(goal_m, goal_deg), elsewhere)
 
 
-def _pose(at_m: Point, yaw_deg: float) -> Pose:
+def pose_of(at_m: Point, yaw_deg: float) -> Pose:
+    """A place of a scene and a direction in degrees as a pose."""
     return np.array([*at_m, math.radians(yaw_deg)])
 
 

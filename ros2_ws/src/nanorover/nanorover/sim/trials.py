@@ -11,9 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.files import replacing
-from nanorover.sim.navigation import Outcome, drive
+from nanorover.sim.navigation import drive
+from nanorover.sim.outcome import Outcome
 from nanorover.sim.scenarios import scenario_of
 from nanorover.sim.simulation import Simulation
+
+# What a row of the table shows, and under which heading.
+COLUMNS = {
+    "name": "scenario",
+    "arrived": "arrived",
+    "collisions": "collisions",
+    "time_ratio": "time / ideal",
+    "clearance_m": "least gap m",
+    "people_clearance_m": "to people m",
+    "reasons": "reasons",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +36,18 @@ class Trial:
     way: NDArray[np.float64]
 
 
-def run(names: list[str], seeds: Iterable[int], progress: Callable[[str], None]) -> list[Trial]:
-    """Drive all of them, one after another."""
+def run(
+    names: list[str],
+    seeds: Iterable[int],
+    progress: Callable[[str], None],
+    drive_one: Callable[[str, int], tuple[Outcome, NDArray[np.float64]]] = drive,
+) -> list[Trial]:
+    """Drive all of them, one after another, in this process or as ``drive_one`` does."""
     trials: list[Trial] = []
     for seed in seeds:
         for name in names:
             progress(f"{name}, seed {seed}; {sum(t.outcome.success for t in trials)} of {len(trials)} arrived")
-            trials.append(Trial(*drive(name, seed)))
+            trials.append(Trial(*drive_one(name, seed)))
     return trials
 
 

@@ -1,0 +1,180 @@
+"""A scenario driven through the real nodes, each its own process, around a simulated world: an outcome as JSON.
+
+SLAM localizes in the scenario's map, the planner is asked through its action, the simulator says how it went.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from nav2_msgs.action import NavigateToPose
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from rich.console import Console
+
+from nanorover.bringup.robot_model import FramesParams
+from nanorover.errors import InputError
+from nanorover.geometry.se2 import Pose
+from nanorover.mapping.map_files import save_map
+from nanorover.params import load
+from nanorover.planning.navigator import load_settings
+from nanorover.processes import Processes
+from nanorover.sim.outcome import LONGEST_S, Outcome, ideal_s, known_map
+from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
+from nanorover.sim.scenarios import Scenario, scenario_of
+from nanorover.sim.scenarios import pose_of as scenario_pose
+from nanorover.sim.scene import save_scene
+from nanorover.tables import TOPICS
+from nanorover_nodes.component import qos_profile
+from nanorover_nodes.convert import message_class, pose_msg, pose_of, pose_with_covariance_msg
+from nanorover_nodes.lifecycle import bring_up, wait_until
+from nanorover_nodes.mission import start_nodes
+
+NODES_USED = ("simulator", "static_frames", "lidar", "base", "slam", "planner", "safety")
+READY_S = 60.0
+# The simulator sums up once a second; the next sum after the end holds everything.
+SILENT_S = 5.0
+CLICK_COVARIANCE = np.diag([0.01, 0.01, 0.01])
+
+
+def main() -> None:
+    """Run one scenario; exit code 2 and a sentence where the input is bad."""
+    parser = argparse.ArgumentParser(prog="nanorover sim")
+    parser.add_argument("--scenario", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    arguments = parser.parse_args()
+    console = Console(stderr=True, highlight=False)
+    try:
+        outcome, way = run_scenario(scenario_of(arguments.scenario, arguments.seed), arguments.seed)
+    except InputError as error:
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        sys.exit(130)
+    print(json.dumps({"outcome": outcome.as_dict(), "way": np.round(way, 3).tolist()}))
+
+
+def run_scenario(scenario: Scenario, seed: int) -> tuple[Outcome, np.ndarray]:
+    """Start the nodes, drive, stop them. Raises InputError."""
+    with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "log") as processes:
+        ports = Path(folder)
+        save_scene(scenario.scene, ports / "world.yaml")
+        height_m = load(FramesParams, "frames").laser_z_m
+        map_file = save_map(known_map(scenario.mapped, height_m), ports / "map")
+        given: dict[str, dict[str, Any]] = {
+            "simulator": {"world": ports / "world.yaml", "seed": seed, "ports": ports},
+            "lidar": {"port": ports / LIDAR_LINK},
+            "base": {"port": ports / BASE_LINK},
+            "slam": {"mode": "localization", "map": map_file},
+        }
+        start_nodes(processes, NODES_USED, given)
+        rclpy.init()
+        try:
+            drive = Drive(scenario)
+            for name in NODES_USED:
+                bring_up(drive.node, name, processes.check)
+            return drive.run(processes, seed, height_m)
+        finally:
+            rclpy.try_shutdown()
+
+
+class Drive:
+    """Whoever sends the robot on its way, and what he sees of it."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.node = Node("scenario")
+        self.way: list[Pose] = []
+        self.world: dict[str, str] = {}
+        self.planner: dict[str, str] = {}
+        self.recoveries = 0
+        self.believed: Pose | None = None
+        for topic, callback in (
+            ("truth/pose", self._on_truth), ("pose", self._on_pose), ("/diagnostics", self._on_diagnostics),
+        ):  # fmt: skip
+            declared = TOPICS[topic]
+            kind, qos = message_class(declared.type), qos_profile(declared.subscribe)
+            self.node.create_subscription(kind, declared.name, callback, qos)
+        declared = TOPICS["initialpose"]
+        self._initial_pose = self.node.create_publisher(
+            message_class(declared.type), declared.name, qos_profile(declared.publish)
+        )
+        self._client = ActionClient(self.node, NavigateToPose, "navigate_to_pose")
+
+    def run(self, processes: Processes, seed: int, height_m: float) -> tuple[Outcome, np.ndarray]:
+        """Say where the robot is, send the goal, wait for the end. Raises InputError where a node ends."""
+        s = self.scenario
+        self._wait(processes, self._ready, READY_S, "no truth, no pose or no map arrives")
+        start = s.believed if s.believed is not None else scenario_pose(s.scene.robot.at_m, s.scene.robot.yaw_deg)
+        self._wait(processes, lambda: self._told(start), READY_S, "the pose cannot be set")
+        ideal = ideal_s(known_map(s.scene, height_m), load_settings(), self.way[-1], s.goal)
+        self.way.clear()
+        goal = NavigateToPose.Goal(pose=PoseStamped(pose=pose_msg(s.goal)))
+        goal.pose.header.frame_id = "map"
+        sent = self._client.send_goal_async(goal, feedback_callback=self._on_feedback)
+        self._wait(processes, sent.done, READY_S, "the planner does not take the goal")
+        started_s = time.monotonic()
+        ended = sent.result().get_result_async()
+        arrived, reason = False, f"not there after {LONGEST_S:.0f} s"
+        if wait_until(self.node, lambda: processes.check() or ended.done(), LONGEST_S):
+            arrived = ended.result().status == GoalStatus.STATUS_SUCCEEDED
+            reason = getattr(ended.result().result, "error_msg", "")
+        time_s = time.monotonic() - started_s
+        self.world = {}
+        self._wait(processes, lambda: bool(self.world), SILENT_S, "the simulator does not say how it went")
+        touched, reason = self.world["touched"], "" if arrived else reason
+        gap_m = float(self.world["people_clearance_m"])
+        outcome = Outcome(
+            s.name, seed, arrived and not touched, reason, int(self.world["collisions"]), touched,
+            round(time_s, 2), round(ideal, 2), round(float(self.world["min_clearance_m"]), 3),
+            round(gap_m, 3) if math.isfinite(gap_m) else None, self.recoveries,
+        )  # fmt: skip
+        return outcome, np.array(self.way)
+
+    def _ready(self) -> bool:
+        return bool(self.way and self.world and "map cells" in self.planner) and self._client.server_is_ready()
+
+    def _told(self, start: Pose) -> bool:
+        """Say where the robot is, as a person does in RViz, until SLAM believes it."""
+        if self.believed is not None and math.dist(self.believed[:2], start[:2]) < 0.2:
+            return True
+        self._initial_pose.publish(
+            pose_with_covariance_msg(self.node.get_clock().now().nanoseconds, "map", start, CLICK_COVARIANCE)
+        )
+        return False
+
+    def _wait(self, processes: Processes, condition: Any, timeout_s: float, what: str) -> None:
+        if not wait_until(self.node, lambda: processes.check() or condition(), timeout_s):
+            raise InputError(what, "the nodes' logs say why; is this machine fast enough for all of them?")
+
+    def _on_truth(self, message: PoseStamped) -> None:
+        self.way.append(pose_of(message.pose))
+
+    def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
+        self.believed = pose_of(message.pose.pose)
+
+    def _on_feedback(self, message: Any) -> None:
+        self.recoveries = message.feedback.number_of_recoveries
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {value.key: value.value for value in status.values}
+            if status.name.endswith("simulator"):
+                self.world = values
+            elif status.name.endswith("planner"):
+                self.planner = values
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Scenarios can be driven, follow from their seeds, and are summed up rightly."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from nanorover.bringup.robot_model import FramesParams
+from nanorover.cli import with_commands
+from nanorover.params import load
+from nanorover.planning.navigator import load_settings
+from nanorover.robot import RobotParams
+from nanorover.sim.outcome import Outcome, ideal_s, known_map
+from nanorover.sim.people_gap import PeopleGap
+from nanorover.sim.scenarios import SCENARIOS, pose_of, scenario_of
+from nanorover.sim.trials import Trial, summary
+from nanorover.sim.truth import TrueObject
+
+SETTINGS = load_settings()
+HEIGHT_M = load(FramesParams, "frames").laser_z_m
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_has_a_way_and_its_seed_makes_it(name):
+    for seed in range(3):
+        s = scenario_of(name, seed)
+        start = pose_of(s.scene.robot.at_m, s.scene.robot.yaw_deg)
+        ideal = ideal_s(known_map(s.scene, HEIGHT_M), SETTINGS, start, s.goal)
+        beeline_s = np.hypot(*(s.goal - start)[:2]) / SETTINGS.motion.max_linear_m_s
+        assert beeline_s < ideal < 3.0 * beeline_s
+        again = scenario_of(name, seed)
+        assert again.scene == s.scene and again.mapped == s.mapped and np.array_equal(again.goal, s.goal)
+    assert scenario_of(name, 0).scene != scenario_of(name, 1).scene
+
+
+def outcome(**changes) -> Outcome:
+    usual = {
+        "scenario": "pet", "seed": 0, "success": True, "reason": "", "collisions": 0, "touched": "", "time_s": 10.0,
+        "ideal_s": 10.0, "clearance_m": 0.3, "people_clearance_m": 0.6, "recoveries": 0,
+    }  # fmt: skip
+    return Outcome(**{**usual, **changes})
+
+
+def test_the_sum_of_outcomes():
+    way = np.zeros((1, 3))
+    outcomes = [
+        outcome(time_s=12.0),
+        outcome(seed=1, time_s=20.0, people_clearance_m=0.45),
+        outcome(scenario="narrow", people_clearance_m=None, clearance_m=0.05),
+        outcome(scenario="narrow", seed=1, success=False, reason="no way", people_clearance_m=None, collisions=2),
+    ]
+    result = summary([Trial(o, way) for o in outcomes])
+    assert (result["runs"], result["success"], result["collisions"]) == (4, 0.75, 2)
+    assert result["median_time_ratio"] == 1.2 and result["least_people_clearance_m"] == 0.45
+    pet, narrow = result["scenarios"]
+    assert (pet["arrived"], pet["time_ratio"], pet["clearance_m"]) == ("2 / 2", 1.6, 0.3)
+    assert (narrow["arrived"], narrow["people_clearance_m"], narrow["reasons"]) == (
+        "1 / 2",
+        None,
+        "seed 1: no way",
+    )
+
+
+def test_only_a_moving_robot_is_too_near_to_people():
+    gap = PeopleGap(load(RobotParams, "robot"))
+    person = [TrueObject("person w0", "person", np.array([1.0, 0.0, 0.0]), (0.5, 0.5, 1.7))]
+    chair = [TrueObject("chair 0", "chair", np.array([0.3, 0.0, 0.0]), (0.4, 0.4, 0.9))]
+    for k in range(3):
+        gap.look(0.05 * k, np.array([0.4, 0.0, 0.0]), person + chair)
+    assert np.isinf(gap.least_m)
+    gap.look(0.15, np.array([0.2, 0.0, 0.0]), person + chair)
+    assert gap.least_m == pytest.approx(1.0 - 0.2 - 0.15 - 0.2)
+
+
+def test_a_scenario_from_the_command_line():
+    command = ["sim", "--mission", "narrow", "--in-process", "--json"]
+    done = CliRunner().invoke(with_commands(), command)
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    (row,) = result["outcomes"]
+    assert row["success"] and row["collisions"] == 0 and row["clearance_m"] > 0.0
+    assert row["time_s"] < 1.6 * row["ideal_s"]
+    assert CliRunner().invoke(with_commands(), [*command, "--world", "flat"]).exit_code != 0
