@@ -11,14 +11,12 @@ from slam_feed import Feed
 from std_srvs.srv import Empty, SetBool
 
 from nanorover.geometry.se2 import between, compose
-from nanorover.mapping.grid import GridMap
 from nanorover.mapping.map_files import load_map, save_map
 from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, record
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import slam_params
-from nanorover.slam.preprocess import surface_points
-from nanorover.slam.relocalization import World, as_saved, scan_at, way_in
+from nanorover.slam.relocalization import World, mapped_from, scan_at, way_in
 from nanorover_interfaces.srv import FilePath, SetSlamMode
 from nanorover_nodes.convert import NS, planar_covariance_of, pose_of, pose_with_covariance_msg, scan_msg
 
@@ -62,11 +60,8 @@ def home(tmp_path_factory) -> Home:
 
 @pytest.fixture(scope="module")
 def symmetric_map(tmp_path_factory) -> str:
-    grid, rng = GridMap(PARAMS.map_resolution_m), np.random.default_rng(0)
-    scan = scan_at(SYMMETRIC, np.zeros(3), rng)
-    points = surface_points(scan, np.zeros(3), PARAMS.point_spacing_m, PARAMS.max_range_m).astype(np.float32)
-    grid.update([points], np.zeros((1, 3)), [scan.T_base_laser])
-    return str(save_map(as_saved(grid.grid()), tmp_path_factory.mktemp("symmetric") / "room"))
+    grid = mapped_from(SYMMETRIC, np.zeros((1, 3)), PARAMS, np.random.default_rng(0))
+    return str(save_map(grid, tmp_path_factory.mktemp("symmetric") / "room"))
 
 
 class Robot(Feed):

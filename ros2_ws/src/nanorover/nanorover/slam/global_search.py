@@ -43,6 +43,8 @@ MERGED_M, MERGED_RAD = 0.5, 0.35
 CONTRADICTED_WEIGHT, THROUGH_WEIGHT = 2.0, 3.0
 # The weight of evidence: a scan of so many points or more is worth so many independent measurements.
 WHOLE_SCAN, INDEPENDENT = 150, 80.0
+# Noise and the cells of the map make this much difference between places that are the same.
+ALIKE = 0.06
 # The part that a scan from outside the map would find explained somewhere, less what contradicts it.
 NOWHERE = 0.19
 # The field for the whole map has at most this many cells on a side.
@@ -184,7 +186,9 @@ class GlobalSearch:
             if not any(_near(match.T_map_base, other.T_map_base) for _, other, _ in apart):
                 apart.append((value, match, through))
         evidence = np.array([value for value, _, _ in apart] + [NOWHERE])
-        weights = np.exp(INDEPENDENT * min(len(points) / WHOLE_SCAN, 1.0) * (evidence - evidence.max()))
+        behind = evidence.max() - evidence
+        behind[:-1] = np.maximum(behind[:-1] - ALIKE, 0.0)
+        weights = np.exp(-INDEPENDENT * min(len(points) / WHOLE_SCAN, 1.0) * behind)
         shares = weights / weights.sum()
         return [
             Place(match, through, float(share)) for (_, match, through), share in zip(apart, shares, strict=False)

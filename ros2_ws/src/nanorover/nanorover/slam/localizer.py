@@ -181,7 +181,7 @@ class Localizer:
             if at_m - find.travelled_m >= APART_M and _agree(find.T_map_base, best.T_map_base):
                 doubt, at_m = doubt * (1.0 - find.share), find.travelled_m
         self._finds = [*self._finds[1 - FINDS_KEPT :], Find(best.T_map_base, best.share, self._travelled_m)]
-        if 1.0 - doubt >= CONFIDENT:
+        if 1.0 - doubt >= CONFIDENT and best.match.score >= DOUBTED_SCORE:
             if self.localized:
                 self.front_end.counts["times found elsewhere"] += 1
             covariance = np.linalg.inv(best.match.information).astype(np.float64)

@@ -13,7 +13,7 @@ from nanorover.slam.field import FREE_CELLS, Field, FieldArrays
 # From these values on a cell is a wall, or is free, as the map files have it.
 WALL_FROM, FREE_BELOW = 0.65 * OCCUPIED, 0.25 * OCCUPIED
 NORMAL_CELLS = 3
-# A ray crosses a wall that it meets this far before its end, for so many steps of 0.7 cells: grazing does not count.
+# A ray crosses a wall that it meets this far before its end, for so many half cells: grazing does not count.
 SHORT_OF_M, CROSSED_STEPS = 0.3, 2
 FLATNESS = 0.3
 
@@ -114,10 +114,10 @@ def _crossed(
         dx, dy = c * points[i, 0] - s * points[i, 1], s * points[i, 0] + c * points[i, 1]
         gx, gy = oc * dx + os * dy, -os * dx + oc * dy
         length_m = math.hypot(gx, gy)
-        steps = int((length_m - SHORT_OF_M) / (0.7 * resolution_m))
+        steps = int((length_m - SHORT_OF_M) / (0.5 * resolution_m))
         walls = 0
         for k in range(steps):
-            way = 0.7 * (k + 1) * resolution_m / length_m
+            way = 0.5 * (k + 1) * resolution_m / length_m
             column, row = math.floor(x0 + way * gx / resolution_m), math.floor(y0 + way * gy / resolution_m)
             if 0 <= row < height and 0 <= column < width and cells[row, column] >= WALL_FROM:
                 walls += 1

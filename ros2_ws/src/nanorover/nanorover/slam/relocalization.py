@@ -6,8 +6,9 @@ people in it that the map does not know.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, GridMap, OccupancyGr
 from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, START_NS, WHEELS, Drive, Lidar, drive, record
 from nanorover.sim.rooms import Rooms, building, distance_m
+from nanorover.slam.benchmark import machine
 from nanorover.slam.global_search import GlobalSearch
 from nanorover.slam.localizer import CONFIDENT, Localizer
 from nanorover.slam.map_field import MapWalls
@@ -51,15 +53,18 @@ class World:
         rooms = building(rng, size_m)
         mapped = np.sort(rng.permutation(len(rooms.rooms))[: math.ceil(MAPPED_PART * len(rooms.rooms))])
         poses = np.concatenate([rooms.places(rng, room, VIEWS) for room in mapped])
-        scans = [scan_at(rooms.walls, pose, rng) for pose in poses]
-        counts = GridMap(params.map_resolution_m)
-        points = [_points(scan, params).astype(np.float32) for scan in scans]
-        counts.update(points, poses, [scan.T_base_laser for scan in scans])
-        return cls(rooms, as_saved(counts.grid()), mapped)
+        return cls(rooms, mapped_from(rooms.walls, poses, params, rng), mapped)
 
 
-def as_saved(grid: OccupancyGrid) -> OccupancyGrid:
-    """The grid with the three values that a map file keeps."""
+def mapped_from(
+    walls: NDArray[np.float64], poses: NDArray[np.float64], params: SlamParams, rng: np.random.Generator
+) -> OccupancyGrid:
+    """The map that scans from poses (N, 3) make of walls, with the three values that a map file keeps."""
+    scans = [scan_at(walls, pose, rng) for pose in poses]
+    counts = GridMap(params.map_resolution_m)
+    points = [_points(scan, params).astype(np.float32) for scan in scans]
+    counts.update(points, poses, [scan.T_base_laser for scan in scans])
+    grid = counts.grid()
     cells = np.full(grid.cells.shape, UNKNOWN, np.int8)
     cells[grid.cells > 0.65 * OCCUPIED] = OCCUPIED
     cells[(grid.cells >= 0) & (grid.cells < 0.25 * OCCUPIED)] = FREE
@@ -152,7 +157,7 @@ def _views(
 @dataclass
 class Kidnaps:
     """Robots that were carried away: when each noticed, when it knew its place again (inf: never), and the scans
-    whose place was called sure and was not right."""
+    whose place was called sure and was not right. ``found_s`` has those who came to a room of the map."""
 
     noticed_s: list[float] = field(default_factory=list)
     found_s: list[float] = field(default_factory=list)
@@ -201,7 +206,8 @@ def _kidnap(localizer: Localizer, world: World, rng: np.random.Generator, outcom
             outcome.scans += 1
         if room == second:
             outcome.noticed_s.append(noticed_s)
-            outcome.found_s.append(found_s)
+            if room in world.mapped:
+                outcome.found_s.append(found_s)
         offset_ns += round((way.duration_s + 0.1) * 1e9)
         T_odom_start = T_odom_base
 
@@ -215,3 +221,95 @@ def way_in(rooms: Rooms, room: int, rng: np.random.Generator, legs: int = 3) -> 
         if math.dist(places[-1][:2], goal[:2]) > 0.8 and min(distance_m(rooms.walls, p) for p in between_m) > 0.3:
             places.append(goal)
     return drive(np.array(places)[:, :2])
+
+
+def ambiguous_views(params: SlamParams, rng: np.random.Generator, count: int) -> tuple[int, int]:
+    """Views of places that look like others, of them those that were called sure.
+
+    An empty room (the same from two places), two rooms alike, and a corridor longer than the laser sees.
+    """
+    room, length = box(0.0, 0.0, 6.0, 4.0), 45.0
+    alike = [
+        piece
+        for x in (0.0, 12.0)
+        for piece in (*box(x, 0.0, 5.0, 4.0), *box(x + 1.0, -0.8, 1.0, 0.6, 0.3), *box(x - 2.0, 1.3, 0.5, 0.5))
+    ]
+    worlds = (
+        (room, [(0.0, 0.0)], (1.5, 1.0)),
+        (alike, [(0.0, 0.0), (12.0, 0.0)], (1.0, 0.4)),
+        (box(0.0, 0.0, length, 2.0), [(x, 0.0) for x in np.arange(-21.0, 22.0, 3.0)], (4.0, 0.5)),
+    )
+    views, sure = 0, 0
+    for segments, seen_from, spread in worlds:
+        walls = np.array(segments)
+        poses = np.array([[x, y, 0.0] for x, y in seen_from])
+        grid = mapped_from(walls, poses, params, rng)
+        search = GlobalSearch(MapWalls(grid), params.match_resolution_m, params.point_noise_m)
+        for _ in range(count):
+            pose = np.array([*(rng.uniform(-1.0, 1.0, 2) * spread), rng.uniform(-math.pi, math.pi)])
+            places = search.places(_points(scan_at(walls, pose, rng), params))
+            views += 1
+            sure += bool(places) and places[0].share >= CONFIDENT
+    return views, sure
+
+
+# Per building: starts where enough of the view is in the map, where too little is, kidnappings. Ambiguous views.
+STARTS, ELSEWHERE, KIDNAPPINGS, AMBIGUOUS = 20, 8, 4, 30
+ENOUGH_KNOWN, TOO_LITTLE_KNOWN = (0.3, 1.0), (0.0, 0.2)
+
+
+def measure(params: SlamParams, seeds: range, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """Run everything over buildings of these seeds; returns plain figures."""
+    ambiguous_views(params, np.random.default_rng(0), 1)  # compiles
+    starts = random_starts(params, seeds, STARTS, ENOUGH_KNOWN)
+    say(f"random starts: {starts.right} of {len(starts.ms)} right, {starts.sure} sure at once")
+    elsewhere = random_starts(params, seeds, ELSEWHERE, TOO_LITTLE_KNOWN)
+    say(f"starts outside the map: {elsewhere.wrong_and_sure} of {len(elsewhere.ms)} wrong and sure")
+    kidnaps = kidnappings(params, seeds, KIDNAPPINGS)
+    say(f"kidnappings: noticed after {max(kidnaps.noticed_s):.1f} s at most")
+    views, sure = ambiguous_views(params, np.random.default_rng(1), AMBIGUOUS)
+    found_s = np.array(kidnaps.found_s)
+    return {
+        "starts": len(starts.ms),
+        "starts_right": starts.right,
+        "starts_sure": starts.sure,
+        "starts_wrong_and_sure": starts.wrong_and_sure,
+        "search_ms": {
+            "p50": round(float(np.percentile(starts.ms, 50)), 1),
+            "p99": round(float(np.percentile(starts.ms, 99)), 1),
+            "max": round(max(starts.ms), 1),
+        },
+        "outside": len(elsewhere.ms),
+        "outside_wrong_and_sure": elsewhere.wrong_and_sure,
+        "kidnappings": len(kidnaps.noticed_s),
+        "noticed_s_max": round(max(kidnaps.noticed_s), 1),
+        "found_within_2s": int((found_s <= NOTICE_S).sum()),
+        "carried_into_the_map": len(found_s),
+        "scans": kidnaps.scans,
+        "scans_wrong_and_sure": kidnaps.wrong_and_sure,
+        "ambiguous": views,
+        "ambiguous_sure": sure,
+    }
+
+
+def table(result: dict[str, Any], command: str, date: str) -> str:
+    """The figures as a Markdown page."""
+    r, ms = result, result["search_ms"]
+    rows = [
+        ("random starts, at least 30 % of the view in the map", f"{r['starts_right']} of {r['starts']} right"),
+        ("of them sure from the first scan", f"{r['starts_sure']}; wrong and sure {r['starts_wrong_and_sure']}"),
+        ("CPU time of one search", f"p50 {ms['p50']} ms, p99 {ms['p99']} ms, most {ms['max']} ms"),
+        (
+            "starts of which the map knows at most 20 % of the view",
+            f"{r['outside_wrong_and_sure']} of {r['outside']} wrong and sure",
+        ),
+        ("carried away while driving", f"{r['kidnappings']} times, noticed after at most {r['noticed_s_max']} s"),
+        (
+            "and into a mapped room: the place known again within 2 s",
+            f"{r['found_within_2s']} of {r['carried_into_the_map']}",
+        ),
+        ("scans wrong and sure, later than 2 s after", f"{r['scans_wrong_and_sure']} of {r['scans']}"),
+        ("views that look alike from several places", f"{r['ambiguous_sure']} of {r['ambiguous']} called sure"),
+    ]
+    lines = [f"{date}, `{command}`, {machine()}.", "", "| what | figure |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {what} | {figure} |" for what, figure in rows), ""])

@@ -1,0 +1,165 @@
+"""Localization in a saved map: found without a click, never sure of what is not certain, and recovered."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nanorover.errors import InputError
+from nanorover.geometry.se2 import compose
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.mapping.map_files import load_map, save_map
+from nanorover.sim.flatland import G4, record
+from nanorover.slam import relocalization
+from nanorover.slam.lifelong import Lifelong
+from nanorover.slam.localizer import CONFIDENT, Localizer
+from nanorover.slam.map_field import walls_crossed
+from nanorover.slam.mapper import Mapper
+from nanorover.slam.params import slam_params
+from nanorover.slam.relocalization import NOTICE_S, World, is_right, scan_at, way_in
+from nanorover.slam.session import Session
+
+PARAMS = slam_params()
+STEP_NS = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World.made(np.random.default_rng(5), PARAMS, size_m=14.0)
+
+
+class Robot:
+    """Scans at 10 Hz from wherever it is put."""
+
+    def __init__(self, estimator, walls: np.ndarray) -> None:
+        self.estimator, self.walls = estimator, walls
+        self.rng, self.stamp_ns = np.random.default_rng(1), 0
+
+    def look(self, T_world_base: np.ndarray):
+        self.stamp_ns += STEP_NS
+        scan = scan_at(self.walls, T_world_base, self.rng)
+        return self.estimator.add_scan(dataclasses.replace(scan, stamp_ns=self.stamp_ns))
+
+    def drive(self, places):
+        return [self.look(place) for place in places][-1]
+
+
+def test_random_starts_are_right_and_starts_outside_the_map_are_never_wrong_and_sure():
+    known = relocalization.random_starts(PARAMS, range(100, 102), 15, (0.3, 1.0))
+    assert known.right == 30
+    assert known.sure >= 24 and known.wrong_and_sure == 0
+    outside = relocalization.random_starts(PARAMS, range(100, 102), 8, (0.0, 0.2))
+    assert outside.wrong_and_sure == 0
+
+
+def test_whoever_is_carried_away_notices_in_time():
+    kidnaps = relocalization.kidnappings(PARAMS, range(100, 102), 2, size_m=14.0)
+    assert len(kidnaps.noticed_s) == 4 and max(kidnaps.noticed_s) <= NOTICE_S
+    assert kidnaps.wrong_and_sure == 0
+    assert np.median(kidnaps.found_s) <= NOTICE_S
+
+
+def test_places_that_look_alike_are_never_sure():
+    views, sure = relocalization.ambiguous_views(PARAMS, np.random.default_rng(3), 6)
+    assert (views, sure) == (18, 0)
+
+
+def test_the_covariance_says_how_wrong_the_pose_is(world):
+    """Normalised errors of a drive have about unit size; far from zero and from ten."""
+    way = way_in(world.rooms, int(world.mapped[0]), np.random.default_rng(4))
+    localizer = Localizer(PARAMS, world.grid)
+    squares = []
+    for step in record(world.rooms.walls, way, G4, None, np.random.default_rng(4)):
+        result = localizer.add_scan(step.scan)
+        if localizer.confidence >= CONFIDENT:
+            error = relocalization.between(step.T_map_base, result.T_map_base)
+            assert np.hypot(*error[:2]) < 0.1
+            squares.append(error @ np.linalg.inv(result.covariance) @ error)
+    assert len(squares) > 50
+    assert 0.05 < np.mean(squares) < 30.0
+
+
+def test_while_the_place_is_unknown_the_covariance_is_huge_and_a_reason_is_given(world):
+    robot = Robot(Localizer(PARAMS, world.grid), world.rooms.walls)
+    nowhere = robot.look(np.array([500.0, 0.0, 0.0]))
+    assert nowhere.covariance[0, 0] > 1e3 and "usable points" in nowhere.reason
+    assert robot.estimator.confidence == 0.0
+
+
+def test_a_wrong_click_is_found_out(world):
+    places = world.rooms.places(np.random.default_rng(2), int(world.mapped[0]), 1)
+    robot = Robot(Localizer(PARAMS, world.grid), world.rooms.walls)
+    elsewhere = world.rooms.places(np.random.default_rng(2), int(world.mapped[-1]), 1)[0]
+    robot.estimator.set_pose(elsewhere)
+    assert robot.estimator.localized and robot.estimator.confidence < CONFIDENT
+    result = robot.drive([places[0]] * 10)
+    assert is_right(result.T_map_base, places[0]) and robot.estimator.confidence >= CONFIDENT
+
+
+def test_a_map_file_serves_as_well_as_the_grid(world, tmp_path):
+    session = Session(PARAMS, "localization", save_map(world.grid, tmp_path / "home"))
+    place = world.rooms.places(np.random.default_rng(7), int(world.mapped[1]), 1)[0]
+    result = Robot(session.estimator, world.rooms.walls).drive([place] * 5)
+    assert is_right(result.T_map_base, place)
+    assert session.place_known() and session.confidence() > CONFIDENT
+    assert (load_map(tmp_path / "home.yaml").cells == session.estimator.grid().cells).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "named"),
+    [
+        ("localization", None, "localization needs a map"),
+        ("localisation", None, "did you mean 'localization'"),
+        ("localization", b"no graph", "is no graph file"),
+        ("lifelong", b"", "is no graph file"),
+        ("mapping", b'{"format": "nanorover-graph", "version": 1, "sha256": "0"}\n1', "damaged"),
+    ],
+)
+def test_a_mode_that_cannot_be_says_why_and_the_session_goes_on(tmp_path, mode, content, named):
+    session = Session(PARAMS, "mapping")
+    before = session.estimator
+    path = None
+    if content is not None:
+        path = tmp_path / "map"
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=named):
+        session.open(mode, path)
+    assert session.estimator is before and session.mode == "mapping"
+
+
+def test_a_map_without_walls_is_refused():
+    with pytest.raises(InputError, match="no walls"):
+        Localizer(PARAMS, OccupancyGrid(np.zeros((40, 40), np.int8), 0.05))
+
+
+def test_walls_in_between_are_counted(world):
+    cells = np.zeros((40, 40), np.int8)
+    cells[:, 20] = 100
+    grid = OccupancyGrid(cells, 0.1, np.array([0.0, 0.0, np.pi / 2]))  # the wall lies at y = 2.05
+    points = np.array([[0.0, 3.0], [0.0, 1.0], [-1.5, 0.5], [0.5, 3.5]])
+    assert walls_crossed(grid, points, np.array([-2.0, 0.5, 0.0])) == 0.5
+
+
+def test_a_lifelong_map_is_left_alone_while_the_robot_is_lost_and_grows_when_it_knows_its_place(world):
+    room = int(world.mapped[0])
+    way = way_in(world.rooms, room, np.random.default_rng(6))
+    mapper = Mapper(PARAMS)
+    for step in record(world.rooms.walls, way, G4, None, np.random.default_rng(6)):
+        mapper.add_scan(step.scan)
+    keyframes = len(mapper.graph)
+    robot = Robot(Lifelong(mapper, place_known=False), world.rooms.walls)
+    other = world.rooms.places(np.random.default_rng(8), int(world.mapped[-1]), 1)[0]
+    robot.drive([other] * 8)
+    assert robot.estimator.localizer is not None and len(mapper.graph) == keyframes
+
+    start = way.poses[0]
+    result = robot.drive([start] * 8)
+    assert robot.estimator.localizer is None
+    assert is_right(compose(way.poses[0], result.T_map_base), start)
+    robot.drive([compose(start, np.array([0.0, 0.0, 0.2 * k])) for k in range(20)])
+    assert robot.estimator.localizer is None
+    assert len(mapper.graph) < keyframes + 25
+
+    robot.drive([other] * 12)  # carried away
+    assert robot.estimator.localizer is not None
+    assert robot.estimator.health()["times lost"] == 1
