@@ -36,8 +36,8 @@ def test_every_scenario_has_a_way_and_its_seed_makes_it(name):
 
 def outcome(**changes) -> Outcome:
     usual = {
-        "scenario": "pet", "seed": 0, "success": True, "reason": "", "collisions": 0, "touched": "", "time_s": 10.0,
-        "ideal_s": 10.0, "clearance_m": 0.3, "people_clearance_m": 0.6, "recoveries": 0,
+        "scenario": "pet", "seed": 0, "success": True, "reason": "", "collisions": 0, "touched": "",
+        "time_s": 10.0, "ideal_s": 10.0, "clearance_m": 0.3, "people_clearance_m": 0.6, "recoveries": 0,
     }  # fmt: skip
     return Outcome(**{**usual, **changes})
 
