@@ -1,6 +1,5 @@
 """A scan cut into things: runs of neighbouring returns that lie close together."""
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nanorover.geometry.se2 import Pose, transform_points
 from nanorover.planning.scan_points import RETURN, Beams
 
 LEG_WIDTH_M = 0.25
@@ -61,12 +61,34 @@ def _labels(
     return labels, count
 
 
-def clusters_of(beams: Beams, gap_m: float, gap_per_m: float, range_max_m: float) -> list[Cluster]:
-    """The things in a scan, in the frame of the beams; single returns are left out."""
+def clusters_of(
+    beams: Beams, gap_m: float, gap_per_m: float, range_max_m: float, T_map_base: Pose | None = None
+) -> list[Cluster]:
+    """The things in a scan, in the frame of the beams or placed by ``T_map_base``; single returns are left out.
+
+    All are measured at once: one by one most of the time would go to calls.
+    """
     labels, count = _labels(beams.ends_m, beams.kinds, beams.origin_m, (gap_m, gap_per_m, range_max_m))
-    order = np.argsort(labels, kind="stable")
-    bounds = np.searchsorted(labels[order], np.arange(count + 1))
-    return [cluster_of(beams.ends_m[order[a:b]]) for a, b in itertools.pairwise(bounds) if b - a >= LEAST_RETURNS]
+    sizes = np.bincount(labels[labels >= 0], minlength=count)
+    of_many = labels >= 0
+    of_many[of_many] = sizes[labels[of_many]] >= LEAST_RETURNS
+    rows = np.flatnonzero(of_many)
+    if not len(rows):
+        return []
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    points_m = beams.ends_m[rows]
+    if T_map_base is not None:
+        points_m = transform_points(T_map_base, points_m)
+    sizes = sizes[sizes >= LEAST_RETURNS]
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    centres_m = np.add.reduceat(points_m, starts) / sizes[:, None]
+    extents_m = np.maximum.reduceat(points_m, starts) - np.minimum.reduceat(points_m, starts)
+    radii_m = np.hypot(extents_m[:, 0], extents_m[:, 1]) / 2.0
+    return [
+        Cluster(points_m[a:b], centre_m, float(radius_m))
+        for a, b, centre_m, radius_m in zip(starts, ends, centres_m, radii_m, strict=True)
+    ]
 
 
 def cluster_of(points_m: NDArray[np.float64]) -> Cluster:

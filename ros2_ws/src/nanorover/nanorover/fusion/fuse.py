@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from nanorover.base.gate import STILL, Velocity
-from nanorover.fusion.clusters import Cluster, cluster_of, clusters_of, walkers
+from nanorover.fusion.clusters import Cluster, clusters_of, walkers
 from nanorover.fusion.free_space import FreeSpace
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
 from nanorover.fusion.objects import TrackedObject
 from nanorover.fusion.tracks import Tracker
 from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import Pose, interpolate, transform_points
+from nanorover.geometry.se2 import Pose, interpolate
 from nanorover.planning.scan_points import beams_of
 
 POSES_KEPT = 100
@@ -77,9 +77,8 @@ class Fusion:
         """Track what moves by the scan alone; the clusters are kept for the detections."""
         p = self.params
         beams = beams_of(scan, velocity)
-        found = clusters_of(beams, p.cluster_gap_m, p.cluster_gap_per_m, p.fusion_range_m)
-        placed = [cluster_of(transform_points(T_map_base, c.points_m)) for c in found]
-        candidates = [c for c in placed if wall_distance is None or self._off_map(c, wall_distance)]
+        placed = clusters_of(beams, p.cluster_gap_m, p.cluster_gap_per_m, p.fusion_range_m, T_map_base)
+        candidates = placed if wall_distance is None else self._off_map(placed, wall_distance)
         may_walk = walkers(candidates, p.legs_apart_m, p.widest_mover_m)
         self._clusters = may_walk + [c for c in placed if 2.0 * c.radius_m > p.widest_mover_m]
         self._scan_ns = scan.stamp_ns
@@ -114,6 +113,11 @@ class Fusion:
         self.tracker.update(measured, max(exposed_ns, self._scan_ns))
         return self.tracker.objects()
 
-    def _off_map(self, cluster: Cluster, wall_distance: WallDistance) -> bool:
-        away_m = wall_distance(cluster.points_m)
-        return float(np.mean(away_m > self.params.off_map_m)) >= self.params.off_map_share
+    def _off_map(self, clusters: list[Cluster], wall_distance: WallDistance) -> list[Cluster]:
+        """Those of which enough lies away from what the map knows."""
+        if not clusters:
+            return []
+        away = wall_distance(np.concatenate([c.points_m for c in clusters])) > self.params.off_map_m
+        sizes = np.array([len(c.points_m) for c in clusters])
+        share = np.add.reduceat(away.astype(np.int64), np.cumsum(sizes) - sizes) / sizes
+        return [c for c, off in zip(clusters, share, strict=True) if off >= self.params.off_map_share]
