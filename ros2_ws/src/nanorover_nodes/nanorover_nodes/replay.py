@@ -26,6 +26,7 @@ from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.player import Player
 
 NODES_PLAYED = ("slam",)
+LIBRARY = tuple(row for row in ROWS if row.name in ("lidar", *NODES_PLAYED))
 DISCOVERY_TIMEOUT_S = 15.0
 # Through processes a scan may be lost and a pose may come from other odometry, but not a different map.
 LEAST_ANSWERED = 0.9
@@ -66,7 +67,7 @@ def through_nodes(recording: Path, out: Path, speed: float) -> dict[str, Any]:
     """
     log = open_log(recording)
     watcher = TruthWatcher()
-    in_process = run(ROWS, log, watcher.watch)
+    in_process = run(LIBRARY, log, watcher.watch)
     need(log, LaserScan)
     rclpy.init()
     try:

@@ -34,6 +34,7 @@ class BagLog:
         self.reading = reading
         self.problems = Problems()
         self.summary = Summary()
+        m.typestore()  # making its classes takes a while, which is no part of reading
         with ExitStack() as stack:
             self._open(stack)
 

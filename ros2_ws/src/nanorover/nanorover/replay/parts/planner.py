@@ -16,7 +16,7 @@ from nanorover.replay.parts.motion import Motion
 from nanorover.replay.parts.slam import MapSoFar
 from nanorover.slam.mapper import ScanResult
 
-PERIOD_NS = 1_000_000_000
+PERIOD_NS = 2_000_000_000
 WAY_POINTS = 64
 
 
@@ -35,7 +35,7 @@ class Planned:
 
 
 class PlannerPart:
-    """Once a second of the recording: how it would go back to where it began, were it asked to.
+    """Every two seconds of the recording: how it would go back to where it began, were it asked to.
 
     A recording does not obey, so the controller is asked for its first command only, and scans in between,
     which would only mark the same obstacles again, are left out.
