@@ -116,6 +116,7 @@ class FrontEnd:
         """The robot is somewhere else now, at rest as far as is known."""
         self.motion = np.zeros(3)
         self.unplaced = 0
+        self._T_odom_base, self._last_ns = None, 0
 
     def health(self) -> dict[str, object]:
         """Counters and figures for diagnostics."""

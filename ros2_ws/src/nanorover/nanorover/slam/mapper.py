@@ -152,6 +152,8 @@ class Mapper:
             self._reference = int(np.argmin(away_m))
             self._T_reference_base = between(self.graph.poses[self._reference], T_map_base)
             self.local_map.follow(self._reference)
+        else:
+            self._T_reference_base = T_map_base.copy()
         self.front_end.forget_motion()
         if covariance is not None:
             self.front_end.covariance = covariance.copy()
