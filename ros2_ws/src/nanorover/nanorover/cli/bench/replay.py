@@ -38,7 +38,7 @@ def replay(
         return
     table = Table("recording", "all components", "without the detector", title=f"{machine}, {result['date']}")
     for row in rows:
-        table.add_row(row["recording"], f"{row['all_x']:.1f} ×", f"{row['without_detector_x']:.1f} ×")
+        table.add_row(str(row["recording"]), f"{row['all_x']:.1f} ×", f"{row['without_detector_x']:.1f} ×")
     console.print(table)
 
 
