@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from nanorover.errors import InputError
-from nanorover.geometry.se2 import compose
+from nanorover.geometry.se2 import between, compose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.mapping.map_files import load_map, save_map
-from nanorover.sim.flatland import G4, record
+from nanorover.sim.flatland import G4, WHEELS, record
 from nanorover.slam import relocalization
 from nanorover.slam.lifelong import Lifelong
 from nanorover.slam.localizer import CONFIDENT, Localizer
@@ -72,7 +72,7 @@ def test_the_covariance_says_how_wrong_the_pose_is(world):
     for step in record(world.rooms.walls, way, G4, None, np.random.default_rng(4)):
         result = localizer.add_scan(step.scan)
         if localizer.confidence >= CONFIDENT:
-            error = relocalization.between(step.T_map_base, result.T_map_base)
+            error = between(step.T_map_base, result.T_map_base)
             assert np.hypot(*error[:2]) < 0.1
             squares.append(error @ np.linalg.inv(result.covariance) @ error)
     assert len(squares) > 50
@@ -163,3 +163,23 @@ def test_a_lifelong_map_is_left_alone_while_the_robot_is_lost_and_grows_when_it_
     robot.drive([other] * 12)  # carried away
     assert robot.estimator.localizer is not None
     assert robot.estimator.health()["times lost"] == 1
+
+
+def test_a_session_changes_what_it_does_on_the_way(world):
+    """From making the map to localizing in it and back, twice, without losing the place."""
+    rng = np.random.default_rng(9)
+    way = way_in(world.rooms, int(world.mapped[0]), rng)
+    session = Session(PARAMS, "mapping")
+    session.estimator.set_pose(way.poses[0])  # an empty map begins where it is said to
+    steps = list(record(world.rooms.walls, way, G4, WHEELS["good"], rng))
+    worst_m = 0.0
+    for k, step in enumerate(steps):
+        if k in (len(steps) // 4, len(steps) // 2, 3 * len(steps) // 4):
+            session.switch({"mapping": "localization", "localization": "mapping"}[session.mode])
+        for reading in step.odometry:
+            session.estimator.add_odometry(reading)
+        result = session.estimator.add_scan(step.scan)
+        worst_m = max(worst_m, float(np.hypot(*between(step.T_map_base, result.T_map_base)[:2])))
+        assert session.place_known()
+    assert session.mode == "localization"
+    assert worst_m < 0.1
