@@ -67,10 +67,11 @@ def symmetric_map(tmp_path_factory) -> str:
 class Robot(Feed):
     """A robot that stands where it is put; its wheels say that it never moves."""
 
-    def __init__(self, graph, walls: np.ndarray, *arguments: str) -> None:
+    def __init__(self, graph, walls: np.ndarray, *arguments: str, started: bool = False) -> None:
         self.diagnostics, self.maps, self.tf = (graph.collect(t) for t in ("/diagnostics", "map", "/tf"))
-        graph.start("slam", *[word for a in arguments for word in ("-p", a)])
-        graph.bring_up("slam")
+        if not started:
+            graph.start("slam", *[word for a in arguments for word in ("-p", a)])
+            graph.bring_up("slam")
         super().__init__(graph)
         self.initial_poses = graph.offer("initialpose")
         self.mount(T_BASE_LASER)
@@ -264,3 +265,21 @@ def test_a_map_that_cannot_be_used_is_named_and_the_node_can_be_set_right(graph,
     assert "localization needs a map" in graph.processes.log_path("slam").read_text()
     state = graph.call(GetState, "slam/get_state", GetState.Request()).current_state.label
     assert state == "inactive"
+
+
+def test_the_robot_is_started_with_a_map_and_finds_itself(graph, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    words = [
+        "up",
+        "--map",
+        home.map,
+        "--without",
+        "drivers,perception,navigation",
+        "--log-dir",
+        str(tmp_path / "up"),
+    ]
+    graph.processes.start("up", ["-c", "from nanorover.cli import main; main()", *words])
+    robot = Robot(graph, home.world.rooms.walls, started=True)
+    here = home.place(0)
+    robot.look_until(here, lambda: robot.is_at(here), TWO_SECONDS)
+    robot.says(OK, "localization")
