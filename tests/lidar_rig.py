@@ -38,8 +38,30 @@ class Witness:
     @property
     def looks(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Times and counter-clockwise bearings of the samples; the device looks twice, the second counts."""
-        stamp_s, clockwise_rad = (np.concatenate(part) for part in zip(*self._asked[1::2], strict=True))
+        second = self._asked[1 : len(self._asked) // 2 * 2 : 2]  # it may be looking just now
+        stamp_s, clockwise_rad = (np.concatenate(part) for part in zip(*second, strict=True))
         return stamp_s, (math.pi - clockwise_rad) % (2 * math.pi) - math.pi
+
+
+def time_errors_s(revolution: Revolution, world: Witness, start_ns: int) -> NDArray[np.float64]:
+    """How far the times of the rays are off, ``(2, N)``, 0 without return: by ``time_increment`` and by ``ray_time_s``.
+
+    The truth is the look nearest in bearing within this turn; ``start_ns`` is the scan's time at the device's 0.
+    """
+    scan, (look_s, look_rad) = revolution.scan, world.looks
+    bearing_rad = scan.angle_min_rad + np.arange(len(scan.ranges_m)) * scan.angle_increment_rad
+    stamp_s = (scan.stamp_ns - start_ns) / 1e9
+    line_s = stamp_s + np.arange(len(bearing_rad)) * scan.time_increment_s
+    near = (look_s > line_s.min() - 0.02) & (look_s < line_s.max() + 0.02)
+    errors = []
+    for times_s in (line_s, stamp_s + revolution.ray_time_s):
+        off = np.abs((bearing_rad[:, None] - look_rad[near] + math.pi) % (2 * math.pi) - math.pi)
+        off[np.abs(times_s[:, None] - look_s[near]) > 0.3 * scan.scan_time_s] = 9.0
+        nearest = off.argmin(axis=1)
+        hit = (off.min(axis=1) < scan.angle_increment_rad / 2) & np.isfinite(scan.ranges_m)
+        assert hit.mean() > 0.9
+        errors.append(np.where(hit, times_s - look_s[near][nearest], 0.0))
+    return np.array(errors)
 
 
 def scanned(

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from lidar_rig import ROOM, Witness, scanned, settings
+from lidar_rig import ROOM, Witness, scanned, settings, time_errors_s
 
 from data import recording
 from nanorover.errors import InputError
@@ -58,22 +58,9 @@ def test_times_are_those_of_the_device(rate_khz, frequency_hz):
     params = settings(rate_khz=rate_khz, frequency_hz=frequency_hz)
     world = Witness()
     revolutions = scanned(device_like(params, world), LidarStream(params), 8.0, epoch_ns=EPOCH_NS)
-    look_s, look_rad = world.looks
     assert len(revolutions) > 30
     for revolution in [*revolutions[:5], *revolutions[5::5]]:
-        scan, bearing_rad = revolution.scan, bearings_of(revolution.scan)
-        stamp_s = (scan.stamp_ns - EPOCH_NS) / 1e9
-        line_s = stamp_s + np.arange(len(bearing_rad)) * scan.time_increment_s
-        # when the device truly looked along each ray: the look nearest in bearing within this turn
-        near = (look_s > line_s.min() - 0.02) & (look_s < line_s.max() + 0.02)
-        for times_s in (line_s, stamp_s + revolution.ray_time_s):
-            off = np.abs((bearing_rad[:, None] - look_rad[near] + math.pi) % (2 * math.pi) - math.pi)
-            off[np.abs(times_s[:, None] - look_s[near]) > 0.3 * scan.scan_time_s] = 9.0
-            nearest = off.argmin(axis=1)
-            hit = (off.min(axis=1) < scan.angle_increment_rad / 2) & np.isfinite(scan.ranges_m)
-            assert hit.mean() > 0.9
-            error_s = (times_s - look_s[near][nearest])[hit]
-            assert np.abs(error_s).max() < 1e-3
+        assert np.abs(time_errors_s(revolution, world, EPOCH_NS)).max() < 1e-3
     # the stamps follow each other as the revolutions do
     stamps_s = np.array([r.scan.stamp_ns for r in revolutions[5:]]) / 1e9
     np.testing.assert_allclose(np.diff(stamps_s), 1 / frequency_hz, rtol=0.02)

@@ -18,6 +18,8 @@ from nanorover.lidar.stream import LidarStream
 # The stream is read this often, and right after a revolution should be complete.
 READ_PERIOD_S = 0.1
 COMPLETION_MARGIN_S = 0.0003
+# Bytes that wait to be read look late. This often the next ones are awaited, so that the stamps see some in time.
+PROMPT_PERIOD_S = 0.5
 # Without a good packet for this long the lidar is silent; the first may take longer.
 SILENCE_S = 0.5
 FIRST_PACKET_S = 2.0
@@ -62,6 +64,7 @@ class Lidar:
         self._trim_hz = 0.0
         self._trims = 0
         self._was_silent = False
+        self._prompt_s = 0.0  # when bytes are awaited next
 
     def __enter__(self) -> "Lidar":
         self.start()
@@ -208,11 +211,12 @@ class Lidar:
     def _read(self) -> bytes:
         """The next piece of the stream: let some gather, but be there when a revolution is complete."""
         assert self._session is not None
-        wait_s = READ_PERIOD_S
+        now_s, wait_s = time.monotonic(), READ_PERIOD_S
         completion_ns = self._stream.completion_ns()
-        if completion_ns is not None:
-            to_completion_s = (completion_ns - time.monotonic_ns()) / 1e9 + COMPLETION_MARGIN_S
-            wait_s = min(wait_s, max(to_completion_s, 0.0))
+        if now_s >= self._prompt_s:
+            self._prompt_s, wait_s = now_s + PROMPT_PERIOD_S, 0.0
+        elif completion_ns is not None:
+            wait_s = min(wait_s, completion_ns / 1e9 - now_s + COMPLETION_MARGIN_S)
         if wait_s > 0:
             self._ended.wait(wait_s)
         return self._session.port.read(READ_PERIOD_S)
