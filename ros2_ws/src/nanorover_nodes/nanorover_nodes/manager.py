@@ -6,7 +6,6 @@ It hears every node's diagnostics and writes what it knows into a health file, f
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections import deque
@@ -23,7 +22,7 @@ from rclpy.node import Node
 from nanorover.bringup.supervisor import REFUSED_EXIT_CODE
 from nanorover.files import replacing
 from nanorover.tables import NODES, TOPICS
-from nanorover_nodes.component import DIAGNOSTICS_PERIOD_S, qos_profile
+from nanorover_nodes.component import DIAGNOSTICS_PERIOD_S, ignore_signals, leave_quickly, qos_profile
 
 CYCLE_S = 0.05
 WRITE_PERIOD_S = 0.5
@@ -208,6 +207,7 @@ def main() -> None:
     parser.add_argument("--no-autostart", action="store_true")
     parser.add_argument("--health-file", type=Path)
     arguments = parser.parse_args(words)
+    leave_quickly()
     rclpy.init()
     manager = Manager(arguments.nodes, not arguments.no_autostart, arguments.health_file)
     try:
@@ -217,7 +217,7 @@ def main() -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
+        ignore_signals()
         manager.destroy_node()
         rclpy.try_shutdown()
 

@@ -1,0 +1,44 @@
+"""A node that is told to end says its last word, ends in order, and is gone for the others."""
+
+import os
+import signal
+
+import pytest
+
+from nanorover_nodes import lifecycle
+
+pytestmark = pytest.mark.nodes
+
+# Speaks only when it is deactivated, as the planner and the safety node do: "stand still".
+PROBE = """
+from geometry_msgs.msg import Twist
+from nanorover_nodes.component import Component, run
+
+class Probe(Component):
+    def __init__(self):
+        super().__init__("probe")
+    def configure(self):
+        self.output = self.offer("cmd_vel_nav")
+    def deactivate(self):
+        self.output.publish(Twist())
+        print("said", flush=True)
+    def cleanup(self):
+        print("cleaned up", flush=True)
+
+run(Probe)
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_shall_end_has_its_last_word(graph, sign):
+    heard = graph.collect("cmd_vel_nav")
+    graph.processes.start("probe", ["-c", PROBE])
+    graph.bring_up("probe")
+    graph.wait_until(lambda: graph.node.count_publishers("cmd_vel_nav") == 1, "it publishes")
+    log = graph.processes.log_path("probe")
+    os.kill(graph.processes.pid("probe"), sign)
+    ended = lifecycle.wait_until(graph.node, lambda: graph.processes.exit_code("probe") is not None, 20.0)
+    assert ended and graph.processes.exit_code("probe") == 0, log.read_text()
+    assert lifecycle.wait_until(graph.node, lambda: heard, 5.0), "the last word was not heard"
+    assert log.read_text() == "said\ncleaned up\n"
+    assert lifecycle.wait_until(graph.node, lambda: not graph.node.count_publishers("cmd_vel_nav"), 20.0)
