@@ -68,23 +68,33 @@ def test_a_person_who_walks_towards_the_robot():
     # 2 m ahead, radius 0.2, walks at 1 m/s towards a robot at 0.5 m/s: the gap of 1.65 − 0.4 m closes at 1.5 m/s
     person = np.array([[2.0, 0.0, -1.0, 0.0, 0.2]])
     expected = (2.0 - 0.15 - 0.2 - 0.4) / 1.5
-    assert people_contact_time(person, 0.0, 0.5, 0.0, RECTANGLE, (0.4, 0.4), 5.0) == pytest.approx(
+    assert people_contact_time(person, 0.0, 0.5, 0.0, RECTANGLE, (0.4, 0.4, 0.0), 5.0) == pytest.approx(
         expected, abs=0.051
     )
-    older = people_contact_time(person, 0.3, 0.5, 0.0, RECTANGLE, (0.4, 0.4), 5.0)
+    older = people_contact_time(person, 0.3, 0.5, 0.0, RECTANGLE, (0.4, 0.4, 0.0), 5.0)
     assert older == pytest.approx(expected - 0.3 / 1.5, abs=0.051)
 
 
 def test_a_person_who_crosses_behind_is_no_obstacle():
     person = np.array([[-1.0, 2.0, 0.0, -1.0, 0.2]])
-    assert math.isinf(people_contact_time(person, 0.0, 0.5, 0.0, RECTANGLE, (0.4, 0.4), 5.0))
+    assert math.isinf(people_contact_time(person, 0.0, 0.5, 0.0, RECTANGLE, (0.4, 0.4, 0.0), 5.0))
 
 
 def test_one_may_pass_somebody_who_stands_beside_but_not_come_nearer():
     """Gaps beside the robot, between the least room 0.4 and the clearance 0.5."""
     for x, drives in ((-0.05, True), (0.1, True), (0.5, False)):
         person = np.array([[x, 0.125 + 0.2 + 0.44, 0.0, 0.0, 0.2]])
-        seconds = people_contact_time(person, 0.0, 0.3, 0.0, RECTANGLE, (0.5, 0.4), 3.0)
+        seconds = people_contact_time(person, 0.0, 0.3, 0.0, RECTANGLE, (0.5, 0.4, 0.0), 3.0)
         assert math.isinf(seconds) == drives, x
     near = np.array([[0.0, 0.125 + 0.2 + 0.39, 0.0, 0.0, 0.2]])
-    assert people_contact_time(near, 0.0, -0.3, 0.0, RECTANGLE, (0.5, 0.4), 3.0) == 0.0
+    assert people_contact_time(near, 0.0, -0.3, 0.0, RECTANGLE, (0.5, 0.4, 0.0), 3.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("vx", "vy", "too_near"), [(0.0, 0.8, True), (0.0, -0.8, True), (0.8, 0.0, False), (0.1, 0.0, False)]
+)
+def test_whoever_walks_by_may_turn_who_walks_away_may_not(vx, vy, too_near):
+    """0.7 m ahead of the robot that backs away: 0.4 m are kept, and half a second of the walker's way."""
+    person = np.array([[0.15 + 0.2 + 0.7, 0.0, vx, vy, 0.2]])
+    seconds = people_contact_time(person, 0.0, -0.3, 0.0, RECTANGLE, (0.4, 0.4, 0.5), 3.0)
+    assert (seconds == 0.0) == too_near

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+WALKING_M_S = 0.2  # slower people stand, as far as a tracker can tell
 NEARER_M = 0.02  # who comes nearer by less passes by
 STRAIGHT_RAD_S = 1e-4  # slower turning than this is driven as a straight line
 TURN_RAD = 2.0 * math.pi
@@ -114,19 +115,33 @@ def arc_pose(v: float, w: float, t: float) -> tuple[float, float, float]:
 
 @njit(cache=True)
 def people_contact_time(
-    people: Array, age_s: float, v: float, w: float, outline: Array, rooms_m: tuple[float, float], horizon_s: float
+    people: Array,
+    age_s: float,
+    v: float,
+    w: float,
+    outline: Array,
+    rooms: tuple[float, float, float],
+    horizon_s: float,
 ) -> float:
     """Seconds until a walking person comes too near to the driving robot; inf beyond the horizon.
 
-    ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago. ``rooms_m`` are
-    the clearance, which counts where somebody comes nearer than he is, and the least room, which always counts.
+    ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago. ``rooms`` are
+    the clearance, which counts where somebody comes nearer than he is, the least room, which always counts, and
+    for how many seconds whoever walks may turn towards the robot by up to a right angle, unforeseen.
     """
     step_s = 0.05
-    clearance_m, least_m = rooms_m
+    clearance_m, least_m, turn_s = rooms
     now_m = np.empty(len(people))
     for i in range(len(people)):
         x, y = people[i, 0] + people[i, 2] * age_s, people[i, 1] + people[i, 3] * age_s
         now_m[i] = rectangle_distance(x, y, outline) - people[i, 4]
+        away_m, speed = math.hypot(x, y), math.hypot(people[i, 2], people[i, 3])
+        if speed > WALKING_M_S and away_m > 0.0:
+            towards = -(x * people[i, 2] + y * people[i, 3]) / away_m
+            if towards < 0.0:
+                speed = math.sqrt(max(0.0, speed * speed - towards * towards))
+            if now_m[i] < least_m + turn_s * speed:
+                return 0.0
     for i in range(int(horizon_s / step_s) + 1):
         t = i * step_s
         x, y, yaw = arc_pose(v, w, t)

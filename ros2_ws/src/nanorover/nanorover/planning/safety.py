@@ -207,8 +207,8 @@ class Safety:
         reason = _words("obstacle", contact_s, share)
         if source == AUTONOMY and self._people_age.within(p.people_timeout_s, now_s):
             age_s = now_s - self._people_age.at_s
-            rooms_m = (p.people_clearance_m, p.people_least_m)
-            person_s = people_contact_time(self._people, age_s, v, w, self.outline, rooms_m, p.people_horizon_s)
+            rooms = (p.people_clearance_m, p.people_least_m, p.people_turn_s)
+            person_s = people_contact_time(self._people, age_s, v, w, self.outline, rooms, p.people_horizon_s)
             # A walking person comes nearer however slow the robot is: it must stand by then.
             stand = max(0.0, person_s - p.reaction_s) / brake_s
             person_share = min(1.0, stand, person_s / max(p.people_slow_down_s, 1e-9))

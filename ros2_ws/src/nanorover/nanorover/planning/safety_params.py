@@ -40,6 +40,12 @@ class SafetyParams:
         "the robot stops before a person comes nearer than this", "m", minimum=0.0, maximum=3.0
     )
     people_least_m: float = param("and does not move while one is nearer than this", "m", minimum=0.0, maximum=3.0)
+    people_turn_s: float = param(
+        "whoever walks may turn to the robot: so much of his way is kept free besides",
+        "s",
+        minimum=0.0,
+        maximum=3.0,
+    )
     people_slow_down_s: float = param(
         "speed is lowered so that a person is at least this far away in time", "s", minimum=0.0, maximum=10.0
     )
