@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Without scans for this long the command gives up; until then the driver mends what it can.
 PATIENCE_S = 20.0
+LINES_BELOW_VIEW = 4  # scale and status, which may need two lines
 
 
 def register(app: typer.Typer) -> None:
@@ -144,7 +145,10 @@ def _watch(
                     kept.append(last)
                 text = f"scan {seen}: {len(last.range_m)} returns, {last.frequency_hz:.2f} Hz; "
                 text += device.status().sentence
-                live.update(Text(f"{scan_picture(last.scan)}\n{text}" if view else text), refresh=True)
+                if view:
+                    width, height = console.size
+                    text = f"{scan_picture(last.scan, width - 1, height - LINES_BELOW_VIEW)}\n{text}"
+                live.update(Text(text), refresh=True)
         except KeyboardInterrupt:
             console.print("stopped")
     return seen, first_s, last

@@ -9,8 +9,15 @@ from nanorover.geometry.scan import LaserScan
 DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 
-def scan_picture(scan: LaserScan, columns: int = 72, rows: int = 34) -> str:
-    """The returns seen from above, x (the connector's side) up and y left, the lidar in the middle as +."""
+LEAST_CELLS = 4
+
+
+def scan_picture(scan: LaserScan, columns: int, rows: int) -> str:
+    """The returns seen from above, x (the connector's side) up and y left, the lidar in the middle as +.
+
+    A line with the scale stands below the ``rows``.
+    """
+    columns, rows = max(columns, LEAST_CELLS), max(rows, LEAST_CELLS)
     ranges_m: NDArray[np.float64] = scan.ranges_m.astype(float)
     bearing_rad = scan.angle_min_rad + np.arange(len(ranges_m)) * scan.angle_increment_rad
     seen = np.isfinite(ranges_m)
