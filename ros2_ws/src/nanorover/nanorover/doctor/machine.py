@@ -98,7 +98,7 @@ def serial_ports(machine: Machine) -> list[Finding]:
         path = Path(name)
         if not path.exists():
             if path.name in ("ydlidar", "nanobase"):
-                mend = "plug it in; scripts/udev/99-ydlidar.rules gives it this name"
+                mend = "plug it in; scripts/udev/70-ydlidar.rules gives it this name"
             else:
                 mend = "plug it in, or set the parameter 'port'"
             found.append(Finding(ERROR, f"the port {name} of {node} does not exist", mend))
