@@ -44,7 +44,7 @@ class Witness:
 
 
 def time_errors_s(revolution: Revolution, world: Witness, start_ns: int) -> NDArray[np.float64]:
-    """How far the times of the rays are off, ``(2, N)``, 0 without return: by ``time_increment`` and by ``ray_time_s``.
+    """How far the rays' times are off, ``(2, N)``, 0 without return: by ``time_increment`` and by ``ray_time_s``.
 
     The truth is the look nearest in bearing within this turn; ``start_ns`` is the scan's time at the device's 0.
     """

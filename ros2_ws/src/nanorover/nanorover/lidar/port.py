@@ -42,8 +42,11 @@ def identity_of(path: str) -> UsbIdentity | None:
 
 
 def find_again(path: str, identity: UsbIdentity | None) -> str:
-    """Where the device of ``path`` is now: there, or where its USB identity turned up alone; else ``path``."""
-    if identity is None or Path(path).exists():
+    """Where the device of ``path`` is now: there, or where its USB identity turned up alone; else ``path``.
+
+    Another device may have taken the old name meanwhile.
+    """
+    if identity is None or identity_of(path) == identity:
         return path
     same = [
         port.device
@@ -110,7 +113,7 @@ def _explained(path: str, error: Exception) -> LinkError:
     if code in (errno.EACCES, errno.EPERM):
         return LinkError(
             f"no permission to open {path}",
-            "install scripts/udev/99-ydlidar.rules, or join the port's group (sudo usermod -aG dialout $USER) "
+            "install scripts/udev/70-ydlidar.rules, or join the port's group (sudo usermod -aG dialout $USER) "
             "and log in again",
         )
     if code in (errno.EAGAIN, errno.EBUSY) or "lock" in str(error):
