@@ -26,7 +26,8 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("colcon")
     unwanted = shutil.ignore_patterns("*.egg-info", "__pycache__", "build", "install", "log")
     shutil.copytree(REPOSITORY / "ros2_ws", root / "ros2_ws", symlinks=True, ignore=unwanted)
-    shutil.copytree(REPOSITORY / "launch", root / "launch", ignore=unwanted, dirs_exist_ok=True)
+    for linked in ("launch", "models"):
+        shutil.copytree(REPOSITORY / linked, root / linked, ignore=unwanted)
     (root / "launch" / "probe.launch.py").write_text("PROBE = True\n")
     # Python's own folder leads the path: ament's CMake code calls `python3`.
     environment = {
@@ -58,12 +59,14 @@ def test_every_node_is_where_ros2_run_looks(install: Path):
         assert os.access(program, os.X_OK), f"{node.name}: no executable {program}"
 
 
-def test_launch_files_and_parameters_are_installed(install: Path):
+def test_launch_files_parameters_and_models_are_installed(install: Path):
     share = install / "nanorover_bringup" / "share" / "nanorover_bringup" / "launch"
     assert (share / "probe.launch.py").read_text() == "PROBE = True\n"
     for file in (REPOSITORY / "launch").rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts:
             assert (share / file.relative_to(REPOSITORY / "launch")).is_file()
+    models = install / "nanorover" / "share" / "nanorover" / "models"
+    assert (models / "weights" / "rover" / "rover.onnx").is_file() and any((models / "public").glob("*.yaml"))
     library = next(install.glob("nanorover/lib/python*/site-packages/nanorover"))
     for pattern in ("params/*.yaml", "*.xml"):
         wanted = {p.name for p in (REPOSITORY / "ros2_ws/src/nanorover/nanorover").glob(pattern)}
