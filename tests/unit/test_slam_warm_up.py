@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.logs import open_log
+from nanorover.slam.localizer import Localizer
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import slam_params
 
@@ -30,6 +31,13 @@ for record in open_log(sys.argv[1]):
 mapper.trajectory()
 mapper.grid()
 assert mapper.health().get("loop searches", 0) > 0, mapper.health()
+localizer = Localizer(slam_params(), mapper.grid())
+for record in open_log(sys.argv[1]):
+    if isinstance(record, LaserScan):
+        localizer.add_scan(record)
+        if localizer.localized:
+            break
+assert localizer.localized
 late = {path.name for path in cache.rglob("*.nbc")} - compiled
 print(len(compiled), *sorted(late))
 """

@@ -6,6 +6,8 @@ import numpy as np
 
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.slam.changes import moved, seen_through
+from nanorover.slam.global_search import GlobalSearch
+from nanorover.slam.map_field import MapWalls
 from nanorover.slam.params import SlamParams
 
 STEPS = 8
@@ -45,4 +47,5 @@ def warm_up(params: SlamParams) -> None:
     seen_through(view, view)
     mapper.health()
     mapper.trajectory()
-    mapper.grid()
+    search = GlobalSearch(MapWalls(mapper.grid()), params.match_resolution_m, params.point_noise_m)
+    search.places(mapper.graph.points[0].astype(np.float64))
