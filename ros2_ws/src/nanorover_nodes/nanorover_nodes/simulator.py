@@ -30,7 +30,7 @@ MAP_FRAME = "map"
 JPEG_QUALITY = 80
 # Slower than this is said aloud.
 REAL_TIME = 0.95
-WINDOW_S = 1.0 / 30.0
+WINDOW_ELEVATION_DEG = -70.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class SimulatorNode(Component):
         self.outputs = {topic: self.offer(topic) for topic in topics}
         self.simulation = Simulation(scene, settings.seed)
         self.simulation.warm_up()
+        if settings.window:
+            self._open_window()
         self.live = Live(
             self.simulation, Path(settings.ports), on_pose=self.on_pose, on_picture=self.on_picture
         ).__enter__()
@@ -80,23 +82,28 @@ class SimulatorNode(Component):
         truth = OccupancyGrid(grid.cells, grid.resolution_m, np.array([*grid.origin_m, 0.0]))
         stamp_ns = self.get_clock().now().nanoseconds
         self.outputs["truth/map"].publish(convert.grid_msg(truth, stamp_ns, MAP_FRAME))
-        if self.params["simulator"].window and self.window is None:
-            self._open_window()
 
     def _open_window(self) -> None:
-        import mujoco.viewer
+        """Look down on the whole world."""
+        from mujoco import viewer
 
-        self.window = mujoco.viewer.launch_passive(self.simulation.world.model, self.simulation.data)
-        self.window_timer = self.create_timer(WINDOW_S, self.window.sync, clock=self.steady_clock)
+        shown = (self.simulation.world.model, self.simulation.data)
+        self.window = viewer.launch_passive(*shown, show_left_ui=False, show_right_ui=False)
+        across_m, along_m = self.simulation.scene.size_m
+        with self.window.lock():
+            self.window.cam.lookat[:] = (across_m / 2, along_m / 2, 0.0)
+            self.window.cam.distance, self.window.cam.elevation = (
+                1.3 * max(across_m, along_m),
+                WINDOW_ELEVATION_DEG,
+            )
 
     def cleanup(self) -> None:
-        if self.window is not None:
-            self.destroy_timer(self.window_timer)
-            self.window.close()
-            self.window = None
         if self.live is not None:
             self.live.__exit__()
             self.live = None
+        if self.window is not None:
+            self.window.close()
+            self.window = None
 
     def on_pose(self, stamp_ns: int, T_map_base: Pose) -> None:
         """Called in the simulation's thread."""
@@ -105,6 +112,8 @@ class SimulatorNode(Component):
             message.header.frame_id, message.header.stamp = MAP_FRAME, convert.time_of(stamp_ns)
             self.outputs["truth/pose"].publish(message)
             self.people_gap.look(stamp_ns * 1e-9, T_map_base, self.simulation.moving_objects())
+        if self.window is not None:  # between two steps of the physics, for MuJoCo copies its data
+            self.window.sync()
 
     def on_picture(self, stamp_ns: int, picture: Image) -> None:
         """Called in the camera's thread; the picture is RGB."""

@@ -4,6 +4,6 @@ import os
 
 SCREEN = bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
-# MuJoCo chooses how it draws when it is imported; without a screen only EGL or OSMesa works.
-if not SCREEN:
-    os.environ.setdefault("MUJOCO_GL", "egl")
+# MuJoCo chooses how it draws pictures when it is imported. Its usual way, GLFW, needs a screen and can not be used
+# by the camera's thread beside a window.
+os.environ.setdefault("MUJOCO_GL", "egl")
