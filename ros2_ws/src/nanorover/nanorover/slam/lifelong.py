@@ -1,10 +1,12 @@
 """A map that is used and kept up: the robot finds itself in it first, and maps on while it knows where it is."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.geometry.se2 import Pose
+from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.slam.front_end import ScanResult
 from nanorover.slam.localizer import CONFIDENT, Localizer
@@ -12,6 +14,9 @@ from nanorover.slam.mapper import Mapper
 
 # After so many scans without a match the map is left as it is, and the robot looked for in it.
 LOST_SCANS = 6
+# A scan that leads this far from the odometry, into what the map knows less of than this, is doubted: the robot
+# may have been carried. It is held against the whole map before the map grows again.
+LEAP_M, LEAP_RAD, WELL_KNOWN = 0.25, 0.2, 0.85
 
 
 class Lifelong:
@@ -24,7 +29,8 @@ class Lifelong:
         """Go on with a mapper; where it has a map and the place in it is not known, look for it."""
         self.mapper = mapper
         self.localizer: Localizer | None = None
-        self._times_lost = 0
+        self._times_lost, self._leaps = 0, 0
+        self._followed = False  # the scan before went to the mapper too, so there is an odometry to compare with
         if not place_known and len(mapper.graph) > 0:
             self._look_for()
 
@@ -45,12 +51,27 @@ class Lifelong:
             if self.localizer.localized and self.localizer.confidence >= CONFIDENT:
                 self.mapper.set_pose(self.localizer.T_map_base(), result.covariance)
                 self.localizer = None
+                self._followed = False
             return result
+        T_map_odom, revision = self.mapper.T_map_odom(), self.mapper.graph.revision
         result = self.mapper.add_scan(scan)
         if self.mapper.front_end.unplaced >= LOST_SCANS:
             self._times_lost += 1
             self._look_for()
+            return result
+        comparable = self._followed and revision == self.mapper.graph.revision
+        self._followed = True
+        if comparable and result.quality < WELL_KNOWN and self._leapt(T_map_odom):
+            self._leaps += 1
+            self.set_pose(self.mapper.T_map_base(), result.covariance)
         return result
+
+    def _leapt(self, T_map_odom: Pose) -> bool:
+        """Whether the last scan was found far from where odometry alone leads."""
+        T_map_base = self.mapper.T_map_base()
+        T_odom_base = compose(inverse(self.mapper.T_map_odom()), T_map_base)
+        off = between(compose(T_map_odom, T_odom_base), T_map_base)
+        return math.hypot(off[0], off[1]) > LEAP_M or abs(off[2]) > LEAP_RAD
 
     def set_pose(self, T_map_base: Pose, covariance: NDArray[np.float64] | None = None) -> None:
         """A person says where the robot is: it is held against the whole map before the map grows again."""
@@ -91,4 +112,4 @@ class Lifelong:
     def health(self) -> dict[str, object]:
         """Counters and figures for diagnostics."""
         looking = {} if self.localizer is None else self.localizer.health()
-        return {**self.mapper.health(), **looking, "times lost": self._times_lost}
+        return {**self.mapper.health(), **looking, "times lost": self._times_lost, "leaps": self._leaps}
