@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,6 +64,14 @@ class Storage(Protocol):
         ...
 
 
+@lru_cache(maxsize=256)
+def _store_of(msgtype: str, text: str, idl: bool) -> Typestore:
+    """The types of a definition. Making them takes milliseconds, and bags repeat each other's definitions."""
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_idl(text) if idl else get_types_from_msg(text, msgtype))
+    return store
+
+
 class _Types:
     """Message definitions: those stored in the bag where it has them, else those of ROS 2 Jazzy."""
 
@@ -70,9 +79,7 @@ class _Types:
         self._embedded: dict[str, Typestore] = {}
 
     def add(self, msgtype: str, text: str, idl: bool) -> None:
-        store = get_typestore(Stores.EMPTY)
-        store.register(get_types_from_idl(text) if idl else get_types_from_msg(text, msgtype))
-        self._embedded[msgtype] = store
+        self._embedded[msgtype] = _store_of(msgtype, text, idl)
 
     def decode(self, message: RawMessage, ros1: bool) -> Any:
         store = self._embedded.get(message.type, typestore())
