@@ -1,0 +1,137 @@
+"""What a person draws over the map, and what a class of object means to the way."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from nanorover import params
+from nanorover.base.gate import STILL
+from nanorover.errors import InputError
+from nanorover.fusion.objects import MOVING, TrackedObject
+from nanorover.geometry.scan import LaserScan
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.mapping.map_files import save_map
+from nanorover.planning.navigator import Navigator, load_settings
+from nanorover.planning.semantics import Semantics, SemanticsParams
+
+SETTINGS = load_settings()
+START, GOAL = np.array([1.0, 3.0, 0.0]), np.array([7.0, 3.0, 0.0])
+
+
+def room(width_m: float = 8.0, depth_m: float = 6.0, resolution_m: float = 0.05, corner=(0.0, 0.0)):
+    cells = np.zeros((round(depth_m / resolution_m), round(width_m / resolution_m)), np.int8)
+    cells[[0, -1]] = cells[:, [0, -1]] = 100
+    return OccupancyGrid(cells, resolution_m, np.array([*corner, 0.0]))
+
+
+def mask(path, x: tuple[float, float], y: tuple[float, float], value: int, mode: str = "trinary") -> str:
+    """A mask of the room with one dark rectangle, at another resolution than the map's; its yaml."""
+    grid = OccupancyGrid(np.zeros((60, 80), np.int8), 0.1, np.zeros(3))
+    grid.cells[round(y[0] * 10) : round(y[1] * 10), round(x[0] * 10) : round(x[1] * 10)] = 100
+    file = save_map(grid, path)
+    if mode == "scale":
+        picture = file.with_suffix(".pgm")
+        picture.write_bytes(picture.read_bytes().replace(b"\x00" * 10, bytes([255 - round(2.55 * value)]) * 10))
+        text = file.read_text().replace("trinary", "scale")
+        text = text.replace("occupied_thresh: 0.65", "occupied_thresh: 1.0").replace(
+            "free_thresh: 0.196", "free_thresh: 0.0"
+        )
+        file.write_text(text)
+    return str(file)
+
+
+def navigator(**costmap) -> Navigator:
+    made = Navigator(dataclasses.replace(SETTINGS, costmap=dataclasses.replace(SETTINGS.costmap, **costmap)))
+    made.on_map(room(), 0.0)
+    return made
+
+
+def seen(x: float, y: float, class_id: str = "person", vx: float = 0.0, vy: float = 0.0) -> TrackedObject:
+    return TrackedObject(1, class_id, 1.0, 0, np.array([x, y, vx, vy]), np.eye(4) * 0.01, 0.25, True)
+
+
+def distance(path: np.ndarray, x: float, y: float) -> float:
+    return float(np.hypot(path[:, 0] - x, path[:, 1] - y).min())
+
+
+def test_a_keep_out_zone_is_driven_around_and_no_goal(tmp_path):
+    zoned = navigator(keep_out_mask=mask(tmp_path / "keep_out", (3.5, 4.5), (1.0, 4.0), 100))
+    found = zoned.plan(START, GOAL)
+    assert found.error == 0
+    inside = (
+        (abs(found.path[:, 0] - 4.0) < 0.5 + 0.12)
+        & (found.path[:, 1] > 1.0 - 0.12)
+        & (found.path[:, 1] < 4.0 + 0.12)
+    )
+    assert not inside.any()
+    refused = zoned.plan(START, np.array([4.0, 2.5, 0.0]))
+    assert refused.error and refused.nearest_m is not None
+    assert math.dist(refused.nearest_m, (4.0, 2.5)) < 0.9
+    zoned.on_scan(
+        LaserScan(1, np.full(90, 4.0, np.float32), -np.pi, 2 * np.pi / 90, 0.1, 8.0),
+        np.array([3.0, 2.5, 0.0]),
+        STILL,
+        0.0,
+    )
+    assert zoned.local.cost_at(4.0, 2.5) == 254  # the controller knows it too
+
+
+def test_a_speed_zone_slows_by_how_dark_it_is(tmp_path):
+    zoned = navigator(speed_mask=mask(tmp_path / "speed", (3.0, 5.0), (2.0, 4.0), 60, "scale"))
+    for x, limit in ((4.0, 0.4 * SETTINGS.motion.max_linear_m_s), (1.0, math.inf)):
+        pose = np.array([x, 3.0, 0.0])
+        zoned.local.follow(pose, zoned.world)
+        zoned.local.sample(zoned.world)
+        assert min(zoned.speed_limit_m_s(pose), 9.0) == pytest.approx(
+            min(limit, SETTINGS.motion.max_linear_m_s), rel=0.03
+        )
+
+
+def test_a_mask_that_cannot_be_read_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        navigator(keep_out_mask=str(tmp_path / "nowhere.yaml"))
+
+
+def test_a_person_is_not_a_chair():
+    n = navigator()
+    gaps = {}
+    for class_id in ("person", "chair"):
+        n.on_objects([seen(4.0, 3.05, class_id)])
+        found = n.plan(START, GOAL)
+        gaps[class_id] = distance(found.path, 4.0, 3.05)
+    assert gaps["person"] > gaps["chair"] + 0.15
+    assert gaps["chair"] > 0.25 + SETTINGS.robot.inscribed_radius_m
+    near = np.array([3.2, 3.0, 0.0])
+    assert n.semantics.speed_limit_m_s([seen(4.0, 3.0)], near) == 0.3
+    assert n.semantics.speed_limit_m_s([seen(4.0, 3.0, "chair")], near) == 0.5
+    assert n.semantics.speed_limit_m_s([seen(4.0, 3.0, "toaster")], near) == math.inf
+
+
+@pytest.mark.parametrize("vy", [0.9, -0.9])
+def test_one_passes_behind_who_crosses(vy):
+    n = navigator()
+    n.on_objects([seen(4.0, 3.0 - 0.3 * math.copysign(1.0, vy), MOVING, vy=vy)])
+    path = n.plan(START, GOAL).path
+    at = path[np.argmin(abs(path[:, 0] - 4.0)), 1]
+    assert (at - 3.0) * vy < 0.0
+
+
+def test_lists_of_unequal_length_are_refused():
+    shipped = params.load(SemanticsParams, "semantics")
+    with pytest.raises(InputError, match="not equally long"):
+        Semantics(dataclasses.replace(shipped, lead_s=shipped.lead_s[:-1]))
+
+
+def test_marks_move_along_when_the_map_grows():
+    n = navigator()
+    ranges = np.full(360, 12.0, np.float32)
+    ranges[180] = ranges[181] = ranges[179] = 1.5
+    n.on_scan(LaserScan(1, ranges, -np.pi, 2 * np.pi / 360, 0.1, 12.0), START, STILL, 0.0)
+    assert n.world.cost_at(2.5, 3.0) == 254
+    n.on_map(room(12.0, 9.0, 0.05, (-2.0, -1.0)), 0.1)
+    assert n.world.cost_at(2.5, 3.0) == 254 and n.world.cost_at(9.0, 6.0) < 254
+    n.on_map(room(3.0, 4.0), 0.2)
+    assert n.world.cost_at(2.5, 3.0) == 254
+    assert n.plan(START, GOAL).error == 204 and "outside the map" in n.plan(START, GOAL).reason
