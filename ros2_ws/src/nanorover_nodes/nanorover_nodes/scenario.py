@@ -37,6 +37,7 @@ from nanorover.sim.scene import save_scene
 from nanorover.tables import TOPICS
 from nanorover_nodes.component import qos_profile
 from nanorover_nodes.convert import message_class, pose_msg, pose_of, pose_with_covariance_msg
+from nanorover_nodes.latency import ScanToVelocity
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.mission import start_nodes
 
@@ -55,18 +56,21 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
     try:
-        outcome, way = run_scenario(scenario_of(arguments.scenario, arguments.seed), arguments.seed)
+        driven = run_scenario(scenario_of(arguments.scenario, arguments.seed), arguments.seed)
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         console.print("stopped")
         sys.exit(130)
-    print(json.dumps({"outcome": outcome.as_dict(), "way": np.round(way, 3).tolist()}))
+    print(json.dumps(driven))
 
 
-def run_scenario(scenario: Scenario, seed: int) -> tuple[Outcome, np.ndarray]:
-    """Start the nodes, drive, stop them. Raises InputError."""
+def run_scenario(scenario: Scenario, seed: int) -> dict[str, Any]:
+    """Start the nodes, drive, stop them: the outcome, the way driven, and how long scans took to be velocities.
+
+    Raises InputError.
+    """
     with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "log") as processes:
         ports = Path(folder)
         save_scene(scenario.scene, ports / "world.yaml")
@@ -84,7 +88,9 @@ def run_scenario(scenario: Scenario, seed: int) -> tuple[Outcome, np.ndarray]:
             drive = Drive(scenario)
             for name in NODES_USED:
                 bring_up(drive.node, name, processes.check)
-            return drive.run(processes, seed, height_m)
+            outcome = drive.run(processes, seed, height_m)
+            way = np.round(np.array(drive.way), 3).tolist()
+            return {"outcome": outcome.as_dict(), "way": way, "latency": drive.latency.figures()}
         finally:
             rclpy.try_shutdown()
 
@@ -110,9 +116,10 @@ class Drive:
         self._initial_pose = self.node.create_publisher(
             message_class(declared.type), declared.name, qos_profile(declared.publish)
         )
+        self.latency = ScanToVelocity(self.node)
         self._client = ActionClient(self.node, NavigateToPose, "navigate_to_pose")
 
-    def run(self, processes: Processes, seed: int, height_m: float) -> tuple[Outcome, np.ndarray]:
+    def run(self, processes: Processes, seed: int, height_m: float) -> Outcome:
         """Say where the robot is, send the goal, wait for the end. Raises InputError where a node ends."""
         s = self.scenario
         self._wait(processes, self._ready, READY_S, "no truth, no pose or no map arrives")
@@ -135,12 +142,11 @@ class Drive:
         self._wait(processes, lambda: bool(self.world), SILENT_S, "the simulator does not say how it went")
         touched, reason = self.world["touched"], "" if arrived else reason
         gap_m = float(self.world["people_clearance_m"])
-        outcome = Outcome(
+        return Outcome(
             s.name, seed, arrived and not touched, reason, int(self.world["collisions"]), touched,
             round(time_s, 2), round(ideal, 2), round(float(self.world["min_clearance_m"]), 3),
             round(gap_m, 3) if math.isfinite(gap_m) else None, self.recoveries,
         )  # fmt: skip
-        return outcome, np.array(self.way)
 
     def _ready(self) -> bool:
         return bool(self.way and self.world and "map cells" in self.planner) and self._client.server_is_ready()

@@ -150,11 +150,10 @@ def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Pat
     """Drive scenarios, print their table; exit code 0 where nothing was touched and 98 % arrived."""
     from rich.table import Table
 
-    from nanorover.sim.navigation import drive
-    from nanorover.sim.trials import COLUMNS, run, summary, write_picture
+    from nanorover.sim.trials import COLUMNS, drive_here, run, summary, write_picture
 
     with console.status("driving") as status:
-        trials = run(names, seeds, status.update, drive if in_process else _scenario_through_nodes)
+        trials = run(names, seeds, status.update, drive_here if in_process else _scenario_through_nodes)
     result = summary(trials)
     if picture is not None:
         write_picture([t for t in trials if t.outcome.seed == seeds[0]], picture)
@@ -170,6 +169,8 @@ def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Pat
             f"median time {result['median_time_ratio']} × ideal, "
             f"people never nearer than {result['least_people_clearance_m']} m"
         )
+        for name, value in result["latency"].items():
+            console.print(f"{name.replace('_', ' ')}: {value:g}")
     raise typer.Exit(0 if result["collisions"] == 0 and result["success"] >= 0.98 else 1)
 
 
@@ -177,9 +178,10 @@ def _scenario_through_nodes(name: str, seed: int) -> Any:
     import numpy as np
 
     from nanorover.sim.outcome import Outcome
+    from nanorover.sim.trials import Trial
 
     done = _child("nanorover_nodes.scenario", ["--scenario", name, "--seed", str(seed)])
-    return Outcome(**done["outcome"]), np.array(done["way"])
+    return Trial(Outcome(**done["outcome"]), np.array(done["way"]), done["latency"])
 
 
 def _through_nodes(

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,24 +30,30 @@ COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One drive: how it went, and the way ``(N, 3)``."""
+    """One drive: how it went, the way ``(N, 3)``, and through real nodes how long scans took to be velocities."""
 
     outcome: Outcome
     way: NDArray[np.float64]
+    latency: dict[str, float] = field(default_factory=dict)
+
+
+def drive_here(name: str, seed: int) -> Trial:
+    """Drive a scenario in this process."""
+    return Trial(*drive(name, seed))
 
 
 def run(
     names: list[str],
     seeds: Iterable[int],
     progress: Callable[[str], None],
-    drive_one: Callable[[str, int], tuple[Outcome, NDArray[np.float64]]] = drive,
+    drive_one: Callable[[str, int], Trial],
 ) -> list[Trial]:
-    """Drive all of them, one after another, in this process or as ``drive_one`` does."""
+    """Drive all of them, one after another."""
     trials: list[Trial] = []
     for seed in seeds:
         for name in names:
             progress(f"{name}, seed {seed}; {sum(t.outcome.success for t in trials)} of {len(trials)} arrived")
-            trials.append(Trial(*drive_one(name, seed)))
+            trials.append(drive_one(name, seed))
     return trials
 
 
@@ -80,8 +86,17 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
         "least_people_clearance_m": min(
             (o.people_clearance_m for o in outcomes if o.people_clearance_m is not None), default=None
         ),
+        "latency": _latency([t.latency for t in trials if t.latency]),
         "scenarios": rows,
         "outcomes": [o.as_dict() for o in outcomes],
+    }
+
+
+def _latency(found: list[dict[str, float]]) -> dict[str, float]:
+    """The median drive's median, the worst drive's 99 %."""
+    return {
+        key: (max if "p99" in key else statistics.median)(f[key] for f in found if key in f)
+        for key in dict.fromkeys(key for f in found for key in f)
     }
 
 
