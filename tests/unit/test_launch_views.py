@@ -65,7 +65,9 @@ def test_what_rviz_asks_for_reaches_the_robot(tool, topic):
 
 def test_rviz_shows_what_a_person_looks_for():
     shown = {topic["Value"] for _, topic in asked(RVIZ["Displays"])}
-    assert {"scan", "map", "plan", "pose", "robot_description"} <= shown
+    wanted = {"robot_description", "scan", "map", "global_costmap/costmap", "local_costmap/costmap", "plan", "path"}
+    assert wanted | {"objects/markers", "detections/image", "pose"} <= shown
+    assert {tool for tool, _ in asked(RVIZ["Tools"])} == {"SetInitialPose", "SetGoal"}
     assert RVIZ["Global Options"]["Fixed Frame"] == "map"
 
 
