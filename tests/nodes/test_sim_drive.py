@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from nanorover.ros_environment import ros_environment
+from nanorover.sim.floorplan import scene_of
+from nanorover.sim.scene import save_scene
 
 pytestmark = [pytest.mark.nodes, pytest.mark.slow]
 
@@ -34,6 +37,13 @@ def test_a_mission_ends_when_its_time_is_over(domain):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert 5.0 <= result["time_s"] < 6.0 and result["distance_m"] > 0.3
+
+
+def test_a_robot_inside_a_wall_is_named(domain, tmp_path):
+    scene = scene_of("flat")
+    save_scene(replace(scene, robot=replace(scene.robot, at_m=(0.0, 0.0))), tmp_path / "wall.yaml")
+    done = run_mission("--mission", "wander", "--world", str(tmp_path / "wall.yaml"), "--seed", "1")
+    assert done.returncode == 2 and "the robot at (0.0, 0.0) stands inside something" in done.stderr, done.stderr
 
 
 def test_bad_input_is_a_sentence_and_exit_code_2(domain):

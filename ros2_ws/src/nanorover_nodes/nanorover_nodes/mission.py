@@ -77,8 +77,7 @@ def run_mission(arguments: argparse.Namespace, console: Console) -> Result:
         rclpy.init()
         try:
             drive = Drive(arguments)
-            for name in NODES_USED:
-                bring_up(drive.node, name, processes.check)
+            bring_up_all(drive.node, processes, NODES_USED)
             if arguments.view:
                 from nanorover_nodes.live_view import LiveView
 
@@ -93,6 +92,16 @@ def start_nodes(processes: Processes, names: Iterable[str], given: Mapping[str, 
     for name in names:
         words = [word for key, value in given.get(name, {}).items() for word in ("-p", f"{key}:={_plain(value)}")]
         processes.start(name, ["-m", NODES[name].module, "--ros-args", *words])
+
+
+def bring_up_all(node: Node, processes: Processes, names: Iterable[str]) -> None:
+    """Configure and activate nodes; InputError with the end of its log for one that refuses."""
+    for name in names:
+        try:
+            bring_up(node, name, processes.check)
+        except InputError as error:
+            processes.check()
+            raise InputError(f"{error.args[0]}:\n{processes.last_words(name)}") from error
 
 
 def _plain(value: object) -> str:
