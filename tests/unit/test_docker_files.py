@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,52 @@ def test_the_robots_image_leaves_its_tools_behind():
     for name in ("cmake", "ninja-build", "python3-venv", "python3-dev"):
         assert name in build, "./scripts/setup asks for it"
     assert not {".venv", ".git", "tests"} - set((REPOSITORY / ".dockerignore").read_text().split())
+
+
+def installed_by(image: Path) -> set[str]:
+    """Packages that an image's steps take from apt."""
+    steps = re.findall(r"apt-get install --yes --no-install-recommends \\\n(.*?)\n  &&", image.read_text(), re.S)
+    return {word.strip('"') for step in steps for word in step.replace("\\", " ").split()}
+
+
+def test_what_a_plain_debian_can_install_of_the_desk_image_it_can(tmp_path):
+    """The archive of ROS brings the packages named ros-… and colcon; the others come from the distribution."""
+    packages = installed_by(DOCKER / "robot.Dockerfile")
+    plain = sorted(name for name in packages if not name.startswith("ros-") and "colcon" not in name)
+    assert {"build-essential", "cmake", "ninja-build", "python3-dev", "python3-venv"} <= set(plain)
+    if shutil.which("apt-get") is None or not any(Path("/var/lib/apt/lists").glob("*Packages*")):
+        pytest.skip("no list of packages: apt-get update")
+    command = ["apt-get", "install", "--simulate", "--yes", "--no-install-recommends", *plain]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+
+
+def test_what_the_desk_image_copies_is_enough_to_build_and_run(tmp_path):
+    """Without what .dockerignore leaves out, the set-up script starts and the library finds all of its files."""
+    ignored = {line.removeprefix("**/") for line in (REPOSITORY / ".dockerignore").read_text().split()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    context = tmp_path / "nanorover"
+    for name in tracked.stdout.splitlines():
+        if not any(name == i or name.startswith(f"{i}/") for i in ignored) and (REPOSITORY / name).exists():
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, context / name, follow_symlinks=False)
+    setup = subprocess.run([context / "scripts/setup", "--help"], capture_output=True, text=True, check=False)
+    assert setup.returncode == 0, setup.stderr
+    question = (
+        "import nanorover; from nanorover.perception.description import models_folder as m\n"
+        "from nanorover.bringup.robot_model import XACRO\nprint(nanorover.__file__, m(), XACRO.exists())"
+    )
+    source = str(context / "ros2_ws/src/nanorover")
+    asked = subprocess.run(
+        [sys.executable, "-c", question],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((source, os.environ.get("PYTHONPATH", "")))},
+    )
+    assert asked.stdout.split() == [f"{source}/nanorover/__init__.py", f"{source}/models", "True"]
+    assert (context / "ros2_ws/src/nanorover_bringup/launch/robot.launch.py").exists()
+    assert os.access(context / "docker/run", os.X_OK)
 
 
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda p: p.name)
