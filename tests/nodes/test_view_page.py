@@ -128,6 +128,23 @@ def test_driving_lasts_while_a_key_is_held_and_the_connection_stands(shown, grap
     assert stops == []
 
 
+GAMEPAD = """navigator.getGamepads = () => [null, {
+  axes: [0.05, -1], buttons: Array.from({length: 12}, (_, i) => ({pressed: window.shoulder && i === 5}))}]"""
+
+
+def test_a_gamepad_drives_only_while_its_shoulder_button_is_held(shown, graph):
+    page, driven = shown.page, graph.collect("cmd_vel_teleop")
+    page.value(GAMEPAD)
+    assert quiet(graph, driven) and driven == []
+    page.value("window.shoulder = true")
+    graph.wait_until(lambda: len(driven) > 3, "it drives")
+    assert (driven[-1].linear.x, driven[-1].angular.z) == (pytest.approx(0.2), 0.0), (
+        "a stick that leans is at rest"
+    )
+    page.value("window.shoulder = false")
+    graph.wait_until(lambda: driven[-1].linear.x == 0.0, "letting go stops")
+
+
 def quiet(graph, messages: list) -> bool:
     """Whether nothing comes for a while that would bring five messages."""
     before = len(messages)
@@ -170,6 +187,8 @@ def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):
         assert 0 < x < 390 and 0 < y < 844, element
         top = page.value(f"document.elementFromPoint({x}, {y}).closest('#{element}') !== null")
         assert top, f"{element} is covered"
+    right = "document.getElementById('health-button').getBoundingClientRect().right"
+    assert page.value(right) <= 390, "all of what is said of the nodes can be read"
     shown.picture("phone.png")
     page.click("health-button")
     shown.wait_for("document.querySelectorAll('#health li').length >= 5")
