@@ -30,8 +30,9 @@ SAME_CELLS, SAME_FACING = 0.6, 0.9
 DOUBLED_CELLS = (3, 7)
 # What was seen to be free is kept in coarser cells: this many cells of the field on a side.
 FREE_CELLS = 4
-# A ray says nothing of the space this near to its end.
-FREE_SHORT_OF_M = 0.4
+# A ray says nothing of the space this near to the wall it ends at: of a wall seen at a flat angle from far away,
+# most lies between the points, and is no free space. Where there is no normal, a part of the ray is left out.
+FREE_CLEAR_M, FREE_SHORT_OF_PART = 0.4, 0.25
 
 
 class FieldArrays(NamedTuple):
@@ -122,15 +123,19 @@ def _bridge(
 
 
 @njit(cache=True, nogil=True)
-def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float) -> None:
-    """Note what a ray went through, in the field's own frame."""
-    length = math.hypot(x1 - x0, y1 - y0)
+def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float, nx: float, ny: float) -> None:
+    """Note what a ray to a surface with the given normal went through, in the field's own frame."""
+    dx, dy = x1 - x0, y1 - y0
+    length = math.hypot(dx, dy)
+    if nx == 0.0 and ny == 0.0:
+        free_m = length - max(FREE_CLEAR_M, FREE_SHORT_OF_PART * length)
+    else:
+        free_m = length - FREE_CLEAR_M * length / max(abs(nx * dx + ny * dy), 0.01)
     cell_m = FREE_CELLS / f.frame[2]
-    steps = int((length - FREE_SHORT_OF_M) / cell_m)
-    for k in range(steps + 1):
+    for k in range(int(free_m / cell_m) + 1 if free_m > 0.0 else 0):
         part = k * cell_m / length
-        column = math.floor((x0 + part * (x1 - x0)) / cell_m)
-        row = math.floor((y0 + part * (y1 - y0)) / cell_m)
+        column = math.floor((x0 + part * dx) / cell_m)
+        row = math.floor((y0 + part * dy) / cell_m)
         if 0 <= row < f.free.shape[0] and 0 <= column < f.free.shape[1]:
             f.free[row, column] = True
 
@@ -152,7 +157,7 @@ def _add_points(
         x1, y1 = tx + c * x - s * y, ty + s * x + c * y
         mx, my = c * nx - s * ny, s * nx + c * ny
         _add_point(f, x1, y1, mx, my, 1.0)
-        _free_ray(f, x0, y0, x1, y1)
+        _free_ray(f, x0, y0, x1, y1, mx, my)
         if i > 0:
             _bridge(f, last[0], last[1], x1, y1, mx, my, last[2] * mx + last[3] * my)
         last[0], last[1], last[2], last[3] = x1, y1, mx, my

@@ -3,20 +3,35 @@
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose
 from nanorover.slam.field import Field
 from nanorover.slam.graph import METRES_PER_RADIAN, Graph
 
-# The window is drawn anew when the robot has come this near to where its rays would leave it.
+# The window has this much room around the longest rays of a robot in its middle. It is drawn anew when the robot
+# has come so near to its edge that rays as long as those drawn would leave it.
 MARGIN_M = 8.0
 # Keyframes that left the neighbourhood stay in the field until they are this many times as many as belong.
 STALE_FACTOR = 1.5
 # So many keyframes are drawn, besides those within this way: more would say the same again.
-MOST_DRAWN, CLOSE_BY_M = 120, 2.0
+MOST_DRAWN, CLOSE_BY_M = 80, 2.0
 # A new keyframe is tied to this many others.
 SUPPORTERS = 3
+
+
+@njit(cache=True, nogil=True)
+def _apart(
+    poses: NDArray[np.float64], members: NDArray[np.int64], T_map_base: Pose
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The distance (m) and the turn (rad) from a pose to every member."""
+    away, turn = np.empty(len(members)), np.empty(len(members))
+    for k in range(len(members)):
+        pose = poses[members[k]]
+        away[k] = math.hypot(pose[0] - T_map_base[0], pose[1] - T_map_base[1])
+        turn[k] = abs((pose[2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+    return away, turn
 
 
 class LocalMap:
@@ -32,6 +47,7 @@ class LocalMap:
         self.field = Field(2.0 * (max_range_m + MARGIN_M), resolution_m)
         self.members: NDArray[np.int64] = np.empty(0, np.int64)
         self._drawn: set[int] = set()
+        self._reach_m = 0.0  # of the rays drawn
         self._revision = -1
 
     def follow(self, reference: int) -> None:
@@ -42,11 +58,12 @@ class LocalMap:
         off_m = np.abs(self.field.centre_m() - here[:2]).max()
         if (
             self._revision != self.graph.revision
-            or off_m > MARGIN_M
+            or off_m > max(MARGIN_M, self.field.size_m / 2.0 - MARGIN_M - self._reach_m)
             or len(self._drawn) > STALE_FACTOR * min(len(self.members), MOST_DRAWN) + 20
         ):
             self.field.clear(here[:2])
             self._drawn.clear()
+            self._reach_m = 0.0
             self._revision = self.graph.revision
         for k in self._worth_drawing(path_m[self.members]):
             if k not in self._drawn:
@@ -62,19 +79,16 @@ class LocalMap:
         g = self.graph
         self.field.add(g.points[keyframe], g.poses[keyframe], g.sensors[keyframe])
         self._drawn.add(keyframe)
+        self._reach_m = max(self._reach_m, float(np.abs(g.points[keyframe][:, :2]).max(initial=0.0)))
 
     def nearest(self, T_map_base: Pose) -> tuple[int, float, float]:
         """The member seen from most nearly the same pose: its number, the distance (m) and the turn (rad)."""
-        poses = self.graph.poses[self.members]
-        away = np.hypot(poses[:, 0] - T_map_base[0], poses[:, 1] - T_map_base[1])
-        turn = np.abs((poses[:, 2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+        away, turn = _apart(self.graph.poses, self.members, T_map_base)
         best = int(np.argmin(away + METRES_PER_RADIAN * turn))
         return int(self.members[best]), float(away[best]), float(turn[best])
 
     def supporters(self, T_map_base: Pose) -> list[int]:
         """The members that see most nearly the same, nearest first: what a new keyframe is tied to."""
-        poses = self.graph.poses[self.members]
-        away = np.hypot(poses[:, 0] - T_map_base[0], poses[:, 1] - T_map_base[1])
-        turn = np.abs((poses[:, 2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+        away, turn = _apart(self.graph.poses, self.members, T_map_base)
         nearest = np.argsort(away + METRES_PER_RADIAN * turn)[:SUPPORTERS]
         return [int(self.members[k]) for k in nearest]

@@ -31,6 +31,8 @@ APART_M = 15.0
 # The surroundings searched for, and the part of the old map they are searched in, as way along the graph.
 QUERY_PATH_M, TARGET_PATH_M = 5.0, 9.0
 TARGET_SIZE_M = 60.0
+# So many keyframes show a place; so many are drawn in one step.
+MOST_DRAWN, DRAWN_AT_ONCE = 100, 16
 # A new search only after driving this far.
 EVERY_M = 1.0
 # Views of a place overlap when taken within this distance.
@@ -156,18 +158,21 @@ class LoopCloser:
         clouds = [moved(points[k][k % every :: every], between(poses[centre], poses[k])) for k in members]
         return np.concatenate(clouds)
 
-    def _draw(self, centre: int, path_m: float) -> None:
-        """Draw the keyframes around one into the field, in its frame."""
+    def _draw(self, centre: int, path_m: float) -> Generator[None]:
+        """Draw an even choice of the keyframes around one into the field, in its frame."""
         g = self.graph
+        members = np.flatnonzero(np.isfinite(g.path_lengths(centre, path_m)))
         self._field.clear(np.zeros(2))
-        for k in np.flatnonzero(np.isfinite(g.path_lengths(centre, path_m))):
+        for n, k in enumerate(members[:: math.ceil(len(members) / MOST_DRAWN)]):
             self._field.add(g.points[k], between(g.poses[centre], g.poses[k]), g.sensors[k])
+            if n % DRAWN_AT_ONCE == DRAWN_AT_ONCE - 1:
+                yield
 
     def _find(self, old: int, recent: int, path_m: float) -> Generator[None, None, Find | None]:
         """Search the recent surroundings in the old ones; a Find, or None with the reason counted."""
         g = self.graph
         cloud = self._cloud(recent, QUERY_PATH_M, JUDGED_POINTS)
-        self._draw(old, TARGET_PATH_M)
+        yield from self._draw(old, TARGET_PATH_M)
         yield
         self._pyramid.draw()
         yield
@@ -203,7 +208,7 @@ class LoopCloser:
         yield
         if other is not None:
             return self._refused("ambiguous")
-        self._draw(recent, QUERY_PATH_M)
+        yield from self._draw(recent, QUERY_PATH_M)
         back = self._cloud(old, QUERY_PATH_M, JUDGED_POINTS)
         _, contradicted, _ = judge(self._field.arrays, back, inverse(pose))
         if contradicted > MOST_CONTRADICTED:
