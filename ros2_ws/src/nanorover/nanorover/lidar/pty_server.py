@@ -15,14 +15,16 @@ from nanorover.lidar.emulator import G4
 LONGEST_WAIT_S = 0.02
 # A host may leave its port unread for a while (the vendor's SDK does for 0.5 s); beyond this, bytes are lost.
 QUEUE_BYTES = 64 * 1024
+# Faster than real time, the device lives at most this much of its time at once, and not on while bytes are unread.
+LONGEST_STEP_S = 0.1
 
 
 class PtyServer:
     """Runs a ``G4`` behind a pseudo terminal in a thread of its own; use it as a context manager.
 
     ``path`` is what a driver opens: ``link``, if given, is a symbolic link that follows the pseudo terminal
-    through disconnects. ``speed`` makes the device's time run faster than real time. Raises InputError
-    where the link cannot be made.
+    through disconnects. ``speed`` makes the device's time run faster than real time, as far as the machine and the
+    host keep up. Raises InputError where the link cannot be made.
     """
 
     def __init__(self, g4: G4, link: Path | None = None, speed: float = 1.0) -> None:
@@ -101,9 +103,10 @@ class PtyServer:
             self._error = error
 
     def _live(self) -> None:
+        lived_s = 0.0
         while not self._ended.is_set():
-            now_s = self.device_s()
-            data = self.g4.transmit(now_s)
+            lived_s = self._held_back(lived_s)
+            data = self.g4.transmit(lived_s)
             if self.g4.connected != (self._master >= 0):
                 if self.g4.connected:
                     self._plug_in()
@@ -116,8 +119,18 @@ class PtyServer:
             wait_s = min(max(self.g4.due_s - self.device_s(), 0.0), LONGEST_WAIT_S) / self._speed
             readable, _, _ = select.select([self._master], [], [], wait_s)
             if readable:
+                lived_s = self._held_back(lived_s)
                 with contextlib.suppress(BlockingIOError):
-                    self.g4.receive(os.read(self._master, 4096), self.device_s())
+                    self.g4.receive(os.read(self._master, 4096), lived_s)
+
+    def _held_back(self, lived_s: float) -> float:
+        """What the device's clock shows now, after it is set back to what a hurried device may live at once."""
+        now_s = self.device_s()
+        if self._speed <= 1.0:
+            return now_s
+        latest_s = lived_s + (0.0 if self._queue else LONGEST_STEP_S)
+        self._start_s += max(now_s - latest_s, 0.0) / self._speed
+        return min(now_s, latest_s)
 
     def _write(self, data: bytes) -> None:
         self._queue += data
