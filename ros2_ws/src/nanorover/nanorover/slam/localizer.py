@@ -39,6 +39,8 @@ DOUBTED_SCANS = 8
 DOUBTED_PART = 0.7
 # Where the robot was believed to be counts so many times as much as any other place that looks the same.
 BELIEVED_ODDS = 20.0
+# A place that explains so much of the scan is in the map, however many people stand in the view.
+KNOWN_HERE = 0.6
 # A search takes several scans' time, so only every so many scans are searched for.
 SEARCH_EVERY = 3
 # A place that the search gives less than this, so many times in a row, is not believed any longer.
@@ -147,13 +149,16 @@ class Localizer:
         if len(placed.points) < LEAST_POINTS:
             return
         places = self._searched(placed.points, self._T_map_base)
-        here = [place.share for place in places if _agree(place.T_map_base, self._T_map_base)]
-        share = here[0] if here else 0.0
+        here = next((place for place in places if _agree(place.T_map_base, self._T_map_base)), None)
+        share = 0.0 if here is None else here.share
         elsewhere = sum(place.share for place in places) - share
-        nowhere = 1.0 - share - elsewhere
+        known_here = here is not None and here.match.explained >= KNOWN_HERE
+        nowhere = 0.0 if known_here else 1.0 - share - elsewhere
         self.confidence = share / max(share + elsewhere / BELIEVED_ODDS + nowhere, 1e-9)
+        if self.confidence >= CONFIDENT:
+            self._doubted = 0
         self._disbelieved = self._disbelieved + 1 if self.confidence < DISBELIEVED else 0
-        if not here or places[0].share > share:
+        if here is None or places[0].share > share:
             self._consider(places)
         if self.localized and self._disbelieved >= DISBELIEVED_CHECKS:
             self.front_end.counts["times lost"] += 1
