@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from nanorover.base.gate import STILL, Velocity
 from nanorover.fusion.objects import TrackedObject
@@ -24,6 +25,7 @@ from nanorover.robot import RobotParams
 TELEOP, AUTONOMY, NOBODY = "teleop", "autonomy", ""
 NO_PEOPLE = np.zeros((0, 5))
 MOST_REMEMBERED = 500
+TURNED_UNNOTICED_RAD = 0.2
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ class Safety:
         self._scan.arrived(now_s, scan.stamp_ns)
 
     def _remembered(self, scan: LaserScan, beams: Beams) -> NDArray[np.float64]:
-        """What was seen before and is now nearer to the lidar than it can see: it stands there until a beam passes
-        through, or the robot has driven on."""
+        """What was seen before and is now nearer to the lidar than it can see: it stands there until all beams
+        about it pass through, or the robot has driven on."""
         points = transform_points(inverse(self._moved), self._points)
         self._moved = np.zeros(3)
         if len(scan.ranges_m) == 0 or scan.angle_increment_rad == 0.0:
@@ -118,7 +120,10 @@ class Safety:
         from_laser = points - beams.origin_m
         bearings = np.arctan2(from_laser[:, 1], from_laser[:, 0]) - scan.T_base_laser[2] - scan.angle_min_rad
         beam = np.round(bearings / scan.angle_increment_rad).astype(int) % len(scan.ranges_m)
-        passed = (beams.kinds[beam] == RETURN) & (scan.ranges_m[beam] > beams.blind_m)
+        # the robot may have turned by some degrees more or less than the wheels say
+        about = math.ceil(TURNED_UNNOTICED_RAD / abs(scan.angle_increment_rad))
+        held_up = (beams.kinds != RETURN) | (scan.ranges_m <= beams.blind_m)
+        passed = ~maximum_filter1d(held_up, 2 * about + 1, mode="wrap")[beam]
         outside = (points[:, 0] > self.outline[0]) | (points[:, 0] < -self.outline[1])
         outside |= abs(points[:, 1]) > self.outline[2]
         near = np.hypot(from_laser[:, 0], from_laser[:, 1]) < beams.blind_m
