@@ -1,14 +1,17 @@
 """Localization in a saved map: found without a click, never sure of what is not certain, and recovered."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nanorover.errors import InputError
+from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import between, compose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.mapping.map_files import load_map, save_map
+from nanorover.replay.logs import open_log
 from nanorover.sim.flatland import G4, WHEELS, record
 from nanorover.slam import relocalization
 from nanorover.slam.lifelong import Lifelong
@@ -21,6 +24,7 @@ from nanorover.slam.session import Session
 
 PARAMS = slam_params()
 STEP_NS = 100_000_000
+FAMILY = Path(__file__).resolve().parents[1] / "recordings" / "family.mcap"
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +188,24 @@ def test_a_session_changes_what_it_does_on_the_way(world):
         assert session.place_known()
     assert session.mode == "localization"
     assert worst_m < 0.1
+
+
+def test_a_family_that_walks_about_does_not_make_the_robot_lost():
+    records = [item for item in open_log(FAMILY) if isinstance(item, (LaserScan, Odometry))]
+    mapper = Mapper(PARAMS)
+    for item in records:
+        (mapper.add_scan if isinstance(item, LaserScan) else mapper.add_odometry)(item)
+    mapper.finish()
+    _, truth = mapper.trajectory()
+    localizer, sure = Localizer(PARAMS, mapper.grid()), 0
+    results = []
+    for item in records:
+        if isinstance(item, LaserScan):
+            results.append(localizer.add_scan(item))
+            sure += localizer.localized and localizer.confidence >= relocalization.SURE
+        else:
+            localizer.add_odometry(item)
+    assert localizer.health().get("times lost", 0) == 0
+    assert sure > 0.7 * len(results)
+    off = np.array([between(at, result.T_map_base) for at, result in zip(truth, results, strict=True)])
+    assert np.hypot(off[:, 0], off[:, 1]).max() < 0.15
