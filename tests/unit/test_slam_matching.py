@@ -4,35 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from slam_rooms import rectangle, seen_from
 
 from nanorover.geometry.se2 import between, compose
 from nanorover.slam.field import Field, doubled_part
 from nanorover.slam.matching import judge, refine, search, solve3
+from nanorover.slam.motion import ErrorBound
 
 NO_PRIOR = np.ones(3)
 NOISE_M = 0.05
-
-
-def rectangle(width: float, height: float, step: float = 0.04) -> np.ndarray:
-    """Points (N, 4) with inward normals on a rectangle around the origin."""
-    x, y = np.arange(-width / 2, width / 2, step), np.arange(-height / 2, height / 2, step)
-    sides = [
-        np.column_stack([x, 0 * x - height / 2, 0 * x, 0 * x + 1]),
-        np.column_stack([x, 0 * x + height / 2, 0 * x, 0 * x - 1]),
-        np.column_stack([0 * y - width / 2, y, 0 * y + 1, 0 * y]),
-        np.column_stack([0 * y + width / 2, y, 0 * y - 1, 0 * y]),
-    ]
-    return np.concatenate(sides)
-
-
-def seen_from(points: np.ndarray, pose: np.ndarray, rng=None, noise_m: float = 0.0) -> np.ndarray:
-    """World points with normals in the frame of a pose, with noise along the normal."""
-    c, s = math.cos(pose[2]), math.sin(pose[2])
-    R = np.array([[c, -s], [s, c]])
-    moved = np.column_stack([(points[:, :2] - pose[:2]) @ R, points[:, 2:] @ R])
-    if rng is not None:
-        moved[:, :2] += rng.normal(size=(len(moved), 1)) * noise_m * moved[:, 2:]
-    return moved
 
 
 def field_of(points: np.ndarray) -> Field:
@@ -148,3 +128,34 @@ def test_the_field_means_its_points_more_finely_than_its_cells(room):
         field.add(seen_from(points, shift).astype(np.float32), np.zeros(3), np.zeros(3))
     pose, _, _ = refine(field.arrays, seen_from(points, np.zeros(3)), np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M)
     assert np.abs(compose(pose, np.zeros(3))[:2]).max() < 0.006
+
+
+def test_a_wall_seen_at_a_flat_angle_is_not_taken_for_free_space_between_its_points():
+    """Half a degree from ray to ray: far down a corridor the points on its walls lie metres apart."""
+    bearings = np.radians(np.arange(0.5, 180.0, 0.5))
+    right = np.column_stack([1.2 / np.tan(bearings), np.full(len(bearings), -1.2)])
+    far = right[(right[:, 0] > 0.0) & (right[:, 0] < 25.0)][::-1]
+    normals = np.where(far[:, :1] < 4.0, [[0.0, 1.0]], [[0.0, 0.0]])  # none where the neighbours are far apart
+    field = field_of(np.column_stack([far, normals]))
+    close_up = np.column_stack([np.arange(8.0, 20.0, 0.05), np.full(240, -1.2), np.zeros(240), np.ones(240)])
+    _, contradicted, _ = judge(field.arrays, close_up, np.zeros(3))
+    assert contradicted < 0.02
+    across = np.column_stack([np.arange(1.0, 6.0, 0.05), np.full(100, -0.5), np.zeros(100), np.ones(100)])
+    assert judge(field.arrays, across, np.zeros(3))[1] > 0.5  # half way to the wall the rays went through
+
+
+def test_odometry_that_jumps_now_and_then_is_trusted_for_the_rest():
+    rng = np.random.default_rng(5)
+    bound = ErrorBound(0.3, 0.05, 0.04)
+    for k in range(400):
+        found = np.array([0.9, 0.0, rng.choice([-1.2, 0.0, 0.0, 1.2])])
+        jump = 0.6 if k % 12 == 0 else 0.0
+        bound.learn(found + np.array([0.02, 0.0, jump + rng.normal(0.0, 0.02)]), found)
+    prediction = bound.predict(np.array([0.9, 0.0, 1.2]))
+    assert prediction.sigma_rad < 0.3
+    assert prediction.sigma_m < 0.3
+    for _ in range(200):  # wheels that slip at every step
+        bound.learn(np.array([0.9, 0.0, 1.2]), np.array([0.3, 0.0, 0.4]))
+    prediction = bound.predict(np.array([0.9, 0.0, 1.2]))
+    assert prediction.sigma_rad > 0.7
+    assert prediction.sigma_m > 0.4

@@ -1,0 +1,89 @@
+"""What passes for a loop and what is refused, with walls known exactly."""
+
+import math
+
+import numpy as np
+import pytest
+from slam_rooms import rectangle, seen_from
+
+from nanorover.geometry.se2 import between
+from nanorover.slam import loops
+from nanorover.slam.graph import Graph
+from nanorover.slam.loops import LoopCloser
+from nanorover.slam.params import slam_params
+
+INFORMATION = np.diag([1e4, 1e4, 1e5])
+DRIFT = np.array([0.5, -0.4, 0.05])
+WAY_M = 100.0
+
+
+def corridor(niches_every_m: float = 0.0) -> np.ndarray:
+    """Two walls 2 m apart and 60 m long; niches 0.3 m deep, as of doors, on both sides."""
+    x = np.arange(-30.0, 30.0, 0.04)
+    depth = np.zeros(len(x))
+    if niches_every_m:
+        depth[np.mod(x, niches_every_m) < 0.9] = 0.3
+    sides = [
+        np.column_stack([x, side * (1.0 + depth), np.zeros(len(x)), np.full(len(x), -side)])
+        for side in (1.0, -1.0)
+    ]
+    if niches_every_m:
+        for edge in np.flatnonzero(np.diff(depth)):
+            y = np.arange(1.0, 1.3, 0.04)
+            facing = np.full(len(y), 1.0 if depth[edge + 1] > depth[edge] else -1.0)
+            for side in (1.0, -1.0):
+                sides.append(np.column_stack([np.full(len(y), x[edge]), side * y, facing, np.zeros(len(y))]))
+    return np.concatenate(sides)
+
+
+def found(old_walls: np.ndarray, recent_walls: np.ndarray):
+    """A place mapped twice, the second time with drift: the find and what was counted."""
+    graph = Graph()
+    for walls, reach_m, offset, drift in ((old_walls, 14.0, 0.0, np.zeros(3)), (recent_walls, 8.0, 0.1, DRIFT)):
+        first = len(graph)
+        for k in range(3):
+            pose = np.array([0.4 * k + offset, 0.1, 0.3])
+            near = walls[np.hypot(*(walls[:, :2] - pose[:2]).T) < reach_m]
+            graph.add_keyframe(k, pose + drift, seen_from(near, pose).astype(np.float32), np.zeros(3))
+        for k in range(first, first + 2):
+            graph.add_edge(k, k + 1, INFORMATION)
+    closer = LoopCloser(graph, slam_params())
+    search = closer._find(1, 4, WAY_M)
+    try:
+        while True:
+            next(search)
+    except StopIteration as done:
+        return done.value, closer.counts
+
+
+def test_a_place_is_recognised_and_the_drift_taken_out():
+    room = rectangle(7.0, 5.0)
+    find, _ = found(room, room)
+    truth = between(np.array([0.4, 0.1, 0.3]), np.array([0.5, 0.1, 0.3]))
+    assert find is not None
+    off = between(truth, find.T_old_recent)
+    assert math.hypot(off[0], off[1]) < 0.01
+    assert abs(off[2]) < 0.003
+
+
+@pytest.mark.parametrize(
+    ("old", "recent", "why", "switched_off"),
+    [
+        (corridor(), corridor(), "sliding along walls", {"LEAST_FIXED": 0.0, "MOST_AMBIGUOUS": 2.0}),
+        (corridor(2.5), corridor(2.5), "ambiguous", {"MOST_AMBIGUOUS": 2.0}),
+        (
+            rectangle(7.0, 5.0),
+            np.concatenate([rectangle(7.0, 5.0), rectangle(1.5, 1.0)]),
+            "contradicted",
+            {"MOST_CONTRADICTED": 1.0, "LEAST_EXPLAINED": 0.3},
+        ),
+    ],
+)
+def test_what_only_looks_alike_is_refused_by_its_own_check(monkeypatch, old, recent, why, switched_off):
+    find, counts = found(old, recent)
+    assert find is None
+    assert counts[f"loops refused: {why}"] == 1
+    for name, value in switched_off.items():
+        monkeypatch.setattr(loops, name, value)
+    find, _ = found(old, recent)
+    assert find is not None
