@@ -16,7 +16,6 @@ Image = NDArray[np.uint8]
 WANTED_GREY = 124.0  # what the exposure control aims at
 ADAPTING = 0.25  # part of the way that it goes per picture
 GAINS = (0.5, 2.2)
-NEAREST_M = 0.02
 LENS_BLUR_PX = 0.55
 _GEOM = int(mujoco.mjtObj.mjOBJ_GEOM)
 _LAST_GROUP = mujoco.mjNGROUP - 1
@@ -92,16 +91,6 @@ class Camera:
         finally:
             self._renderer.disable_segmentation_rendering()
             self._model.geom_group[geoms] = groups
-
-    def box_of(self, data: mujoco.MjData, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The box x0, y0, x1, y1 in pixels around points ``(N, 3)`` of the map, beyond the picture's edges too."""
-        number = self._model.camera(self._name).id
-        seen = (points_m - data.cam_xpos[number]) @ data.cam_xmat[number].reshape(3, 3)
-        depth = np.maximum(-seen[:, 2], NEAREST_M)  # MuJoCo's cameras look along -z
-        K = self._sim.K
-        columns = K[0, 2] + K[0, 0] * seen[:, 0] / depth + 0.5
-        rows = K[1, 2] - K[1, 1] * seen[:, 1] / depth + 0.5
-        return np.array([columns.min(), rows.min(), columns.max(), rows.max()])
 
     def close(self) -> None:
         """Free the renderer."""

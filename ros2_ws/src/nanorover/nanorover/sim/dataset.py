@@ -36,8 +36,9 @@ LEAST_VISIBLE = 0.3
 @dataclass(frozen=True, eq=False)
 class Sample:
     """A picture ``(H, W, 3)`` RGB and what is in it: boxes ``(N, 4)`` x0, y0, x1, y1 in pixels around what can be
-    seen of each thing, labels ``(N,)`` as indices of ``shapes.CLASSES``, and which part ``(N,)`` of the whole
-    thing that is, neither hidden nor beyond the picture's edges."""
+    seen of each thing, labels ``(N,)`` as indices of ``shapes.CLASSES``, and which part ``(N,)`` of its
+    pixels within the picture other things leave free. Who stands so near that only legs are in the picture counts
+    as seen: such are those that matter to a robot."""
 
     image: NDArray[np.uint8]
     boxes_px: NDArray[np.float32]
@@ -114,7 +115,6 @@ def boxes_of(
         box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
         geoms = np.flatnonzero(world.thing == thing)
         part = len(rows) / max(len(rows), camera.pixels_alone(data, geoms))
-        part *= _part_inside(_whole_box(world, data, camera, geoms), shown.shape[1], shown.shape[0])
         boxes.append(box)
         labels.append(CLASSES.index(kind))
         visible.append(part)
@@ -123,22 +123,6 @@ def boxes_of(
         np.array(labels, np.int64),
         np.array(visible, np.float32),
     )
-
-
-def _part_inside(box: NDArray[np.float64], width_px: int, height_px: int) -> float:
-    """Which part of a box's area lies within the picture."""
-    cut = np.clip(box, 0, [width_px, height_px, width_px, height_px])
-    return float((cut[2:] - cut[:2]).prod() / max(1.0, (box[2:] - box[:2]).prod()))
-
-
-def _whole_box(world: World, data: mujoco.MjData, camera: Camera, geoms: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The box around the whole thing, as if nothing stood before it."""
-    model = world.model
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-    local = model.geom_aabb[geoms, None, :3] + corners * model.geom_aabb[geoms, None, 3:]  # (G, 8, 3)
-    turn = data.geom_xmat[geoms].reshape(-1, 3, 3)
-    points = np.einsum("gij,gkj->gki", turn, local) + data.geom_xpos[geoms, None]
-    return camera.box_of(data, points.reshape(-1, 3))
 
 
 def _crowded(scene: Scene, ways: Ways, rng: np.random.Generator) -> Scene:
