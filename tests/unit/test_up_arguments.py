@@ -57,6 +57,22 @@ def test_what_is_wrong_is_named_with_what_is_allowed(mode, given, named):
         assert words in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("mode", "argument", "named"),
+    [
+        ("sim", "world:=nowhere.yaml", "nowhere.yaml"),
+        ("robot", "camera:=/dev/video77", "no camera /dev/video77"),
+        ("robot", "model:=roover", "roover"),
+        ("robot", "model:=/nowhere.onnx", "/nowhere.onnx"),
+    ],
+)
+def test_what_is_asked_for_and_is_not_there_is_refused_before_the_start(mode, argument, named):
+    node = {"world": "simulator", "camera": "camera", "model": "detector"}[argument.split(":=")[0]]
+    given = arguments.split([argument]) | {"without": ",".join(name for name in NODES if name != node)}
+    with pytest.raises(InputError, match=named):
+        plan(mode, arguments.check(mode, given))
+
+
 def test_values_come_checked(tmp_path):
     file = tmp_path / "p.yaml"
     file.touch()

@@ -116,14 +116,25 @@ def open_source(settings: CameraParams, say: Callable[[str], None]) -> Source:
         return _pipeline(CSI.format(sensor=sensor, width=settings.width, height=settings.height), source)
     if source.startswith(GSTREAMER):
         return _pipeline(source[len(GSTREAMER) :], source)
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise InputError(f"there is no camera {source}", "plugged in? `ls /dev/video*` shows the devices")
+    path = existing(source)
     if path.is_dir():
         return _Folder(path, say)
     if path.is_char_device():
         return _device(path, settings)
     return _Capture(cv2.VideoCapture(str(path)), source, live=False)
+
+
+def existing(source: str) -> Path:
+    """The device, file or folder that a source names; InputError where it is not there."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise InputError(f"there is no camera {source}", "plugged in? `ls /dev/video*` shows the devices")
+    return path
+
+
+def is_pipeline(source: str) -> bool:
+    """Whether a source names no file but a camera on the ribbon or a GStreamer pipeline."""
+    return source == "csi" or source.startswith(("csi:", GSTREAMER))
 
 
 def _pipeline(pipeline: str, name: str) -> Source:
