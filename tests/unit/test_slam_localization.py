@@ -9,7 +9,7 @@ import pytest
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import between, compose
-from nanorover.mapping.grid import OccupancyGrid
+from nanorover.mapping.grid import OCCUPIED, OccupancyGrid
 from nanorover.mapping.map_files import load_map, save_map
 from nanorover.replay.logs import open_log
 from nanorover.sim.flatland import G4, WHEELS, record
@@ -134,6 +134,14 @@ def test_a_mode_that_cannot_be_says_why_and_the_session_goes_on(tmp_path, mode, 
 def test_a_map_without_walls_is_refused():
     with pytest.raises(InputError, match="no walls"):
         Localizer(PARAMS, OccupancyGrid(np.zeros((40, 40), np.int8), 0.05))
+
+
+def test_a_map_whose_walls_are_drawn_twice_says_so(world):
+    cells = world.grid.cells.copy()
+    cells[np.roll(cells, 5, axis=1) == OCCUPIED] = OCCUPIED  # the same again, 0.25 m beside
+    doubled = OccupancyGrid(cells, world.grid.resolution_m, world.grid.T_map_origin)
+    assert Localizer(PARAMS, world.grid).health()["doubled walls"] < 0.01
+    assert Localizer(PARAMS, doubled).health()["doubled walls"] > 0.03
 
 
 def test_walls_in_between_are_counted(world):

@@ -16,7 +16,7 @@ from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose
 from nanorover.mapping.grid import OccupancyGrid
-from nanorover.slam.field import Field
+from nanorover.slam.field import Field, doubled_part
 from nanorover.slam.front_end import LEAST_POINTS, FrontEnd, Placed, ScanResult
 from nanorover.slam.global_search import GlobalSearch, Place
 from nanorover.slam.local_map import MARGIN_M
@@ -81,6 +81,7 @@ class Localizer:
             raise InputError(f"the map is larger than {LARGEST_MAP_M:g} m", "cut it into parts")
         self._field = Field(2.0 * (params.max_range_m + MARGIN_M), params.match_resolution_m)
         self._global = GlobalSearch(self._walls, params.match_resolution_m, params.point_noise_m)
+        self._doubled_walls = doubled_part(self._global.field.arrays)
         self._T_map_base = np.zeros(3)
         self._doubted = 0
         self._disbelieved = 0
@@ -231,6 +232,7 @@ class Localizer:
             **self.front_end.health(),
             "localized": self.localized,
             "confidence": round(self.confidence, 2),
+            "doubled walls": round(self._doubled_walls, 3),
         }
 
 
