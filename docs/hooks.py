@@ -106,8 +106,8 @@ def arguments_page() -> str:
     lines = ["# Start arguments", "", "The same for `nanorover up` and `ros2 launch`, written `name:=value`.", ""]
     lines += ["| argument | default | meaning | only in |", "| --- | --- | --- | --- |"]
     for a in ARGUMENTS.values():
-        meaning = a.meaning + (f" ({', '.join(a.choices)})" if a.choices else "")
-        lines.append(_row(f"`{a.name}`", f"`{a.default}`" if a.default else "empty", meaning, ", ".join(a.modes)))
+        default = f"`{a.default}`" if a.default else "empty"
+        lines.append(_row(f"`{a.name}`", default, a.described, ", ".join(a.modes)))
     lines += ["", "## Modes", "", "| mode | parts |", "| --- | --- |"]
     lines += [_row(f"`{mode}`", ", ".join(groups)) for mode, groups in MODES.items()]
     return "\n".join(lines) + "\n"

@@ -38,7 +38,7 @@ def test_there_is_a_launch_file_for_every_mode():
 def test_every_argument_is_described(mode):
     shown = " ".join(launch(mode, "--show-args").stdout.split())
     for argument in of_mode(mode).values():
-        assert f"'{argument.name}': {' '.join(argument.meaning.split())} (default: '{argument.default}')" in shown
+        assert f"'{argument.name}': {argument.described} (default: '{argument.default}')" in shown
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ RVIZ_CONFIGURATION = Path("rviz") / "nanorover.rviz"
 def describe(mode: str, launch_file: str) -> LaunchDescription:
     """The launch description of a mode, for the launch file that asks."""
     declared = [
-        DeclareLaunchArgument(a.name, default_value=a.default, description=a.meaning)
+        DeclareLaunchArgument(a.name, default_value=a.default, description=a.described)
         for a in of_mode(mode).values()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=_start, args=[mode, Path(launch_file)])])

@@ -37,6 +37,11 @@ class Argument:
     choices: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
 
+    @property
+    def described(self) -> str:
+        """Its meaning and what may be chosen."""
+        return self.meaning + (f" ({', '.join(self.choices)})" if self.choices else "")
+
     def checked(self, text: str) -> Any:
         """The value of ``text``; InputError with what is allowed otherwise."""
         if text and self.choices and text not in self.choices:

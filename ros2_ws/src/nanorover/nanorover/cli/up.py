@@ -33,8 +33,7 @@ def up(
         mode = "robot"
     if show_args:
         for argument in arguments.of_mode(mode).values():
-            allowed = f" One of {', '.join(argument.choices)}." if argument.choices else ""
-            typer.echo(f"{argument.name} (default '{argument.default}')\n    {argument.meaning}.{allowed}")
+            typer.echo(f"{argument.name} (default '{argument.default}')\n    {argument.described}")
         return
     given = arguments.split(words)
     if view:
