@@ -1,6 +1,7 @@
 """Localization in a saved map: found without a click, never sure of what is not certain, and recovered."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def test_random_starts_are_right_and_starts_outside_the_map_are_never_wrong_and_
     known = relocalization.random_starts(PARAMS, range(100, 102), 15, (0.3, 1.0))
     assert known.right == 30
     assert known.sure >= 24 and known.wrong_and_sure == 0
+    assert json.loads(json.dumps(dataclasses.asdict(known)))["right"] == 30
     outside = relocalization.random_starts(PARAMS, range(100, 102), 8, (0.0, 0.2))
     assert outside.wrong_and_sure == 0
 

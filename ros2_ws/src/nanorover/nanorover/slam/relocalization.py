@@ -100,7 +100,7 @@ def with_people(
 def is_right(found: Pose, truth: Pose) -> bool:
     """Whether a found place is the true one."""
     off = between(truth, found)
-    return math.hypot(off[0], off[1]) < RIGHT_M and abs(off[2]) < RIGHT_RAD
+    return math.hypot(off[0], off[1]) < RIGHT_M and abs(float(off[2])) < RIGHT_RAD
 
 
 @dataclass
