@@ -1,4 +1,4 @@
-"""A node that is told to end says its last word, ends in order, and is gone for the others."""
+"""What every node does when it is asked for a transition that it does not have, and when it is told to end."""
 
 import os
 import signal
@@ -42,3 +42,11 @@ def test_a_node_that_shall_end_has_its_last_word(graph, sign):
     assert lifecycle.wait_until(graph.node, lambda: heard, 5.0), "the last word was not heard"
     assert log.read_text() == "said\ncleaned up\n"
     assert lifecycle.wait_until(graph.node, lambda: not graph.node.count_publishers("cmd_vel_nav"), 20.0)
+
+
+def test_a_transition_that_does_not_exist_is_refused_and_ends_nothing(graph):
+    graph.processes.start("probe", ["-c", PROBE])
+    assert not graph.change_state("probe", "activate"), "it is not configured"
+    graph.bring_up("probe")
+    assert not graph.change_state("probe", "configure"), "it is active"
+    assert graph.processes.exit_code("probe") is None

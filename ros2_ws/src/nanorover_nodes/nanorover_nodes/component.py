@@ -21,6 +21,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -37,6 +38,7 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.STALE,
 )
 
+RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS_PERIOD_S = 1.0
 
 
@@ -206,6 +208,14 @@ class Component(LifecycleNode):
             self.deactivate()
         self.cleanup()
         return TransitionCallbackReturn.SUCCESS
+
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
+        """Refuse a transition that the present state does not have; rclpy lets such a request end the node."""
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition_id)
+        except RCLError as error:
+            self.get_logger().warning(f"transition {transition_id} refused: {error}")
+            return TransitionCallbackReturn.FAILURE
 
     def _release(self) -> None:
         for subscription in self._heard:
