@@ -118,6 +118,10 @@ class FrontEnd:
         self.unplaced = 0
         self._T_odom_base, self._last_ns = None, 0
 
+    def wide_searches(self) -> int:
+        """How many scans so far were not found where they were expected."""
+        return self._tracker.wide_searches
+
     def health(self) -> dict[str, object]:
         """Counters and figures for diagnostics."""
         return {

@@ -138,7 +138,7 @@ class Localizer:
             self.front_end.counts["times lost"] += 1
             self._lose("lost: the scans no longer fit the map at the believed place")
             return
-        wide_searches = int(str(self.front_end.health()["wide searches"]))
+        wide_searches = self.front_end.wide_searches()
         searched_widely, self._wide_searches = wide_searches > self._wide_searches, wide_searches
         if (not good or searched_widely or self.confidence < CONFIDENT) and self._waited > SEARCH_EVERY:
             self._check(placed)
