@@ -102,8 +102,7 @@ def _mark_and_clear(
         # equal steps of half a cell visit every cell that the beam crosses more than grazingly
         steps = int(2.0 * reach)
         entered = False
-        # what stands nearer than the lidar sees could not be marked again: only driving on or forgetting clears it
-        for k in range(int(2.0 * blind), steps):
+        for k in range(int(2.0 * blind) if kinds[i] != RETURN else 0, steps):
             share = 0.5 * k / length
             column, row = math.floor(origin[0] + share * dx), math.floor(origin[1] + share * dy)
             if 0 <= row < rows and 0 <= column < columns:

@@ -26,6 +26,8 @@ TELEOP, AUTONOMY, NOBODY = "teleop", "autonomy", ""
 NO_PEOPLE = np.zeros((0, 5))
 MOST_REMEMBERED = 500
 TURNED_UNNOTICED_RAD = 0.2
+# What was seen so much driving or turning ago is somewhere else by the wheels' errors.
+REMEMBERED_WAY_M, REMEMBERED_TURN_RAD = 0.35, 2.5
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Safety:
         self.refused = 0
         self._commands = {TELEOP: (STILL, Aged()), AUTONOMY: (STILL, Aged())}
         self._scan, self._pose = Aged(), Aged()
-        self._points = np.zeros((0, 2))
+        self._points, self._worn = np.zeros((0, 2)), np.zeros(0)
         self._moved = np.zeros(3)
         self._moved_at_s = now_s
         self._scan_fault = ""
@@ -102,7 +104,8 @@ class Safety:
             axis=0,
         )
         seen = points[depth <= self.params.self_depth_m]
-        self._points = np.vstack([seen, self._remembered(scan, beams)])
+        remembered, worn = self._remembered(scan, beams)
+        self._points, self._worn = np.vstack([seen, remembered]), np.append(np.zeros(len(seen)), worn)
         self._scan_fault = ""
         if beams.usable < self.params.least_usable_share * max(1, len(scan.ranges_m)):
             self._scan_fault = f"scan unusable: {beams.usable} of {len(scan.ranges_m)} beams say anything"
@@ -110,13 +113,15 @@ class Safety:
             self._scan_fault = f"scan unusable: {len(points)} returns"
         self._scan.arrived(now_s, scan.stamp_ns)
 
-    def _remembered(self, scan: LaserScan, beams: Beams) -> NDArray[np.float64]:
-        """What was seen before and is now nearer to the lidar than it can see: it stands there until all beams
-        about it pass through, or the robot has driven on."""
+    def _remembered(self, scan: LaserScan, beams: Beams) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What was seen before and is now nearer to the lidar than it can see, and how worn the memory is: from 0
+        to 1, by way and turning since it was seen. It stands there until all beams about it pass through."""
         points = transform_points(inverse(self._moved), self._points)
+        way_m, turned_rad = math.hypot(self._moved[0], self._moved[1]), abs(self._moved[2])
+        worn = self._worn + way_m / REMEMBERED_WAY_M + turned_rad / REMEMBERED_TURN_RAD
         self._moved = np.zeros(3)
         if len(scan.ranges_m) == 0 or scan.angle_increment_rad == 0.0:
-            return np.zeros((0, 2))
+            return np.zeros((0, 2)), np.zeros(0)
         from_laser = points - beams.origin_m
         bearings = np.arctan2(from_laser[:, 1], from_laser[:, 0]) - scan.T_base_laser[2] - scan.angle_min_rad
         beam = np.round(bearings / scan.angle_increment_rad).astype(int) % len(scan.ranges_m)
@@ -127,7 +132,8 @@ class Safety:
         outside = (points[:, 0] > self.outline[0]) | (points[:, 0] < -self.outline[1])
         outside |= abs(points[:, 1]) > self.outline[2]
         near = np.hypot(from_laser[:, 0], from_laser[:, 1]) < beams.blind_m
-        return points[near & outside & ~passed][:MOST_REMEMBERED]
+        kept = near & outside & ~passed & (worn < 1.0)
+        return points[kept][:MOST_REMEMBERED], worn[kept][:MOST_REMEMBERED]
 
     def on_pose(self, stamp_ns: int, covariance: NDArray[np.float64], now_s: float) -> None:
         """Where localization says the robot is: ``covariance`` is ``(3, 3)`` of x, y, yaw."""
