@@ -85,13 +85,13 @@ def _mark_and_clear(
     ends: NDArray[np.float64],
     kinds: NDArray[np.uint8],
     origin: tuple[float, float],
-    ranges: tuple[float, float, float],
+    ranges: tuple[float, float, float, float],
     ignored: NDArray[np.float64],
     now_s: float,
 ) -> None:
     """Clear along the beams, then mark their ends; everything in cells. ``ignored`` circles are not marked."""
     rows, columns = seen_s.shape
-    marking, clearing, blind = ranges
+    marking, clearing, blind, touching = ranges
     for i in range(len(ends)):
         if kinds[i] == SILENT:
             continue
@@ -102,7 +102,9 @@ def _mark_and_clear(
         # equal steps of half a cell visit every cell that the beam crosses more than grazingly
         steps = int(2.0 * reach)
         entered = False
-        for k in range(int(2.0 * blind) if kinds[i] != RETURN else 0, steps):
+        # what the robot could touch by turning and the lidar is too near to see could not be marked again: only
+        # driving on or forgetting clears it
+        for k in range(int(2.0 * (blind if kinds[i] != RETURN else touching)), steps):
             share = 0.5 * k / length
             column, row = math.floor(origin[0] + share * dx), math.floor(origin[1] + share * dy)
             if 0 <= row < rows and 0 <= column < columns:
@@ -163,6 +165,7 @@ class Costmap:
         self.distance_m = np.full(shape, params.inflation_radius_m, np.float32)
         self.cost = np.zeros(shape, np.uint8)
         self.start_s: float | None = None
+        self._reach_m = float(np.hypot(*robot.polygon().T).max())
         step = raster.resolution_m / 2.0
         xs = np.arange(-robot.footprint_rear_m, robot.footprint_front_m + step, step)
         ys = np.arange(-robot.half_width_m, robot.half_width_m + step, step)
@@ -193,7 +196,8 @@ class Costmap:
         at = (origin - corner) / r.resolution_m
         circles = np.column_stack([ignored[:, :2] - corner, ignored[:, 2]]) / r.resolution_m
         cells = 1.0 / r.resolution_m
-        ranges = p.marking_range_m * cells, p.clearing_range_m * cells, beams.blind_m * cells
+        touching_m = min(beams.blind_m, self._reach_m + r.resolution_m)
+        ranges = (p.marking_range_m * cells, p.clearing_range_m * cells, beams.blind_m * cells, touching_m * cells)
         _mark_and_clear(self.seen_s, ends, beams.kinds, (at[0], at[1]), ranges, circles, now_s - self.start_s)
         self._clear_footprint(T_map_base)
         reach = int(max(ranges)) + 2

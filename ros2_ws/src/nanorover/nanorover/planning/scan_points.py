@@ -20,8 +20,8 @@ SILENT, RETURN, OPEN = 0, 1, 2
 class Beams:
     """Ends ``(N, 2)`` of the beams in the base frame at the scan's stamp, and what each says, ``(N,)``.
 
-    An open beam ends at the scan's greatest range, and says nothing of what is nearer than ``blind_m``: a thing
-    there returns nothing either. ``origin_m`` is the sensor's place ``(2,)``.
+    An open beam ends at the scan's greatest range. Of what is nearer than ``blind_m`` the lidar returns nothing.
+    ``origin_m`` is the sensor's place ``(2,)``.
     """
 
     stamp_ns: int
