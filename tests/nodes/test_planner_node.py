@@ -5,15 +5,25 @@ import time
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Duration
 from flat_world import FlatWorld, box
-from geometry_msgs.msg import PoseStamped
-from nav2_msgs.action import ComputePathToPose, NavigateToPose
+from geometry_msgs.msg import Point, PoseStamped
+from nav2_msgs.action import (
+    BackUp,
+    ComputePathToPose,
+    DockRobot,
+    FollowWaypoints,
+    NavigateThroughPoses,
+    NavigateToPose,
+    Spin,
+    Wait,
+)
 from rclpy.action import ActionClient
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.gate import Velocity
 from nanorover.geometry.scan import Odometry
-from nanorover_interfaces.action import Explore
+from nanorover_interfaces.action import Explore, FollowPerson
 from nanorover_nodes.convert import (
     grid_msg,
     odometry_msg,
@@ -153,22 +163,44 @@ def test_it_drives_around_what_the_map_does_not_know(graph, robot):
     assert float(values["cycle p50 ms"]) < float(values["cycle p99 ms"])
 
 
-@pytest.mark.parametrize(
-    ("pose", "words"),
-    [
+def test_goals_that_make_no_sense_are_refused_with_the_reason(robot):
+    old = goal(2.0, 2.0)
+    old.header.stamp.sec = 1_000_000
+    for pose, words in (
         (goal(50.0, 2.0), "outside the map"),
         (goal(math.nan, 2.0), "no pose"),
         (goal(2.0, 2.0, frame="moon"), "'moon' is not known"),
         (goal(2.0, 2.0, frame=""), "no frame"),
         (goal(6.3, 2.0), "no way"),
-    ],
-)
-def test_goals_that_make_no_sense_are_refused_with_the_reason(robot, pose, words):
-    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=pose))
-    result = robot.result(handle)
-    assert result.error_code != 0
-    assert words in result.error_msg
-    assert robot.world.pose == pytest.approx([1.0, 2.0, 0.0], abs=1e-6)
+        (old, "s old"),
+    ):
+        handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=pose))
+        result = robot.result(handle)
+        assert result.error_code != 0, words
+        assert words in result.error_msg
+        assert robot.world.pose == pytest.approx([1.0, 2.0, 0.0], abs=1e-6)
+
+
+def test_the_other_actions_say_what_they_did(robot):
+    robot.until(lambda: robot.steps > 10, "odometry")
+    assert robot.result(robot.ask(Wait, "wait", Wait.Goal(time=Duration(nanosec=300_000_000)))).error_code == 0
+    assert robot.result(robot.ask(Spin, "spin", Spin.Goal(target_yaw=0.8))).error_code == 0
+    assert robot.world.pose[2] == pytest.approx(0.8, abs=0.25)
+    back = BackUp.Goal(target=Point(x=0.2), speed=0.15)
+    assert robot.result(robot.ask(BackUp, "backup", back)).error_code == 0
+    assert math.dist(robot.world.pose[:2], (1.0, 2.0)) == pytest.approx(0.2, abs=0.07)
+    through = NavigateThroughPoses.Goal(poses=[goal(1.2, 1.2), goal(2.0, 0.8)])
+    assert robot.result(robot.ask(NavigateThroughPoses, "navigate_through_poses", through)).error_code == 0
+    assert math.dist(robot.world.pose[:2], (2.0, 0.8)) < 0.25
+    points = FollowWaypoints.Goal(poses=[goal(50.0, 1.0), goal(1.2, 0.8)])
+    followed = robot.result(robot.ask(FollowWaypoints, "follow_waypoints", points))
+    assert [m.index for m in followed.missed_waypoints] == [0] and "outside the map" in followed.error_msg
+    assert math.dist(robot.world.pose[:2], (1.2, 0.8)) < 0.25
+    nobody = robot.result(robot.ask(FollowPerson, "follow_person", FollowPerson.Goal(object_id=-1)))
+    assert nobody.error_code != 0 and nobody.error_msg
+    unknown = DockRobot.Goal(use_dock_id=True, dock_id="home")
+    refused = robot.result(robot.ask(DockRobot, "dock_robot", unknown))
+    assert not refused.success and "home" in refused.error_msg
 
 
 def test_a_path_is_planned_without_driving(robot):
