@@ -9,7 +9,6 @@ from slam_rooms import rectangle, seen_from
 from nanorover.geometry.se2 import between, compose
 from nanorover.slam.field import Field, doubled_part
 from nanorover.slam.matching import judge, refine, search, solve3
-from nanorover.slam.motion import ErrorBound
 
 NO_PRIOR = np.ones(3)
 NOISE_M = 0.05
@@ -142,20 +141,3 @@ def test_a_wall_seen_at_a_flat_angle_is_not_taken_for_free_space_between_its_poi
     assert contradicted < 0.02
     across = np.column_stack([np.arange(1.0, 6.0, 0.05), np.full(100, -0.5), np.zeros(100), np.ones(100)])
     assert judge(field.arrays, across, np.zeros(3))[1] > 0.5  # half way to the wall the rays went through
-
-
-def test_odometry_that_jumps_now_and_then_is_trusted_for_the_rest():
-    rng = np.random.default_rng(5)
-    bound = ErrorBound(0.3, 0.05, 0.04)
-    for k in range(400):
-        found = np.array([0.9, 0.0, rng.choice([-1.2, 0.0, 0.0, 1.2])])
-        jump = 0.6 if k % 12 == 0 else 0.0
-        bound.learn(found + np.array([0.02, 0.0, jump + rng.normal(0.0, 0.02)]), found)
-    prediction = bound.predict(np.array([0.9, 0.0, 1.2]))
-    assert prediction.sigma_rad < 0.3
-    assert prediction.sigma_m < 0.3
-    for _ in range(200):  # wheels that slip at every step
-        bound.learn(np.array([0.9, 0.0, 1.2]), np.array([0.3, 0.0, 0.4]))
-    prediction = bound.predict(np.array([0.9, 0.0, 1.2]))
-    assert prediction.sigma_rad > 0.7
-    assert prediction.sigma_m > 0.4

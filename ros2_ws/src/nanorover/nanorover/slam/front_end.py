@@ -29,7 +29,7 @@ JUMP_M, JUMP_M_S = 2.0, 3.0
 GOES_ON_SCANS = 3
 # Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
 # (see ErrorBound): a robot may start, stop or turn between any two scans.
-ODOMETRY_ERROR = (0.3, 0.05, 0.04)
+ODOMETRY_ERROR = (1.0, 0.05, 0.04)
 MOTION_ERROR = (1.0, 0.05, 0.06)
 
 
@@ -130,7 +130,7 @@ class FrontEnd:
             "wide searches": self._tracker.wide_searches,
             "odometry readings refused": self.odometry.refused,
             "odometry stamps backwards": self.odometry.backwards,
-            "odometry error": round(self._odometry_error.trans.relative, 2),
+            "odometry error": round(self._odometry_error.trans, 2),
         }
 
     def _sweep_s(self, scan: LaserScan) -> float:

@@ -1,7 +1,7 @@
 """What is expected of the next scan's pose: from odometry, or from the motion so far.
 
-A prediction carries the bound that its errors kept to so far, learnt while driving (80 % of them: a slip or a jump
-now and then does not make the rest worthless). Good odometry so becomes narrow evidence, bad odometry wide.
+A prediction carries the bound that its errors kept to so far (95 % of them), learnt while driving. Good
+odometry so becomes narrow evidence, and odometry that slips or jumps becomes wide by itself.
 """
 
 import math
@@ -13,13 +13,13 @@ import numpy as np
 from nanorover.geometry.scan import Odometry
 from nanorover.geometry.se2 import Pose, between, compose, interpolate
 
-QUANTILE = 0.8
+QUANTILE = 0.95
 LEARNING_RATE = 0.1
-# Up to this size of a motion its error is that of standing; above, the error grows with the motion.
-SMALL_M, SMALL_RAD = 0.3, 0.3
-# Bounds of both parts of the error: nothing is trusted more than the first or less than the second.
-REST_MOST_M, REST_MOST_RAD = 0.5, 0.5
-RELATIVE_BOUNDS = (0.05, 3.0)
+# Errors grow with the motion; below these a step counts as standing.
+REST_M = 0.05
+REST_RAD = 0.03
+# Bounds of the relative error: nothing is trusted more than the first or less than the second.
+RELATIVE_BOUNDS = (0.1, 3.0)
 # Odometry further from the scan than this says nothing about it.
 ODOMETRY_GAP_NS = 500_000_000
 ODOMETRY_BUFFER = 400
@@ -35,52 +35,34 @@ class Prediction:
     sigma_rad: float
 
 
-class Bound:
-    """The 80 % quantile of an error that has a part at rest and a part that grows with the motion."""
-
-    def __init__(self, least: float, most: float, relative: float, small: float) -> None:
-        self.rest, self.relative = least, relative
-        self._least, self._most, self._small = least, most, small
-
-    def at(self, size: float) -> float:
-        """The bound for a motion of this size."""
-        return self.rest + self.relative * size
-
-    def learn(self, size: float, error: float) -> None:
-        """Follow the quantile by stochastic approximation."""
-        if size < self._small:
-            self.rest = min(max(_followed(self.rest, error), self._least), self._most)
-        else:
-            lowest, highest = RELATIVE_BOUNDS
-            over = max(error - self.rest, 0.0) / size
-            self.relative = min(max(_followed(self.relative, over), lowest), highest)
-
-
-def _followed(bound: float, error: float) -> float:
-    step = LEARNING_RATE * bound
-    return bound + (QUANTILE * step if error > bound else -(1.0 - QUANTILE) * step)
-
-
 class ErrorBound:
-    """How far a predictor has been off, in translation and in rotation."""
+    """The 95 % quantile of a predictor's relative error, followed by stochastic approximation."""
 
-    def __init__(self, relative: float, least_m: float, least_rad: float) -> None:
-        self.trans = Bound(least_m, REST_MOST_M, relative, SMALL_M)
-        self.rot = Bound(least_rad, REST_MOST_RAD, relative, SMALL_RAD)
+    def __init__(self, start: float, least_m: float, least_rad: float) -> None:
+        self.trans, self.rot = start, start
+        self._least_m, self._least_rad = least_m, least_rad
 
     def predict(self, T_last_now: Pose) -> Prediction:
         """The prediction with the bounds learnt so far."""
         return Prediction(
             T_last_now,
-            self.trans.at(math.hypot(T_last_now[0], T_last_now[1])),
-            self.rot.at(abs(T_last_now[2])),
+            max(self.trans * (REST_M + math.hypot(T_last_now[0], T_last_now[1])), self._least_m),
+            max(self.rot * (REST_RAD + abs(T_last_now[2])), self._least_rad),
         )
 
     def learn(self, predicted: Pose, found: Pose) -> None:
         """Take the outcome of one scan into account."""
         error = between(predicted, found)
-        self.trans.learn(math.hypot(predicted[0], predicted[1]), math.hypot(error[0], error[1]))
-        self.rot.learn(abs(predicted[2]), abs(error[2]))
+        self.trans = self._moved(
+            self.trans, math.hypot(error[0], error[1]) / (REST_M + math.hypot(predicted[0], predicted[1]))
+        )
+        self.rot = self._moved(self.rot, abs(error[2]) / (REST_RAD + abs(predicted[2])))
+
+    @staticmethod
+    def _moved(bound: float, error: float) -> float:
+        step = LEARNING_RATE * bound
+        bound += QUANTILE * step if error > bound else -(1.0 - QUANTILE) * step
+        return min(max(bound, RELATIVE_BOUNDS[0]), RELATIVE_BOUNDS[1])
 
 
 class OdometryBuffer:

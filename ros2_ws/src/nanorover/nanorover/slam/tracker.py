@@ -30,7 +30,7 @@ BELOW_USUAL, USUAL_RATE = 0.1, 0.05
 # One that is nearly as good as usual, found right where it was expected, needs no search at all.
 NEARLY_USUAL = 0.02
 # Being one sigma off a prediction costs 0.7 of this part of the score, ten sigmas 4.6 of it.
-PRICE_OF_SURPRISE = 0.05
+PRICE_OF_SURPRISE = 0.03
 CLEARLY_BETTER = 0.03
 # A scan of which the map knows less than this part is not told apart by the little that it knows.
 LEAST_KNOWN = 0.4
@@ -100,19 +100,14 @@ class Tracker:
         return self._refined(field, points, start, start, NO_PRIOR)
 
     def _worth(self, match: Match, last: Pose, predictions: list[Prediction]) -> float:
-        """What a match is chosen by: its score, less a price for being surprising.
-
-        Surprise is the logarithm of a heavy-tailed density: a prediction that says little exactly, or one that has
-        kept to narrow bounds so far, makes what lies elsewhere dearer.
-        """
+        """What a match is chosen by: its score, less a price for being far from every prediction."""
         moved = between(last, match.T_map_base)
-        surprise = math.inf
+        squares = math.inf
         for prediction in predictions:
             off = between(prediction.T_last_now, moved)
-            squares = (off[0] ** 2 + off[1] ** 2) / prediction.sigma_m**2 + (off[2] / prediction.sigma_rad) ** 2
-            spread = math.log(prediction.sigma_m**2 * prediction.sigma_rad)
-            surprise = min(surprise, math.log1p(squares) + spread)
-        return match.score - PRICE_OF_SURPRISE * surprise
+            away = (off[0] ** 2 + off[1] ** 2) / prediction.sigma_m**2 + (off[2] / prediction.sigma_rad) ** 2
+            squares = min(squares, away)
+        return match.score - PRICE_OF_SURPRISE * math.log1p(squares)
 
     def _wide(
         self,
