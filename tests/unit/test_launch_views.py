@@ -65,8 +65,9 @@ def test_what_rviz_asks_for_reaches_the_robot(tool, topic):
 
 def test_rviz_shows_what_a_person_looks_for():
     shown = {topic["Value"] for _, topic in asked(RVIZ["Displays"])}
-    wanted = {"robot_description", "scan", "map", "global_costmap/costmap", "local_costmap/costmap", "plan", "path"}
-    assert wanted | {"objects/markers", "detections/image", "pose"} <= shown
+    maps = {"map", "global_costmap/costmap", "local_costmap/costmap"}
+    assert maps | {"robot_description", "scan", "plan", "path", "pose"} <= shown
+    assert {"objects/markers", "detections/image"} <= shown
     assert {tool for tool, _ in asked(RVIZ["Tools"])} == {"SetInitialPose", "SetGoal"}
     assert RVIZ["Global Options"]["Fixed Frame"] == "map"
 
