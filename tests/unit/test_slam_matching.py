@@ -9,6 +9,9 @@ from slam_rooms import rectangle, seen_from
 from nanorover.geometry.se2 import between, compose
 from nanorover.slam.field import Field, doubled_part
 from nanorover.slam.matching import judge, refine, search, solve3
+from nanorover.slam.motion import Prediction
+from nanorover.slam.params import slam_params
+from nanorover.slam.tracker import Match, Tracker
 
 NO_PRIOR = np.ones(3)
 NOISE_M = 0.05
@@ -141,3 +144,28 @@ def test_a_wall_seen_at_a_flat_angle_is_not_taken_for_free_space_between_its_poi
     assert contradicted < 0.02
     across = np.column_stack([np.arange(1.0, 6.0, 0.05), np.full(100, -0.5), np.zeros(100), np.ones(100)])
     assert judge(field.arrays, across, np.zeros(3))[1] > 0.5  # half way to the wall the rays went through
+
+
+def test_a_wall_that_rays_pass_closely_is_not_taken_for_something_in_free_space():
+    """Rays up a side corridor go through the cells in which its wall stands, which was never seen itself."""
+    end = np.column_stack([np.arange(-1.1, 1.16, 0.05), np.full(46, 10.0), np.zeros(46), np.full(46, -1.0)])
+    field = field_of(end)
+    y = np.arange(8.8, 9.5, 0.05)
+    beside = np.column_stack([np.full(len(y), 1.19), y, np.full(len(y), -1.0), np.zeros(len(y))])
+    assert judge(field.arrays, beside, np.zeros(3))[1] == 0.0
+    assert judge(field.arrays, beside - [1.19, 0.0, 0.0, 0.0], np.zeros(3))[1] > 0.8
+
+
+def test_odometry_that_was_right_so_far_decides_between_views_that_fit_alike():
+    """After a turn into a corridor half of the view is new, and going straight on would fit a little better."""
+    turned = Prediction(np.array([0.5, 0.8, 1.5]), 0.1, 0.35)
+    went_on = Prediction(np.array([0.9, 0.0, 0.0]), 0.9, 0.1)
+
+    def worth(T_last_now: np.ndarray, explained: float, *predictions: Prediction) -> float:
+        match = Match(T_last_now, np.eye(3), 0.0, explained, 0.0, 1.0 - explained)
+        return Tracker(slam_params())._worth(match, np.zeros(3), list(predictions))
+
+    both = (turned, went_on)
+    assert worth(turned.T_last_now, 0.7, *both) > worth(went_on.T_last_now, 0.84, *both)
+    # Where the odometry lies, the view fits nowhere near it: then the scan decides.
+    assert worth(turned.T_last_now, 0.2, *both) < worth(went_on.T_last_now, 0.95, *both)

@@ -199,6 +199,16 @@ def refine(
 
 
 @njit(cache=True, nogil=True)
+def _amid_free_space(f: FieldArrays, row: int, column: int) -> bool:
+    """Whether rays went through a cell and the four beside it: those that pass a wall also pass its own cells."""
+    height, width = f.free.shape
+    if row < 1 or column < 1 or row >= height - 1 or column >= width - 1:
+        return False
+    beside = f.free[row - 1, column] and f.free[row + 1, column] and f.free[row, column - 1]
+    return beside and f.free[row, column + 1] and f.free[row, column]
+
+
+@njit(cache=True, nogil=True)
 def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]) -> tuple[float, float, float]:
     """The parts of the points that the map explains, that contradict it, and that merely miss a surface nearby.
 
@@ -226,7 +236,7 @@ def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]
                 if across < EXPLAINED_M:
                     explained += 1
                     continue
-        if distance >= CONTRADICTED_M and f.free[row // FREE_CELLS, column // FREE_CELLS]:
+        if distance >= CONTRADICTED_M and _amid_free_space(f, row // FREE_CELLS, column // FREE_CELLS):
             contradicted += 1
         elif surfel != NONE:
             missed += 1
