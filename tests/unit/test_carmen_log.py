@@ -11,6 +11,8 @@ from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.carmen import CarmenLog
 from nanorover.replay.logs import open_log
+from nanorover.slam.offline import map_recording
+from nanorover.slam.params import slam_params
 
 
 def flaser(stamp: str, beams: int = 180, laser="1.0 2.0 0.5", base="1.0 2.0 0.5") -> str:
@@ -77,6 +79,30 @@ def test_bad_lines_are_counted_with_their_place_and_skipped(tmp_path):
     assert log.problems.first_place["unreadable FLASER line"].startswith("line 4:")
     assert log.problems.counts["time stamp that runs backwards"] == 1
     assert log.summary.counts["LaserScan"] == 2
+
+
+def test_what_is_unusual_is_counted_and_used_as_far_as_it_goes(tmp_path):
+    lines = [
+        flaser("1.0"),
+        "HELLO 1 2\n",
+        flaser("2.0").replace("180 1.00 1.01", "180 nan nan"),
+        flaser("3.0", 90),
+    ]
+    log = CarmenLog(write(tmp_path / "a.log", *lines))
+    scans = [r for r in log if isinstance(r, LaserScan)]
+    assert [len(s.ranges_m) for s in scans] == [180, 180, 90]
+    assert np.isposinf(scans[1].ranges_m[:2]).all() and np.isfinite(scans[1].ranges_m[2:]).all()
+    assert log.problems.lines() == [
+        "2 × range NaN taken as no return (first: line 5)",
+        "1 × unknown message type (first: line 4: HELLO)",
+        "1 × scan with another number of beams than the first (first: line 6)",
+    ]
+
+
+def test_an_odometry_jump_is_told(tmp_path):
+    lines = [flaser(f"{k}.0", base=f"{30.0 * (k > 4)} 2.0 0.5") for k in range(1, 9)]
+    result = map_recording(write(tmp_path / "a.log", *lines), slam_params(), out=tmp_path / "out")
+    assert result["scans"] == 8 and result["problems"] == ["1 × odometry jump left out"]
 
 
 @pytest.mark.parametrize("pack", [bz2.compress, gzip.compress])

@@ -49,6 +49,7 @@ class CarmenLog:
 
     def __iter__(self) -> Iterator[LaserScan | Odometry]:
         self.problems, self.summary = Problems(), Summary(topics={"scan": "FLASER", "odom": "FLASER"})
+        self._beams = 0
         last_ns = None
         for number, line in self._lines():
             kind = line[:12].split(b" ", 1)[0]
@@ -66,9 +67,20 @@ class CarmenLog:
             if last_ns is not None and records[0].stamp_ns < last_ns:
                 self.problems.add("time stamp that runs backwards", f"line {number}")
             last_ns = records[0].stamp_ns
+            self._look_at(records[1].ranges_m, f"line {number}")
             for record in records:
                 self.summary.count(record)
                 yield record
+
+    def _look_at(self, ranges_m: np.ndarray, place: str) -> None:
+        """Count what is unusual in a scan; NaN becomes no return."""
+        nan = np.isnan(ranges_m)
+        if nan.any():
+            self.problems.add("range NaN taken as no return", place, int(nan.sum()))
+            ranges_m[nan] = np.inf
+        self._beams = self._beams or len(ranges_m)
+        if self._beams != len(ranges_m):
+            self.problems.add("scan with another number of beams than the first", place)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Numbered lines; what was read before a damaged place is kept and the damage is reported."""

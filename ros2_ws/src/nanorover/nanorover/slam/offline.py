@@ -49,6 +49,7 @@ def map_recording(
     grid = mapper.grid()
     cpu_s = sum(scan_s) + odometry_s + time.process_time() - started
     ms = 1e3 * np.array(scan_s)
+    jumps = mapper.front_end.counts["odometry jumps left out"]
     result: dict[str, Any] = {
         "scans": len(scan_s),
         "duration_s": round(log.summary.duration_s, 3),
@@ -63,7 +64,7 @@ def map_recording(
         },
         "odometry": use_odometry,
         "health": mapper.health(),
-        "problems": log.problems.lines(),
+        "problems": log.problems.lines() + ([f"{jumps} × odometry jump left out"] if jumps else []),
         "params": dataclasses.asdict(params),
     }
     if relations is not None:
