@@ -47,6 +47,7 @@ class FieldArrays(NamedTuple):
     frame: NDArray[np.float64]  # x, y of the lower-left corner, cells per metre
     disc: NDArray[np.int32]  # (D, 3) row, column offset and likelihood there
     free: NDArray[np.bool_]  # (H / FREE_CELLS, W / FREE_CELLS) a ray went through
+    free_to_the_cell: NDArray[np.bool_]  # (1,) whether ``free`` is known exactly, from a map
 
 
 @njit(cache=True, nogil=True)
@@ -55,6 +56,7 @@ def _clear(f: FieldArrays) -> None:
     f.likelihood[:] = 0
     f.used[0] = 0
     f.free[:] = False
+    f.free_to_the_cell[0] = False
 
 
 @njit(cache=True, nogil=True)
@@ -224,6 +226,7 @@ class Field:
             frame=np.array([0.0, 0.0, 1.0 / resolution_m]),
             disc=_disc(resolution_m),
             free=np.empty((cells // FREE_CELLS, cells // FREE_CELLS), np.bool_),
+            free_to_the_cell=np.zeros(1, np.bool_),
         )
         self.size_m = cells * resolution_m
         self.clear(np.zeros(2))

@@ -59,6 +59,7 @@ def _walls(cells: NDArray[np.int8]) -> NDArray[np.float32]:
 @njit(cache=True, nogil=True)
 def _mark_free(f: FieldArrays, cells: NDArray[np.int8], origin: NDArray[np.float64], resolution_m: float) -> None:
     """Note the grid's free cells in the field."""
+    f.free_to_the_cell[0] = True
     c, s = math.cos(origin[2]), math.sin(origin[2])
     per_m = f.frame[2] / FREE_CELLS
     for row in range(cells.shape[0]):

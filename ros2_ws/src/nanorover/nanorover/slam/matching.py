@@ -199,13 +199,18 @@ def refine(
 
 
 @njit(cache=True, nogil=True)
-def _amid_free_space(f: FieldArrays, row: int, column: int) -> bool:
-    """Whether rays went through a cell and the four beside it: those that pass a wall also pass its own cells."""
+def _in_free_space(f: FieldArrays, row: int, column: int) -> bool:
+    """Whether rays went through a cell and the four beside it: those that pass a wall also pass its own cells.
+
+    The free space of a map is known to the cell.
+    """
     height, width = f.free.shape
+    if not f.free[row, column] or f.free_to_the_cell[0]:
+        return f.free[row, column]
     if row < 1 or column < 1 or row >= height - 1 or column >= width - 1:
         return False
-    beside = f.free[row - 1, column] and f.free[row + 1, column] and f.free[row, column - 1]
-    return beside and f.free[row, column + 1] and f.free[row, column]
+    above_and_below = f.free[row - 1, column] and f.free[row + 1, column]
+    return above_and_below and f.free[row, column - 1] and f.free[row, column + 1]
 
 
 @njit(cache=True, nogil=True)
@@ -236,7 +241,7 @@ def judge(f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64]
                 if across < EXPLAINED_M:
                     explained += 1
                     continue
-        if distance >= CONTRADICTED_M and _amid_free_space(f, row // FREE_CELLS, column // FREE_CELLS):
+        if distance >= CONTRADICTED_M and _in_free_space(f, row // FREE_CELLS, column // FREE_CELLS):
             contradicted += 1
         elif surfel != NONE:
             missed += 1
