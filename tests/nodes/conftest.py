@@ -92,7 +92,7 @@ class Graph:
             message_class(declared.type), declared.name, qos_profile(declared.publish)
         )
 
-    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> None:
+    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
         """Spin until ``condition`` holds; fails the test with ``what`` and the nodes' logs otherwise."""
 
         def holds() -> bool:

@@ -43,7 +43,8 @@ def publish_until_recorded(graph, publishers, messages: dict, health) -> None:
         counts = {v.key: v.value for v in status.values} if status else {}
         return sent[0] > 10 and int(counts.get("messages", 0)) > 5 * len(messages)
 
-    graph.wait_until(enough, "some messages of each topic are recorded")
+    # Beside busy processes a publication has taken a second.
+    graph.wait_until(enough, "some messages of each topic are recorded", timeout_s=120.0)
 
 
 def scan_of_test() -> LaserScan:
