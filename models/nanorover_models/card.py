@@ -1,11 +1,11 @@
 """A model card: what a shipped model is, what it was made from, and what was measured, by which command."""
 
 import datetime
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 from nanorover.files import replacing
+from nanorover.machine import processor
 from nanorover.perception.description import ModelDescription
 from nanorover_models.measure import HEADINGS, Cost
 
@@ -42,7 +42,7 @@ Input {spec.width} × {spec.height}, head `{description.head["kind"]}`, {len(des
 
 {table(costs)}
 
-CPU ms is the network alone, one thread, median CPU time of 40 runs on {_machine()}.
+CPU ms is the network alone, one thread, median CPU time of 40 runs on {processor()}.
 Evaluated on {evidence.data}, {datetime.date.today().isoformat()}, by
 
 ```
@@ -55,13 +55,3 @@ Evaluated on {evidence.data}, {datetime.date.today().isoformat()}, by
 """
     with replacing(path) as temporary:
         temporary.write_text(text)
-
-
-def _machine() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "Model"))]
-    return names[0] if names else platform.machine()

@@ -1,7 +1,5 @@
 """How fast the planner's parts are: CPU time of one core, in situations of the size that the budgets name."""
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -16,6 +14,7 @@ from nanorover.base.gate import Velocity
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.geometry.scan import LaserScan
+from nanorover.machine import one_core
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.planning.navigator import Navigator, load_settings
 from nanorover.planning.safety import AUTONOMY, Safety
@@ -38,7 +37,7 @@ def run(rounds: int) -> dict[str, Any]:
         _safety(generator, rounds),
     ]
     return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, one core used",
+        "machine": one_core(),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "rounds": rounds,
         "parts": parts,
@@ -190,12 +189,3 @@ def _safety(generator: np.random.Generator, rounds: int) -> dict[str, Any]:
         safety.decide(now_s)
 
     return _part("safety: scan and decision", decide, rounds, 1.0)
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.machine()

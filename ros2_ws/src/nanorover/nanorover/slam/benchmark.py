@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.machine import processor
 from nanorover.replay.logs import open_log
 from nanorover.sim.buildings import BUILDINGS
 from nanorover.sim.flatland import G4, G4_SWEEPING, SICK, WHEELS, Lidar, drive, record
@@ -195,7 +196,7 @@ def table(results: list[dict[str, Any]], command: str, params: SlamParams, date:
     lines = [
         "# SLAM bench",
         "",
-        f"{date}, `{command}`, {machine()}, one process at a time; Python {platform.python_version()}.",
+        f"{date}, `{command}`, {processor()}, one process at a time; Python {platform.python_version()}.",
         "Error: mean over relations (Kümmerle et al. 2009). Simulated: poses one second apart and returns; "
         "median and worst over the seeds. Times are CPU time of the method, loop closing included.",
         "",
@@ -222,14 +223,3 @@ def table(results: list[dict[str, Any]], command: str, params: SlamParams, date:
         )
     settings = ", ".join(f"{key} {value:g}" for key, value in asdict(params).items())
     return "\n".join([*lines, "", f"Settings, the same for all: {settings}.", ""])
-
-
-def machine() -> str:
-    """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.machine()

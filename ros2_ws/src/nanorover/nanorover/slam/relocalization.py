@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose
+from nanorover.machine import processor
 from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, GridMap, OccupancyGrid
 from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, START_NS, WHEELS, Drive, Lidar, drive, record
 from nanorover.sim.rooms import Rooms, building, distance_m
-from nanorover.slam.benchmark import machine
 from nanorover.slam.global_search import GlobalSearch
 from nanorover.slam.localizer import CONFIDENT, Localizer
 from nanorover.slam.map_field import MapWalls
@@ -311,5 +311,5 @@ def table(result: dict[str, Any], command: str, date: str) -> str:
         ("scans wrong and sure, later than 2 s after", f"{r['scans_wrong_and_sure']} of {r['scans']}"),
         ("views that look alike from several places", f"{r['ambiguous_sure']} of {r['ambiguous']} called sure"),
     ]
-    lines = [f"{date}, `{command}`, {machine()}.", "", "| what | figure |", "|---|---|"]
+    lines = [f"{date}, `{command}`, {processor()}.", "", "| what | figure |", "|---|---|"]
     return "\n".join([*lines, *(f"| {what} | {figure} |" for what, figure in rows), ""])

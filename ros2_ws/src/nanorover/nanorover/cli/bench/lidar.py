@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nanorover.machine import processor
+
 # Rate in kHz and frequency in Hz; the first is the one that the budgets are for.
 MODES = ((9, 10.0), (9, 5.0), (4, 7.0), (8, 12.0))
 SETTLING_S = 1.0  # after the first scan
@@ -35,7 +37,7 @@ def lidar(
     The emulated lidar runs in a process of its own. The budgets are for the first mode.
     """
     result: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        "machine": f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}",
         "date": time.strftime("%Y-%m-%d"),
         "budgets": BUDGETS,

@@ -1,8 +1,6 @@
 """``nanorover bench replay``: how much faster than real time the shipped recordings are replayed."""
 
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nanorover.cli import console
+from nanorover.machine import one_core
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +25,7 @@ def replay(
 
     from nanorover.sim.recordings import RECORDINGS
 
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, one core used"
+    machine = one_core()
     rows = []
     with tempfile.TemporaryDirectory() as nowhere, console.status("replaying"):
         for recording in RECORDINGS:

@@ -1,12 +1,12 @@
 """``nanorover bench sim``: how much faster than real time the simulation is on this machine."""
 
 import json
-import os
-import platform
 import time
 from typing import Annotated, Any
 
 import typer
+
+from nanorover.machine import one_core
 
 WARM_UP_S = 2.0
 
@@ -26,7 +26,7 @@ def sim(
 
     With all nodes as processes the figure is `real_time_factor` of `nanorover sim --mission tour`.
     """
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, one core used"
+    machine = one_core()
     result: dict[str, Any] = {"machine": machine, "date": time.strftime("%Y-%m-%d"), "world": world}
     result["without_camera_x"] = round(_speed(world, seconds, 0.0), 1)
     if camera:
