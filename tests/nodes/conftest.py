@@ -16,10 +16,9 @@ from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 
 from nanorover.processes import Processes  # noqa: E402
-from nanorover.tables import NODES, TOPICS  # noqa: E402
+from nanorover.tables import NODES  # noqa: E402
 from nanorover_nodes import lifecycle  # noqa: E402
-from nanorover_nodes.component import qos_profile  # noqa: E402
-from nanorover_nodes.convert import message_class  # noqa: E402
+from nanorover_nodes.component import hear_declared, publish_declared  # noqa: E402
 
 DOMAINS = range(1, 100)  # the domain ids whose ports are free on every system
 
@@ -79,18 +78,13 @@ class Graph:
 
     def collect(self, topic: str) -> list[Any]:
         """A list that grows with every message of a declared topic."""
-        declared, received = TOPICS[topic], []
-        self.node.create_subscription(
-            message_class(declared.type), declared.name, received.append, qos_profile(declared.subscribe)
-        )
+        received: list[Any] = []
+        hear_declared(self.node, topic, received.append)
         return received
 
     def offer(self, topic: str) -> Any:
         """A publisher of a declared topic."""
-        declared = TOPICS[topic]
-        return self.node.create_publisher(
-            message_class(declared.type), declared.name, qos_profile(declared.publish)
-        )
+        return publish_declared(self.node, topic)
 
     def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> None:
         """Spin until ``condition`` holds; fails the test with ``what`` and the nodes' logs otherwise."""

@@ -23,6 +23,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
@@ -59,6 +60,20 @@ def qos_profile(qos: Qos) -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE if qos.reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if qos.transient_local else DurabilityPolicy.VOLATILE,
     )
+
+
+def publish_declared(node: Node, topic: str, type_name: str | None = None) -> Any:
+    """A publisher of a topic of the table; ``type_name`` is for the one topic whose type a parameter chooses."""
+    declared = TOPICS[topic]
+    kind = message_class(type_name or declared.type)
+    return node.create_publisher(kind, declared.name, qos_profile(declared.publish))
+
+
+def hear_declared(node: Node, topic: str, callback: Callable[[Any], None], type_name: str | None = None) -> Any:
+    """A subscription to a topic of the table; ``type_name`` is as in ``publish_declared``."""
+    declared = TOPICS[topic]
+    kind = message_class(type_name or declared.type)
+    return node.create_subscription(kind, declared.name, callback, qos_profile(declared.subscribe))
 
 
 class Component(LifecycleNode):
@@ -109,10 +124,7 @@ class Component(LifecycleNode):
 
     def offer(self, topic: str, type_name: str | None = None) -> Any:
         """A publisher of a declared topic; ``type_name`` is as in ``listen``."""
-        declared = TOPICS[topic]
-        publisher = self.create_publisher(
-            message_class(type_name or declared.type), declared.name, qos_profile(declared.publish)
-        )
+        publisher = publish_declared(self, topic, type_name)
         self._offered.append(publisher)
         return publisher
 
@@ -121,14 +133,8 @@ class Component(LifecycleNode):
 
         ``type_name`` is for the one topic whose type a parameter chooses.
         """
-        declared = TOPICS[topic]
-        subscription = self.create_subscription(
-            message_class(type_name or declared.type),
-            declared.name,
-            self.guarded(callback, f"message on {topic}"),
-            qos_profile(declared.subscribe),
-        )
-        self._heard.append(subscription)
+        guarded = self.guarded(callback, f"message on {topic}")
+        self._heard.append(hear_declared(self, topic, guarded, type_name))
 
     def guarded(self, callback: Callable[[Any], None], what: str) -> Callable[[Any], None]:
         """The callback, so that a fault in one call costs one call and stands in the diagnostics."""

@@ -28,12 +28,12 @@ from nanorover.replay.logs import Log, need, open_log
 from nanorover.replay.records import Picture, Record
 from nanorover.report import Figure, write_report
 from nanorover.slam.trajectory import write_tum
-from nanorover.tables import NODES, TOPICS
+from nanorover.tables import NODES
 from nanorover.view.access import page_address
 from nanorover.view.params import WebParams
 from nanorover_interfaces.srv import FilePath as FilePathSrv
-from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import message_class, pose_of, stamp_ns_of
+from nanorover_nodes.component import hear_declared
+from nanorover_nodes.convert import pose_of, stamp_ns_of
 from nanorover_nodes.lifecycle import bring_up, call, wait_until
 from nanorover_nodes.player import Player
 from nanorover_nodes.sightings import Sightings
@@ -130,8 +130,7 @@ class Session:
         self.path: PathMsg | None = None
         self.last_ns = 0
         self.playing_s = 0.0
-        d = TOPICS["path"]
-        node.create_subscription(message_class(d.type), d.name, self._on_path, qos_profile(d.subscribe))
+        hear_declared(node, "path", self._on_path)
 
     def _on_path(self, message: PathMsg) -> None:
         self.path = message

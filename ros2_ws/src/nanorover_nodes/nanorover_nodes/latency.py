@@ -12,10 +12,9 @@ from geometry_msgs.msg import Twist
 from rclpy.node import Node
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
-from nanorover.tables import TOPICS
 from nanorover_interfaces.msg import TrackedObjects
-from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import message_class, stamp_ns_of
+from nanorover_nodes.component import hear_declared
+from nanorover_nodes.convert import stamp_ns_of
 
 
 class ScanToVelocity:
@@ -32,9 +31,7 @@ class ScanToVelocity:
             ("scan", self._on_scan), ("objects", self._on_objects), ("cmd_vel_nav", self._on_planned),
             ("cmd_vel", self._on_permitted),
         ):  # fmt: skip
-            declared = TOPICS[topic]
-            kind, qos = message_class(declared.type), qos_profile(declared.subscribe)
-            node.create_subscription(kind, declared.name, callback, qos)
+            hear_declared(node, topic, callback)
 
     def figures(self) -> dict[str, float]:
         """Milliseconds at the median and at 99 %, and how many scans were followed."""

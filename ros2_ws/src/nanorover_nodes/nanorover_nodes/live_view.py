@@ -15,9 +15,8 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import transform_points
-from nanorover.tables import TOPICS
-from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import message_class, pose_of
+from nanorover_nodes.component import hear_declared
+from nanorover_nodes.convert import pose_of
 
 GREY_OF_UNKNOWN = 205
 
@@ -44,10 +43,7 @@ class LiveView:
             ("path", self._on_path),
             ("camera/image_raw/compressed", self._on_picture),
         ):
-            declared = TOPICS[topic]
-            node.create_subscription(
-                message_class(declared.type), declared.name, callback, qos_profile(declared.subscribe)
-            )
+            hear_declared(node, topic, callback)
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self._pose = pose_of(message.pose.pose)

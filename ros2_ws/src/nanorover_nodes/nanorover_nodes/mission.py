@@ -29,9 +29,9 @@ from nanorover.sim.mission import MISSIONS, Result, errors_of, mission_of, pilot
 from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.sim.rover import PILOT_HZ
 from nanorover.sim.simulation import Score
-from nanorover.tables import NODES, TOPICS
-from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import message_class, pose_of, scan_of, stamp_ns_of
+from nanorover.tables import NODES
+from nanorover_nodes.component import hear_declared, publish_declared
+from nanorover_nodes.convert import pose_of, scan_of, stamp_ns_of
 from nanorover_nodes.lifecycle import bring_up, wait_until
 
 NODES_USED = ("simulator", "static_frames", "lidar", "base", "slam")
@@ -127,17 +127,12 @@ class Drive:
         self.world: dict[str, str] = {}
         self.heard_s = time.monotonic()
         self.node = Node("mission")
-        declared = TOPICS["cmd_vel"]
-        self._velocity = self.node.create_publisher(
-            message_class(declared.type), declared.name, qos_profile(declared.publish)
-        )
+        self._velocity = publish_declared(self.node, "cmd_vel")
         for topic, callback in (
             ("scan", self._on_scan), ("truth/pose", self._on_truth), ("pose", self._on_pose),
             ("/diagnostics", self._on_diagnostics),
         ):  # fmt: skip
-            declared = TOPICS[topic]
-            kind, qos = message_class(declared.type), qos_profile(declared.subscribe)
-            self.node.create_subscription(kind, declared.name, callback, qos)
+            hear_declared(self.node, topic, callback)
 
     def run(self, processes: Processes, console: Console) -> Result:
         """Drive until the end of the mission; raises InputError where a node ends or nothing comes."""

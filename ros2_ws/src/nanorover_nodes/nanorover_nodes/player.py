@@ -16,10 +16,8 @@ from tf2_msgs.msg import TFMessage
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 from nanorover.replay.records import Picture, Record
-from nanorover.tables import TOPICS
-from nanorover_nodes.component import qos_profile
+from nanorover_nodes.component import hear_declared, publish_declared
 from nanorover_nodes.convert import (
-    message_class,
     odometry_msg,
     pose_of,
     scan_msg,
@@ -85,22 +83,19 @@ class Player:
         self._node = node
         self._speed = speed
         self._publishers = {
-            topic: node.create_publisher(message_class(d.type), d.name, qos_profile(d.publish))
-            for topic, d in TOPICS.items()
-            if topic in ("scan", "odom", "/tf", "/tf_static", PICTURES, "/clock")
+            topic: publish_declared(node, topic)
+            for topic in ("scan", "odom", "/tf", "/tf_static", PICTURES, "/clock")
         }
         self._mountings: dict[str, Pose] = {}
         self._with_detector = with_detector
         self.scans = Conversation(self._publishers["scan"])
         self.pictures = Conversation(self._publishers[PICTURES])
         self.T_map_base: dict[int, Pose] = {}
-        self._listen("pose", self._on_pose)
+        hear_declared(node, "pose", self._on_pose)
         if with_detector:
-            self._listen("detections", lambda message: self.pictures.on_answer(stamp_ns_of(message.header.stamp)))
-
-    def _listen(self, topic: str, callback: Callable[[Any], None]) -> None:
-        d = TOPICS[topic]
-        self._node.create_subscription(message_class(d.type), d.name, callback, qos_profile(d.subscribe))
+            hear_declared(
+                node, "detections", lambda message: self.pictures.on_answer(stamp_ns_of(message.header.stamp))
+            )
 
     def ready(self) -> bool:
         """Whether somebody listens to the scans, and to the pictures where detections are expected."""

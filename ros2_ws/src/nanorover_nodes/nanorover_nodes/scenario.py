@@ -34,9 +34,8 @@ from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.sim.scenarios import Scenario, scenario_of
 from nanorover.sim.scenarios import pose_of as scenario_pose
 from nanorover.sim.scene import save_scene
-from nanorover.tables import TOPICS
-from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import message_class, pose_msg, pose_of, pose_with_covariance_msg
+from nanorover_nodes.component import hear_declared, publish_declared
+from nanorover_nodes.convert import pose_msg, pose_of, pose_with_covariance_msg
 from nanorover_nodes.latency import ScanToVelocity
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.mission import start_nodes
@@ -109,13 +108,8 @@ class Drive:
         for topic, callback in (
             ("truth/pose", self._on_truth), ("pose", self._on_pose), ("/diagnostics", self._on_diagnostics),
         ):  # fmt: skip
-            declared = TOPICS[topic]
-            kind, qos = message_class(declared.type), qos_profile(declared.subscribe)
-            self.node.create_subscription(kind, declared.name, callback, qos)
-        declared = TOPICS["initialpose"]
-        self._initial_pose = self.node.create_publisher(
-            message_class(declared.type), declared.name, qos_profile(declared.publish)
-        )
+            hear_declared(self.node, topic, callback)
+        self._initial_pose = publish_declared(self.node, "initialpose")
         self.latency = ScanToVelocity(self.node)
         self._client = ActionClient(self.node, NavigateToPose, "navigate_to_pose")
 

@@ -13,9 +13,8 @@ from vision_msgs.msg import Detection2DArray
 from nanorover.files import replacing
 from nanorover.perception.images import from_message
 from nanorover.report import Figure
-from nanorover.tables import TOPICS
-from nanorover_nodes.component import qos_profile
-from nanorover_nodes.convert import message_class, stamp_ns_of
+from nanorover_nodes.component import hear_declared
+from nanorover_nodes.convert import stamp_ns_of
 
 COLUMNS, ROWS = 3, 3
 
@@ -29,8 +28,7 @@ class Sightings:
         self._seen_at: dict[int, int] = {}  # stamp → detections in that picture
         self._pictures: dict[int, Image] = {}
         for topic, callback in (("detections", self._on_detections), ("detections/image", self._on_picture)):
-            d = TOPICS[topic]
-            node.create_subscription(message_class(d.type), d.name, callback, qos_profile(d.subscribe))
+            hear_declared(node, topic, callback)
 
     def counts(self) -> dict[str, object]:
         """How many pictures and how many boxes of each label."""
