@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import sys
 import time
 import webbrowser
 from collections import Counter
@@ -36,6 +35,7 @@ from nanorover_nodes.component import hear_declared
 from nanorover_nodes.convert import pose_of, stamp_ns_of
 from nanorover_nodes.lifecycle import bring_up, call, wait_until
 from nanorover_nodes.player import Player
+from nanorover_nodes.program import ending_in_words
 from nanorover_nodes.sightings import Sightings
 
 SHIPPED_RECORDING = Path(__file__).resolve().parents[4] / "tests" / "recordings" / "apartment.mcap"
@@ -73,15 +73,9 @@ def main() -> None:
     parser.add_argument("--view", action="store_true")
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
-    try:
+    with ending_in_words(console):
         recording = arguments.recording or SHIPPED_RECORDING
         demonstrate(recording, arguments.out, arguments.speed, arguments.view, console)
-    except InputError as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("stopped")
-        sys.exit(130)
 
 
 def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, console: Console) -> None:

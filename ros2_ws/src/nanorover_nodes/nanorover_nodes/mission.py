@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -33,6 +32,7 @@ from nanorover.tables import NODES
 from nanorover_nodes.component import hear_declared, publish_declared
 from nanorover_nodes.convert import pose_of, scan_of, stamp_ns_of
 from nanorover_nodes.lifecycle import bring_up, wait_until
+from nanorover_nodes.program import ending_in_words
 
 NODES_USED = ("simulator", "static_frames", "lidar", "base", "slam")
 READY_S = 30.0
@@ -51,14 +51,8 @@ def main() -> None:
     parser.add_argument("--view", action="store_true")
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
-    try:
+    with ending_in_words(console):
         print(json.dumps(run_mission(arguments, console).as_dict()))
-    except InputError as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("stopped")
-        sys.exit(130)
 
 
 def run_mission(arguments: argparse.Namespace, console: Console) -> Result:

@@ -6,7 +6,6 @@ SLAM localizes in the scenario's map, the planner is asked through its action, t
 import argparse
 import json
 import math
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,6 +38,7 @@ from nanorover_nodes.convert import pose_msg, pose_of, pose_with_covariance_msg
 from nanorover_nodes.latency import ScanToVelocity
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.mission import start_nodes
+from nanorover_nodes.program import ending_in_words
 
 NODES_USED = ("simulator", "static_frames", "lidar", "base", "slam", "planner", "safety")
 READY_S = 60.0
@@ -54,14 +54,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
-    try:
+    with ending_in_words(console):
         driven = run_scenario(scenario_of(arguments.scenario, arguments.seed), arguments.seed)
-    except InputError as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("stopped")
-        sys.exit(130)
     print(json.dumps(driven))
 
 
