@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from nanorover.base.params import BaseParams
+from nanorover.geometry.se2 import Pose, between
 
 STOPPED = "emergency stop"
 STALE = "no fresh command"
@@ -18,6 +19,12 @@ class Velocity:
 
 
 STILL = Velocity(0.0, 0.0)
+
+
+def velocity_between(T_a_first: Pose, T_a_last: Pose, elapsed_s: float) -> Velocity:
+    """The mean velocity of a base from its pose then to its pose now; elapsed time that runs back is allowed."""
+    motion = between(T_a_first, T_a_last)
+    return Velocity(float(motion[0]) / elapsed_s, float(motion[2]) / elapsed_s)
 
 
 class VelocityGate:

@@ -46,6 +46,12 @@ def between(T_a_b: Pose, T_a_c: Pose) -> Pose:
     return compose(inverse(T_a_b), T_a_c)
 
 
+def are_close(one: Pose, other: Pose, within_m: float, within_rad: float) -> bool:
+    """Whether two poses of one frame are nearer to each other than this."""
+    off = between(one, other)
+    return math.hypot(off[0], off[1]) < within_m and abs(float(off[2])) < within_rad
+
+
 @njit(cache=True)
 def interpolate(T_a_b: Pose, T_a_c: Pose, fraction: float) -> Pose:
     """The pose ``fraction`` of the way from b to c: straight in position, shortest way in yaw."""

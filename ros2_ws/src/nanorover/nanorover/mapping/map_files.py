@@ -19,6 +19,12 @@ PIXEL_OCCUPIED, PIXEL_FREE, PIXEL_UNKNOWN = 0, 254, 205
 MOST_CELLS = 400_000_000
 
 
+def trinary(cells: NDArray[np.int8], occupied: int, free: int, unknown: int) -> NDArray[np.int64]:
+    """What a map file keeps of every cell: one of three values."""
+    is_free = (cells >= 0) & (cells < OCCUPIED * FREE_THRESHOLD)
+    return np.where(cells > OCCUPIED * OCCUPIED_THRESHOLD, occupied, np.where(is_free, free, unknown))
+
+
 def save_map(grid: OccupancyGrid, path: Path) -> Path:
     """Write ``<path>.pgm`` and ``<path>.yaml`` (a suffix of ``path`` is dropped); returns the yaml's path.
 
@@ -28,9 +34,7 @@ def save_map(grid: OccupancyGrid, path: Path) -> Path:
         raise InputError("the map is empty", "nothing has been mapped yet")
     path = Path(path)
     stem = path.with_suffix("") if path.suffix in (".pgm", ".yaml") else path
-    pixels = np.full(grid.cells.shape, PIXEL_UNKNOWN, np.uint8)
-    pixels[grid.cells > OCCUPIED * OCCUPIED_THRESHOLD] = PIXEL_OCCUPIED
-    pixels[(grid.cells >= 0) & (grid.cells < OCCUPIED * FREE_THRESHOLD)] = PIXEL_FREE
+    pixels = trinary(grid.cells, PIXEL_OCCUPIED, PIXEL_FREE, PIXEL_UNKNOWN).astype(np.uint8)
     picture, facts = stem.with_name(stem.name + ".pgm"), stem.with_name(stem.name + ".yaml")
     with replacing(picture) as temporary:
         height, width = grid.cells.shape

@@ -7,9 +7,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import STILL, Velocity, velocity_between
 from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import Pose, between
+from nanorover.geometry.se2 import Pose
 from nanorover.planning.contact import arc_pose
 
 # What a beam says: nothing, that something is there, that nothing is within its reach.
@@ -69,10 +69,7 @@ def _ends(
 def velocity_over(scan: LaserScan, T_map_first: Pose, T_map_last: Pose) -> Velocity:
     """The mean velocity of the robot while a scan was taken, from its poses at the first ray and at the last."""
     duration_s = scan.time_increment_s * max(0, len(scan.ranges_m) - 1)
-    if duration_s == 0.0:
-        return STILL
-    motion = between(T_map_first, T_map_last)
-    return Velocity(float(motion[0]) / duration_s, float(motion[2]) / duration_s)
+    return STILL if duration_s == 0.0 else velocity_between(T_map_first, T_map_last, duration_s)
 
 
 def last_ray_ns(scan: LaserScan) -> int:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from py_trees.common import Status
 
 from nanorover import params
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import STILL, Velocity, velocity_between
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.geometry.se2 import Pose, between, compose, inverse
+from nanorover.geometry.se2 import Pose, compose, inverse
 from nanorover.planning import missions
 from nanorover.planning.missions import Mission
 from nanorover.planning.navigator import Navigator, load_settings
@@ -152,10 +152,7 @@ class NavigatorPilot:
     def _velocity(self) -> Velocity:
         first, last = self._odometry[0], self._odometry[-1]
         elapsed_s = (last.stamp_ns - first.stamp_ns) * 1e-9
-        if elapsed_s <= 0.0:
-            return STILL
-        motion = between(first.T_odom_base, last.T_odom_base)
-        return Velocity(float(motion[0]) / elapsed_s, float(motion[2]) / elapsed_s)
+        return STILL if elapsed_s <= 0.0 else velocity_between(first.T_odom_base, last.T_odom_base, elapsed_s)
 
 
 def drive(name: str, seed: int) -> tuple[Outcome, NDArray[np.float64]]:

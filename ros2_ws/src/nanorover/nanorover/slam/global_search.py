@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose, between
+from nanorover.geometry.se2 import Pose, are_close
 from nanorover.slam.field import LIKELIHOOD_FULL, NONE, Field, FieldArrays
 from nanorover.slam.map_field import MapWalls, walls_crossed
 from nanorover.slam.matching import judge, refine, search
@@ -183,7 +183,9 @@ class GlobalSearch:
         judged = [self._judged(some, pose) for pose in candidates]
         apart: list[tuple[float, Match, float]] = []
         for value, match, through in sorted(judged, key=lambda one: -one[0]):
-            if not any(_near(match.T_map_base, other.T_map_base) for _, other, _ in apart):
+            if not any(
+                are_close(match.T_map_base, other.T_map_base, MERGED_M, MERGED_RAD) for _, other, _ in apart
+            ):
                 apart.append((value, match, through))
         evidence = np.array([value for value, _, _ in apart] + [NOWHERE])
         behind = evidence.max() - evidence
@@ -230,8 +232,3 @@ class GlobalSearch:
         explained = 0.5 * (match.explained + _closely_explained(arrays, points, pose))
         value = explained - CONTRADICTED_WEIGHT * match.contradicted - THROUGH_WEIGHT * through
         return value, match, through
-
-
-def _near(one: Pose, other: Pose) -> bool:
-    off = between(one, other)
-    return math.hypot(off[0], off[1]) < MERGED_M and abs(off[2]) < MERGED_RAD

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.geometry.se2 import Pose, between, compose
+from nanorover.geometry.se2 import Pose, are_close, compose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.slam.field import Field, doubled_part
 from nanorover.slam.front_end import LEAST_POINTS, FrontEnd, Placed, ScanResult
@@ -237,8 +237,7 @@ class Localizer:
 
 
 def _agree(one: Pose, other: Pose) -> bool:
-    off = between(one, other)
-    return math.hypot(off[0], off[1]) < AGREE_M and abs(off[2]) < AGREE_RAD
+    return are_close(one, other, AGREE_M, AGREE_RAD)
 
 
 def _way_m(motion: Pose) -> float:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose
 from nanorover.mapping.grid import FREE, OCCUPIED, OccupancyGrid
+from nanorover.mapping.map_files import FREE_THRESHOLD, OCCUPIED_THRESHOLD
 from nanorover.slam.field import FREE_CELLS, Field, FieldArrays
 
 # From these values on a cell is a wall, or is free, as the map files have it.
-WALL_FROM, FREE_BELOW = 0.65 * OCCUPIED, 0.25 * OCCUPIED
+WALL_FROM, FREE_BELOW = OCCUPIED_THRESHOLD * OCCUPIED, FREE_THRESHOLD * OCCUPIED
 NORMAL_CELLS = 3
 # A ray crosses a wall that it meets this far before its end, for so many half cells: grazing does not count.
 SHORT_OF_M, CROSSED_STEPS = 0.3, 2

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.geometry.se2 import Pose, between, compose
+from nanorover.geometry.se2 import Pose, are_close, compose
 from nanorover.machine import processor
 from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, GridMap, OccupancyGrid
+from nanorover.mapping.map_files import trinary
 from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, START_NS, WHEELS, Drive, Lidar, drive, record
 from nanorover.sim.rooms import Rooms, building, distance_m
@@ -65,9 +66,7 @@ def mapped_from(
     points = [_points(scan, params).astype(np.float32) for scan in scans]
     counts.update(points, poses, [scan.T_base_laser for scan in scans])
     grid = counts.grid()
-    cells = np.full(grid.cells.shape, UNKNOWN, np.int8)
-    cells[grid.cells > 0.65 * OCCUPIED] = OCCUPIED
-    cells[(grid.cells >= 0) & (grid.cells < 0.25 * OCCUPIED)] = FREE
+    cells = trinary(grid.cells, OCCUPIED, FREE, UNKNOWN).astype(np.int8)
     return OccupancyGrid(cells, grid.resolution_m, grid.T_map_origin)
 
 
@@ -99,8 +98,7 @@ def with_people(
 
 def is_right(found: Pose, truth: Pose) -> bool:
     """Whether a found place is the true one."""
-    off = between(truth, found)
-    return math.hypot(off[0], off[1]) < RIGHT_M and abs(float(off[2])) < RIGHT_RAD
+    return are_close(truth, found, RIGHT_M, RIGHT_RAD)
 
 
 @dataclass

@@ -1,8 +1,7 @@
 """How fast the robot goes, by its odometry."""
 
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import STILL, velocity_between
 from nanorover.geometry.scan import Odometry
-from nanorover.geometry.se2 import between
 
 
 class Motion:
@@ -16,6 +15,5 @@ class Motion:
         """A further reading."""
         if self._last is not None and odometry.stamp_ns > self._last.stamp_ns:
             elapsed_s = (odometry.stamp_ns - self._last.stamp_ns) / 1e9
-            motion = between(self._last.T_odom_base, odometry.T_odom_base)
-            self.velocity = Velocity(float(motion[0]) / elapsed_s, float(motion[2]) / elapsed_s)
+            self.velocity = velocity_between(self._last.T_odom_base, odometry.T_odom_base, elapsed_s)
         self._last = odometry
