@@ -1,12 +1,12 @@
 """``nanorover bench relocalization``: where in a map, without a click; and noticing when carried away."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nanorover.cli import console
+from nanorover.cli.bench import write_results
 
 
 def register(group: typer.Typer) -> None:
@@ -21,16 +21,11 @@ def relocalization(
     """Random starts, kidnappings and ambiguous places in simulated buildings; writes relocalization.md, .json."""
     from datetime import datetime, timezone
 
-    from nanorover.files import replacing
     from nanorover.slam.params import slam_params
     from nanorover.slam.relocalization import measure, table
 
     result = measure(slam_params(), range(buildings), console.print)
-    out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(timezone.utc)
     page = table(result, f"nanorover bench relocalization --buildings {buildings}", now.strftime("%Y-%m-%d"))
-    with replacing(out / "relocalization.md") as temporary:
-        temporary.write_text(page)
-    with replacing(out / "relocalization.json") as temporary:
-        temporary.write_text(json.dumps({"date": now.isoformat(), **result}, indent=1) + "\n")
+    write_results(out / "relocalization", page, {"date": now.isoformat(), **result})
     typer.echo(page)

@@ -1,12 +1,12 @@
 """``nanorover bench slam``: error, speed and memory of SLAM over logs and simulated buildings."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nanorover.cli import console
+from nanorover.cli.bench import write_results
 
 
 def register(group: typer.Typer) -> None:
@@ -29,7 +29,6 @@ def slam(
 
     from rich.progress import track
 
-    from nanorover.files import replacing
     from nanorover.slam import benchmark
     from nanorover.slam.params import slam_params
 
@@ -46,10 +45,7 @@ def slam(
     command = f"nanorover bench slam --seeds {seeds}" + (f" --logs {logs.name}" if logs is not None else "")
     now = datetime.now(timezone.utc)
     page = benchmark.table(results, command, slam_params(), now.strftime("%Y-%m-%d"))
-    with replacing(out / "slam.md") as temporary:
-        temporary.write_text(page)
-    with replacing(out / "slam.json") as temporary:
-        temporary.write_text(json.dumps({"date": now.isoformat(), "results": results}, indent=1) + "\n")
+    write_results(out / "slam", page, {"date": now.isoformat(), "results": results})
     typer.echo(page)
 
 
