@@ -1,7 +1,7 @@
 """A graph of real node processes for a test: own domain, own logs, stopped at the end."""
 
-import fcntl
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,12 +25,15 @@ DOMAINS = range(1, 100)  # the domain ids whose ports are free on every system
 
 @pytest.fixture
 def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A ROS domain that no other test on this machine uses now."""
+    """A ROS domain that no other test uses now and no process is left in."""
     for number in DOMAINS:
-        with (Path(tempfile.gettempdir()) / f"nanorover-domain-{number}.lock").open("w") as lock:
+        # An abstract name holds where the ports of the domain do: in this network namespace, whatever its /tmp.
+        with socket.socket(socket.AF_UNIX) as claim:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                claim.bind(f"\0nanorover-domain-{number}")
+            except OSError:
+                continue
+            if _is_inhabited(number):
                 continue
             _forget_the_dead(number)
             monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
@@ -40,13 +43,24 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     pytest.fail("all ROS domains are taken on this machine")
 
 
+def _ports(domain: int) -> range:
+    first = 7400 + 250 * domain  # RTPS 9.6.1.1: port base and domain gain
+    return range(first, first + 250)
+
+
+def _is_inhabited(domain: int) -> bool:
+    """Whether a participant lives there: what an earlier test left running would answer for this one's nodes."""
+    rows = Path("/proc/net/udp").read_text().splitlines()[1:]
+    bound = {int(row.split()[1].rpartition(":")[2], 16) for row in rows}
+    return not bound.isdisjoint(_ports(domain))
+
+
 def _forget_the_dead(domain: int) -> None:
     """Remove what killed processes left in shared memory under the ports of this domain, which is ours now.
 
     Fast DDS takes an abandoned port for a living one, and what is sent there is lost.
     """
-    first = 7400 + 250 * domain  # RTPS 9.6.1.1: port base and domain gain
-    for port in range(first, first + 250):
+    for port in _ports(domain):
         for name in (f"fastrtps_port{port}", f"fastrtps_port{port}_el", f"sem.fastrtps_port{port}_mutex"):
             (Path("/dev/shm") / name).unlink(missing_ok=True)
 
@@ -109,7 +123,10 @@ def graph(domain: int, tmp_path: Path) -> Iterator[Graph]:
     rclpy.init()
     try:
         with Processes(tmp_path / "log") as processes:
-            yield Graph(processes)
+            running = Graph(processes)
+            yield running
+            # Its participant would live as long as anything, a failure's traceback say, refers to the node.
+            running.node.destroy_node()
     finally:
         rclpy.shutdown()
 
