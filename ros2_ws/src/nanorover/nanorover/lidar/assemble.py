@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +67,8 @@ class Assembler:
         self._step_deg = 360.0 / self._beams
         self._kept = _kept_rays(params)
         self._ignored = _ignored_rays(params)
-        self._samples: list[tuple[NDArray[Any], ...]] = []  # place, range, time, motor, number, intensity
+        # Pieces (6, N) of samples: place, range, time, motor angle, number, intensity.
+        self._samples: list[Floats] = []
         self._pending = 0
         self._turn = -1  # the revolution being collected
         self._marked = False  # whether the first index mark was seen
@@ -110,24 +110,20 @@ class Assembler:
         number = np.arange(len(packets.range_m)) - np.repeat(np.cumsum(count) - count, count)
         before_last = np.repeat(count - 1, count) - number
         time_s = np.repeat(course.last_s, count) - before_last * (1e-3 / self.params.rate_khz)
-        motor_deg = (
-            np.repeat(course.first_deg, count) + (packets.motor_deg - np.repeat(packets.first_deg, count)) % 360.0
-        )
-        correction_deg = (packets.angle_deg - packets.motor_deg + 180.0) % 360.0 - 180.0
+        motor_deg = np.repeat(course.first_deg, count) + packets.ahead_deg
         # Rays counted clockwise from the cut before turn 0, so that floor(place / beams) is the turn.
-        place = (motor_deg + correction_deg - self._cut_deg(0)) / self._step_deg
+        place = (motor_deg + packets.correction_deg - self._cut_deg(0)) / self._step_deg
         number = np.repeat(course.last_sample, count) - before_last
-        self._samples.append((place, packets.range_m, time_s, motor_deg, number, packets.intensity))
+        self._samples.append(np.array([place, packets.range_m, time_s, motor_deg, number, packets.intensity]))
         self._pending += len(place)
 
     def _complete(self, arrival_s: float) -> Revolution | None:
         """Take the samples of the current turn out; None while the rotation is not steady."""
-        samples = [np.concatenate(parts) for parts in zip(*self._samples, strict=True)]
+        samples = np.concatenate(self._samples, axis=1)
         turn = np.floor(samples[0] / self._beams)
-        later = turn > self._turn
-        self._samples = [tuple(values[later] for values in samples)]
-        self._pending = int(later.sum())
-        place, range_m, time_s, motor_deg, number, intensity = (values[turn == self._turn] for values in samples)
+        later = samples[:, turn > self._turn]
+        self._samples, self._pending = [later], later.shape[1]
+        place, range_m, time_s, motor_deg, number, intensity = samples[:, turn == self._turn]
         place = place - self._turn * self._beams
         line = self._time_line(place, range_m, time_s, motor_deg, number)
         if line is None:
@@ -162,26 +158,26 @@ class Assembler:
             bearing_rad=np.mod(-(place[good] + 0.5) * (2 * math.pi / self._beams), 2 * math.pi) - math.pi,
             range_m=range_m[good],
             time_s=time_s[good] - stamp_s,
-            intensity=intensity[good],
+            intensity=intensity[good].astype(np.int64),
             samples=len(place),
             frequency_hz=frequency_hz,
             arrival_ns=self.epoch_ns + round(arrival_s * 1e9),
         )
 
     def _time_line(
-        self, place: Floats, range_m: Floats, time_s: Floats, motor_deg: Floats, number: NDArray[np.int64]
+        self, place: Floats, range_m: Floats, time_s: Floats, motor_deg: Floats, number: Floats
     ) -> tuple[float, float] | None:
         """Time at place 0 and time per place: a straight line through all samples; None if there is none."""
         if not len(place):
             return None
         # Samples without return have no place of their own: they stand where a typical return would.
         returned = range_m > 0
-        lag = (
-            np.median((motor_deg / self._step_deg - place)[returned])
-            if returned.any()
-            else ((self._cut_deg(0) - FAR_CORRECTION_DEG) / self._step_deg + self._turn * self._beams)
-        )
-        ray = motor_deg / self._step_deg - lag
+        ray = motor_deg / self._step_deg
+        lags = (ray - place)[returned]
+        if len(lags):
+            ray -= np.partition(lags, len(lags) // 2)[len(lags) // 2]  # the median, at a tenth of np.median's cost
+        else:
+            ray -= (self._cut_deg(0) - FAR_CORRECTION_DEG) / self._step_deg + self._turn * self._beams
         slope_s = 1.0 / (self.frequency_hz * self._beams)
         if np.ptp(ray) * self._step_deg >= FITTED_ARC_DEG:
             aside = ray - ray.mean()

@@ -15,8 +15,8 @@ from nanorover.lidar.session import Session
 from nanorover.lidar.status import Status, Watch
 from nanorover.lidar.stream import LidarStream
 
-# The stream is read this often, and right after a revolution should be complete.
-READ_PERIOD_S = 0.1
+# The stream is read this often, and right after a revolution should be complete; longer than the usual revolution.
+READ_PERIOD_S = 0.12
 COMPLETION_MARGIN_S = 0.0003
 # Bytes that wait to be read look late. This often the next ones are awaited, so that the stamps see some in time.
 PROMPT_PERIOD_S = 0.5

@@ -28,9 +28,9 @@ class Packets:
     """Decoded packets, ``P`` of them with ``N`` samples together, in the order of the wire.
 
     ``end`` counts bytes since the decoder was made: a packet ends before stream byte ``end``. ``damaged``
-    is the number of bytes in front of a packet that belong to no packet. ``motor_deg`` is the angle of the
-    motor at a sample (first level), ``angle_deg`` where the sample lies (second level), both clockwise in
-    [0, 360). A sample without return has range 0 and ``angle_deg`` equal to ``motor_deg``.
+    is the number of bytes in front of a packet that belong to no packet. ``ahead_deg`` is how far the motor has
+    turned since the first sample of the packet (first level), ``correction_deg`` what to add to the motor's angle
+    to have where the sample lies (second level), 0 without return.
     """
 
     end: NDArray[np.int64]  # (P,)
@@ -41,13 +41,23 @@ class Packets:
     frequency_hz: Floats  # (P,) rotation as the device says it; nan where it does not
     first_deg: Floats  # (P,) motor angle of the first sample
     last_deg: Floats  # (P,) motor angle of the last sample
-    motor_deg: Floats  # (N,)
-    angle_deg: Floats  # (N,)
+    ahead_deg: Floats  # (N,)
+    correction_deg: Floats  # (N,)
     range_m: Floats  # (N,) 0 without return
     intensity: NDArray[np.int64]  # (N,) 0 for devices that send none
 
     def __len__(self) -> int:
         return len(self.end)
+
+    @property
+    def motor_deg(self) -> Floats:
+        """(N,) angle of the motor at a sample, clockwise in [0, 360)."""
+        return np.mod(np.repeat(self.first_deg, self.count) + self.ahead_deg, 360.0)
+
+    @property
+    def angle_deg(self) -> Floats:
+        """(N,) where a sample lies, clockwise in [0, 360)."""
+        return np.mod(self.motor_deg + self.correction_deg, 360.0)
 
     @classmethod
     def joined(cls, parts: list["Packets"]) -> "Packets":
@@ -91,6 +101,7 @@ class PacketDecoder:
         data = self._tail + data
         found: list[tuple[int, int, int]] = []  # start, samples, damaged bytes in front
         at = done = 0
+        xors = (_running_xor(data, 0), _running_xor(data, 1))
         while (at := data.find(HEADER, at)) >= 0:
             # Bytes that cannot be a packet are passed over two at a time, so that a good one inside is found.
             samples = data[at + 3] if at + 4 <= len(data) else 0
@@ -99,7 +110,7 @@ class PacketDecoder:
                 if not last:
                     break
                 at += 2
-            elif 0 < samples <= MOST_SAMPLES and self._intact(data, at, samples):
+            elif 0 < samples <= MOST_SAMPLES and self._intact(data, xors[at % 2], at, samples):
                 found.append((at, samples, self._gap + at - done))
                 self._gap = 0
                 at = done = end
@@ -120,17 +131,24 @@ class PacketDecoder:
         self._tail_start += keep
         return packets
 
-    def _intact(self, data: bytes, at: int, samples: int) -> bool:
-        """Whether the checksum holds and both angles carry their check bit."""
+    def _intact(self, data: bytes, xor: NDArray[np.uint16], at: int, samples: int) -> bool:
+        """Whether checksum and both angles' check bits are right; ``xor`` is of the words in step with ``at``."""
         if not (data[at + 4] & 1 and data[at + 6] & 1):
             return False
+        word, head_end = at // 2, at // 2 + HEADER_BYTES // 2
         if self.sample_bytes == 2:  # the checksum cancels all the other words
-            words = HEADER_BYTES // 2 + samples
-            return int(np.bitwise_xor.reduce(np.frombuffer(data, "<u2", words, at))) == 0
+            return bool(xor[word] == xor[head_end + samples])
         triples = np.frombuffer(data, np.uint8, 3 * samples, at + HEADER_BYTES).reshape(-1, 3)
         intensity, low, high = np.bitwise_xor.reduce(triples).tolist()
-        head = int(np.bitwise_xor.reduce(np.frombuffer(data, "<u2", HEADER_BYTES // 2, at)))
-        return head == intensity ^ low ^ high << 8
+        return bool(xor[word] ^ xor[head_end] == intensity ^ low ^ high << 8)
+
+
+def _running_xor(data: bytes, first: int) -> NDArray[np.uint16]:
+    """The xor of the 16-bit words from byte ``first`` up to before each of them, and of all at the end."""
+    words = np.frombuffer(data[first:], "<u2", max(len(data) - first, 0) // 2)
+    xor = np.zeros(len(words) + 1, np.uint16)
+    np.bitwise_xor.accumulate(words, out=xor[1:])
+    return xor
 
 
 def _decoded(data: bytes, found: list[tuple[int, int, int]], sample_bytes: int, stream_start: int) -> Packets:
@@ -156,7 +174,6 @@ def _decoded(data: bytes, found: list[tuple[int, int, int]], sample_bytes: int, 
     range_mm = (octets[place] | octets[place + 1].astype(np.int64) << 8) / 4.0
 
     step_deg = np.mod(last_deg - first_deg, 360.0) / np.maximum(count - 1, 1)
-    motor_deg = np.mod(np.repeat(first_deg, count) + number * np.repeat(step_deg, count), 360.0)
     return Packets(
         end=stream_start + start + size,
         size=size,
@@ -166,8 +183,8 @@ def _decoded(data: bytes, found: list[tuple[int, int, int]], sample_bytes: int, 
         frequency_hz=np.where(tenths_hz > 0, tenths_hz / 10.0, np.nan),
         first_deg=first_deg,
         last_deg=last_deg,
-        motor_deg=motor_deg,
-        angle_deg=np.mod(motor_deg + angle_correction_deg(range_mm), 360.0),
+        ahead_deg=number * np.repeat(step_deg, count),
+        correction_deg=angle_correction_deg(range_mm),
         range_m=range_mm / 1000.0,
         intensity=intensity,
     )
