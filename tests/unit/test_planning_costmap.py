@@ -9,6 +9,7 @@ from nanorover import params
 from nanorover.geometry.scan import LaserScan
 from nanorover.planning.costmap import FREE, INSCRIBED, LETHAL, Costmap, LocalCostmap, Raster
 from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.distances import squared_cells
 from nanorover.planning.scan_points import beams_of
 from nanorover.robot import RobotParams
 
@@ -66,6 +67,19 @@ def test_what_the_beams_cannot_reach_stays():
     assert costmap.cost_at(2.96, 0.0) == LETHAL
     costmap.refresh(costmap.forget(0.3 + PARAMS.forget_s), 0.3 + PARAMS.forget_s)
     assert not (costmap.cost == LETHAL).any()
+
+
+@pytest.mark.parametrize(("share", "reach"), [(0.0, 5), (0.01, 0), (0.01, 7), (0.002, 60), (1.0, 3)])
+def test_squared_distances_are_exact_up_to_their_reach(share, reach):
+    cells = np.random.default_rng(1).random((40, 70)) < share
+    rows, columns = np.indices(cells.shape)
+    true = np.full(cells.shape, (reach + 1) ** 2)
+    for row, column in np.argwhere(cells):
+        true = np.minimum(true, (rows - row) ** 2 + (columns - column) ** 2)
+    found = squared_cells(cells, reach)
+    within = true <= reach**2
+    assert (found[within] == true[within]).all()
+    assert (found[~within] > reach**2).all()
 
 
 def test_distances_are_exact_and_costs_fall_with_them():

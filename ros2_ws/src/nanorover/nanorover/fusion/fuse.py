@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nanorover.base.gate import STILL, Velocity
 from nanorover.fusion.clusters import Cluster, clusters_of, walkers
@@ -83,11 +84,12 @@ class Fusion:
         self._clusters = may_walk + [c for c in placed if 2.0 * c.radius_m > p.widest_mover_m]
         self._scan_ns = scan.stamp_ns
         variance = np.eye(2) * p.walker_deviation_m**2
-        measured = []
-        for c in may_walk:
-            entered = bool(np.mean(self.free_space.entered(c.points_m, scan.stamp_ns)) >= ENTERED_SHARE)
-            radius_m = max(WALKER_RADIUS_M, c.radius_m)
-            measured.append(Measurement(c.centre_m, variance, radius_m, entered=entered))
+        measured = [
+            Measurement(
+                c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m), entered=bool(share >= ENTERED_SHARE)
+            )
+            for c, share in zip(may_walk, self._entered_shares(may_walk, scan.stamp_ns), strict=True)
+        ]
         self.free_space.take(beams, T_map_base)
         self.tracker.update(measured, scan.stamp_ns)
         return self.tracker.objects()
@@ -115,9 +117,20 @@ class Fusion:
 
     def _off_map(self, clusters: list[Cluster], wall_distance: WallDistance) -> list[Cluster]:
         """Those of which enough lies away from what the map knows."""
-        if not clusters:
-            return []
-        away = wall_distance(np.concatenate([c.points_m for c in clusters])) > self.params.off_map_m
-        sizes = np.array([len(c.points_m) for c in clusters])
-        share = np.add.reduceat(away.astype(np.int64), np.cumsum(sizes) - sizes) / sizes
-        return [c for c, off in zip(clusters, share, strict=True) if off >= self.params.off_map_share]
+        shares = _shares(clusters, lambda points_m: wall_distance(points_m) > self.params.off_map_m)
+        return [c for c, off in zip(clusters, shares, strict=True) if off >= self.params.off_map_share]
+
+    def _entered_shares(self, clusters: list[Cluster], stamp_ns: int) -> NDArray[np.float64]:
+        """Of each cluster's returns, how many lie where nothing was shortly before."""
+        return _shares(clusters, lambda points_m: self.free_space.entered(points_m, stamp_ns))
+
+
+def _shares(
+    clusters: list[Cluster], holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+) -> NDArray[np.float64]:
+    """The share of each cluster's returns of which something holds; asked for all of them at once."""
+    if not clusters:
+        return np.zeros(0)
+    sizes = np.array([len(c.points_m) for c in clusters])
+    held = holds(np.concatenate([c.points_m for c in clusters]))
+    return np.add.reduceat(held.astype(np.int64), np.cumsum(sizes) - sizes) / sizes

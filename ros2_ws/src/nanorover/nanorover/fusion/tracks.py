@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -18,7 +19,6 @@ from nanorover.fusion.objects import MOVING, TrackedObject
 START_SPEED_DEVIATION_M_S = 0.8
 FORBIDDEN = 1e6
 YOUTH_COST = 4.0
-OBSERVE = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
 
 
 def predicted(
@@ -31,6 +31,30 @@ def predicted(
     near, cross, far = q * dt_s**4 / 4.0, q * dt_s**3 / 2.0, q * dt_s**2
     Q = np.array([[near, 0, cross, 0], [0, near, 0, cross], [cross, 0, far, 0], [0, cross, 0, far]])
     return states @ F.T, F @ covariances @ F.T + Q
+
+
+@njit(cache=True)
+def corrected(
+    state: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    position_m: NDArray[np.float64],
+    covariance_m2: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """State ``(4,)`` and covariance ``(4, 4)`` after a measured position. Compiled, for a track costs more in calls
+    than in numbers; Joseph's form stays symmetric and positive."""
+    a, b = covariance[0, 0] + covariance_m2[0, 0], covariance[0, 1] + covariance_m2[0, 1]
+    c, d = covariance[1, 0] + covariance_m2[1, 0], covariance[1, 1] + covariance_m2[1, 1]
+    determinant = a * d - b * c
+    gain = np.empty((4, 2))
+    I_KH = np.eye(4)
+    for i in range(4):
+        gain[i, 0] = (covariance[i, 0] * d - covariance[i, 1] * c) / determinant
+        gain[i, 1] = (covariance[i, 1] * a - covariance[i, 0] * b) / determinant
+        I_KH[i, 0] -= gain[i, 0]
+        I_KH[i, 1] -= gain[i, 1]
+    off = position_m - state[:2]
+    moved = state + gain[:, 0] * off[0] + gain[:, 1] * off[1]
+    return moved, I_KH @ covariance @ I_KH.T + gain @ covariance_m2 @ gain.T
 
 
 @dataclass
@@ -54,12 +78,7 @@ class Track:
 
     def update(self, m: Measurement, stamp_ns: int, params: FusionParams) -> None:
         """Take a measurement."""
-        S = self.covariance[:2, :2] + m.covariance_m2
-        K = self.covariance[:, :2] @ np.linalg.inv(S)
-        self.state = self.state + K @ (m.position_m - self.state[:2])
-        I_KH = np.eye(4) - K @ OBSERVE
-        # Joseph's form stays symmetric and positive
-        self.covariance = I_KH @ self.covariance @ I_KH.T + K @ m.covariance_m2 @ K.T
+        self.state, self.covariance = corrected(self.state, self.covariance, m.position_m, m.covariance_m2)
         speed = math.hypot(self.state[2], self.state[3])
         if speed > params.greatest_speed_m_s:
             self.state[2:] *= params.greatest_speed_m_s / speed

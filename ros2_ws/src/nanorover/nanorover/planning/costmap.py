@@ -7,18 +7,18 @@ A map is layered: the static map, obstacles that the lidar marks and clears, zon
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, transform_points
 from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.distances import squared_cells
 from nanorover.planning.scan_points import RETURN, SILENT, Beams
 from nanorover.robot import RobotParams
 
 FREE, INSCRIBED, LETHAL, UNKNOWN = 0, 253, 254, 255
-STEPS_PER_M = 4000  # of the table of costs by distance
+SUBCELLS = 1 << 20  # of the steps along a beam, which are counted in whole numbers
 NO_CIRCLES = np.zeros((0, 3))
 
 
@@ -104,9 +104,12 @@ def _mark_and_clear(
         entered = False
         # what the robot could touch by turning and the lidar is too near to see could not be marked again: only
         # driving on or forgetting clears it
-        for k in range(int(2.0 * (blind if kinds[i] != RETURN else touching)), steps):
-            share = 0.5 * k / length
-            column, row = math.floor(origin[0] + share * dx), math.floor(origin[1] + share * dy)
+        first = int(2.0 * (blind if kinds[i] != RETURN else touching))
+        x_step, y_step = int(0.5 * dx / length * SUBCELLS), int(0.5 * dy / length * SUBCELLS)
+        x, y = int(origin[0] * SUBCELLS) + first * x_step, int(origin[1] * SUBCELLS) + first * y_step
+        for _ in range(first, steps):
+            column, row = x // SUBCELLS, y // SUBCELLS
+            x, y = x + x_step, y + y_step
             if 0 <= row < rows and 0 <= column < columns:
                 seen_s[row, column] = -math.inf
                 entered = True
@@ -125,28 +128,34 @@ def _mark_and_clear(
 
 
 @njit(cache=True)
-def _costs(
-    distance_m: NDArray[np.float32],
+def _inflate(
+    squares: NDArray[np.uint32],
     unknown: NDArray[np.bool_],
+    tables: tuple[NDArray[np.float32], NDArray[np.uint8]],
+    distance_m: NDArray[np.float32],
     cost: NDArray[np.uint8],
-    by_distance: NDArray[np.uint8],
 ) -> None:
-    for row in range(distance_m.shape[0]):
-        for column in range(distance_m.shape[1]):
-            value = by_distance[int(distance_m[row, column] * STEPS_PER_M + 0.5)]
+    """Distances and costs by tables over the squared distance in cells."""
+    for row in range(squares.shape[0]):
+        for column in range(squares.shape[1]):
+            square = squares[row, column]
+            value = tables[1][square]
+            distance_m[row, column] = tables[0][square]
             cost[row, column] = UNKNOWN if value < INSCRIBED and unknown[row, column] else value
 
 
-def _cost_by_distance(inscribed_m: float, radius_m: float, rate_1_m: float) -> NDArray[np.uint8]:
-    """The inflation as a table: inscribed, then falling exponentially, nothing from the inflation radius on."""
-    d = np.arange(math.ceil(radius_m * STEPS_PER_M) + 2) / STEPS_PER_M
-    table = (
-        ((INSCRIBED - 1) * np.exp(-rate_1_m * (d - inscribed_m))).round().clip(0, INSCRIBED - 1).astype(np.uint8)
-    )
-    table[d <= inscribed_m] = INSCRIBED
-    table[d >= radius_m] = FREE
-    table[0] = LETHAL
-    return table
+def _tables(
+    params: CostmapParams, inscribed_m: float, resolution_m: float, reach: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Distance and cost by the squared distance in cells: inscribed, then falling exponentially, nothing from the
+    inflation radius on."""
+    d = np.sqrt(np.arange((reach + 1) ** 2 + 1)) * resolution_m
+    falling = (INSCRIBED - 1) * np.exp(-params.inflation_rate_1_m * (d - inscribed_m))
+    cost = falling.round().clip(0, INSCRIBED - 1).astype(np.uint8)
+    cost[d <= inscribed_m] = INSCRIBED
+    cost[d >= params.inflation_radius_m] = FREE
+    cost[0] = LETHAL
+    return np.minimum(d, params.inflation_radius_m).astype(np.float32), cost
 
 
 class Costmap:
@@ -170,9 +179,8 @@ class Costmap:
         xs = np.arange(-robot.footprint_rear_m, robot.footprint_front_m + step, step)
         ys = np.arange(-robot.half_width_m, robot.half_width_m + step, step)
         self._inside = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-        self._by_distance = _cost_by_distance(
-            robot.inscribed_radius_m, params.inflation_radius_m, params.inflation_rate_1_m
-        )
+        self._reach = math.ceil(params.inflation_radius_m / raster.resolution_m)
+        self._tables = _tables(params, robot.inscribed_radius_m, raster.resolution_m, self._reach)
 
     @property
     def whole(self) -> Window:
@@ -206,25 +214,17 @@ class Costmap:
 
     def refresh(self, window: Window, now_s: float) -> None:
         """Bring distances and costs up to date in the window and as far around it as it reaches."""
-        p, resolution = self.params, self.raster.resolution_m
         if window.empty:
             return
-        margin = math.ceil(p.inflation_radius_m / resolution) + 1
-        changed = window.grown(margin, self.raster.shape)
-        source = changed.grown(margin, self.raster.shape)
-        lethal = self._lethal(source, now_s)
-        distance_m = np.minimum(distance_to(lethal, resolution), p.inflation_radius_m)
-        inner = (
-            slice(changed.row - source.row, changed.row_end - source.row),
-            slice(changed.column - source.column, changed.column_end - source.column),
-        )
-        self.distance_m[changed.of] = distance_m[inner]
-        _costs(
-            self.distance_m[changed.of],
-            self.unknown[changed.of],
-            self.cost[changed.of],
-            self._by_distance,
-        )
+        changed = window.grown(self._reach, self.raster.shape)
+        source = changed.grown(self._reach, self.raster.shape)
+        squares = squared_cells(self._lethal(source, now_s), self._reach)
+        inner = squares[
+            changed.row - source.row : changed.row_end - source.row,
+            changed.column - source.column : changed.column_end - source.column,
+        ]
+        of = changed.of
+        _inflate(inner, self.unknown[of], self._tables, self.distance_m[of], self.cost[of])
 
     def forget(self, now_s: float) -> Window:
         """Drop obstacles that were not seen for long; the window of what was dropped."""
@@ -305,15 +305,9 @@ class LocalCostmap(Costmap):
         seen = self.marked(window, now_s)
         static = self.static_lethal[window.of]
         if static.any() and seen.any():
-            static = static & (distance_to(seen, self.raster.resolution_m) > self.params.same_wall_m)
+            same_wall = self.params.same_wall_m / self.raster.resolution_m
+            static = static & (squared_cells(seen, math.ceil(same_wall)) > same_wall**2)
         return seen | static | self.keep_out[window.of]
-
-
-def distance_to(cells: NDArray[np.bool_], resolution_m: float) -> NDArray[np.float32]:
-    """Exact distance of every cell's middle from that of the nearest true cell; inf where there is none."""
-    if not cells.any():
-        return np.full(cells.shape, np.inf, np.float32)
-    return cv2.distanceTransform((~cells).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * resolution_m
 
 
 def shifted(grid: NDArray, rows: int, columns: int, fill: float) -> NDArray:

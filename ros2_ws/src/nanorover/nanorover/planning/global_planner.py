@@ -21,6 +21,8 @@ from nanorover.planning.search import POOL, cost_to_go, lazy_theta_star, line_le
 # Why there is no way, in the words and numbers of nav2_msgs/ComputePathToPose.
 START_OUTSIDE, GOAL_OUTSIDE, START_OCCUPIED, GOAL_OCCUPIED, NO_WAY = 203, 204, 205, 206, 208
 
+STRAIGHT_M = 1e-6  # a point so near to the middle of its neighbours is smooth
+
 
 @dataclass(frozen=True)
 class GlobalPlannerParams:
@@ -125,14 +127,15 @@ def _nearest(mask: NDArray[np.bool_], raster: Raster, point_m: NDArray[np.float6
 @njit(cache=True)
 def _shortened(cost: NDArray[np.uint8], way: NDArray[np.int32], weight: float) -> NDArray[np.int32]:
     """Leave out turning points where the straight line is no costlier."""
+    along = np.zeros(len(way))
+    for j in range(1, len(way)):
+        along[j] = along[j - 1] + line_length(cost, way[j - 1], way[j], weight)
     kept = [way[0]]
     i = 0
     while i < len(way) - 1:
         last = i + 1
-        through = line_length(cost, way[i], way[last], weight)
         for j in range(i + 2, len(way)):
-            through += line_length(cost, way[j - 1], way[j], weight)
-            if line_length(cost, way[i], way[j], weight) <= through * 1.001:
+            if line_length(cost, way[i], way[j], weight) <= (along[j] - along[i]) * 1.001:
                 last = j
         kept.append(way[last])
         i = last
@@ -151,8 +154,11 @@ def _smooth(
     x_m, y_m, resolution_m = corner
     for _ in range(rounds):
         for i in range(1, len(points) - 1):
-            x = points[i, 0] + weight * (points[i - 1, 0] + points[i + 1, 0] - 2.0 * points[i, 0])
-            y = points[i, 1] + weight * (points[i - 1, 1] + points[i + 1, 1] - 2.0 * points[i, 1])
+            dx = points[i - 1, 0] + points[i + 1, 0] - 2.0 * points[i, 0]
+            dy = points[i - 1, 1] + points[i + 1, 1] - 2.0 * points[i, 1]
+            if abs(dx) + abs(dy) < STRAIGHT_M:
+                continue
+            x, y = points[i, 0] + weight * dx, points[i, 1] + weight * dy
             now = cost[int((points[i, 1] - y_m) / resolution_m), int((points[i, 0] - x_m) / resolution_m)]
             then = cost[int((y - y_m) / resolution_m), int((x - x_m) / resolution_m)]
             if then < 253 and then <= max(now, 60):

@@ -16,8 +16,9 @@ from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import global_planner
-from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap, distance_to
+from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap
 from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.distances import distance_to
 from nanorover.planning.global_planner import GlobalPlannerParams, Plan
 from nanorover.planning.motion import Control, MotionParams, footprint_gap, pose_after, turn_towards
 from nanorover.planning.mppi import Mppi, MppiParams

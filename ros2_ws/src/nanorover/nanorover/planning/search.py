@@ -17,6 +17,8 @@ BLOCKED_COST = 253
 DIAGONAL = math.sqrt(2.0)
 GREED = 1.05  # breaks the ties of equally long ways in favour of the one that was followed so far
 POOL = 4  # cells of the map along the edge of one coarse cell
+# Longer lines are broken in two, for every cell that is looked at walks its whole line; shortening joins them again.
+LONGEST_LINE = 100.0
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -227,9 +229,11 @@ def lazy_theta_star(cost: Bytes, to_go: Floats, start: int, goal: int, weight: f
             g[s], parent[s] = length, p
         closed[s] = True
         p = parent[s]
-        line = g[s] - g[p]
+        line = float(g[s] - g[p])
         row, column, p_row, p_column = s // columns, s % columns, p // columns, p % columns
         so_far = math.sqrt((row - p_row) ** 2 + (column - p_column) ** 2)
+        if so_far > LONGEST_LINE:
+            p, p_row, p_column, line, so_far = s, row, column, 0.0, 0.0
         for r in range(max(0, row - 1), min(rows, row + 2)):
             for c in range(max(0, column - 1), min(columns, column + 2)):
                 n = r * columns + c

@@ -22,8 +22,11 @@ def warm_up(settings: Settings) -> None:
     cells[0] = 100
     navigator.on_map(OccupancyGrid(cells, 0.05, np.array([-5.0, -5.0, 0.0])), 0.0)
     ranges = np.full(90, 4.0, np.float32)
-    scan = LaserScan(1, ranges, -np.pi, 2 * np.pi / 90, 0.1, 8.0)
-    navigator.on_scan(scan, pose, STILL, 0.0)
-    Fusion(params.load(FusionParams, "fusion")).on_scan(scan, pose)
+    ranges[44:47] = 1.0  # somebody to track
+    fusion = Fusion(params.load(FusionParams, "fusion"))
+    for stamp_ns in (1, 100_000_001):
+        scan = LaserScan(stamp_ns, ranges, -np.pi, 2 * np.pi / 90, 0.1, 8.0)
+        fusion.on_scan(scan, pose)
+        navigator.on_scan(scan, pose, STILL, stamp_ns * 1e-9)
     navigator.follow(navigator.plan(pose, np.array([2.0, 1.0, 0.0])).path)
     navigator.drive(pose, STILL, 0)
