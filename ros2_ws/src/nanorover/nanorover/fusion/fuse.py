@@ -84,11 +84,10 @@ class Fusion:
         self._clusters = may_walk + [c for c in placed if 2.0 * c.radius_m > p.widest_mover_m]
         self._scan_ns = scan.stamp_ns
         variance = np.eye(2) * p.walker_deviation_m**2
+        entered = _shares(may_walk, lambda points_m: self.free_space.entered(points_m, scan.stamp_ns))
         measured = [
-            Measurement(
-                c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m), entered=bool(share >= ENTERED_SHARE)
-            )
-            for c, share in zip(may_walk, self._entered_shares(may_walk, scan.stamp_ns), strict=True)
+            Measurement(c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m), entered=came)
+            for c, came in zip(may_walk, (entered >= ENTERED_SHARE).tolist(), strict=True)
         ]
         self.free_space.take(beams, T_map_base)
         self.tracker.update(measured, scan.stamp_ns)
@@ -119,10 +118,6 @@ class Fusion:
         """Those of which enough lies away from what the map knows."""
         shares = _shares(clusters, lambda points_m: wall_distance(points_m) > self.params.off_map_m)
         return [c for c, off in zip(clusters, shares, strict=True) if off >= self.params.off_map_share]
-
-    def _entered_shares(self, clusters: list[Cluster], stamp_ns: int) -> NDArray[np.float64]:
-        """Of each cluster's returns, how many lie where nothing was shortly before."""
-        return _shares(clusters, lambda points_m: self.free_space.entered(points_m, stamp_ns))
 
 
 def _shares(

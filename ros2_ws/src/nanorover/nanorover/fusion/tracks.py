@@ -40,8 +40,8 @@ def corrected(
     position_m: NDArray[np.float64],
     covariance_m2: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """State ``(4,)`` and covariance ``(4, 4)`` after a measured position. Compiled, for a track costs more in calls
-    than in numbers; Joseph's form stays symmetric and positive."""
+    """State ``(4,)`` and covariance ``(4, 4)`` after a measured position, compiled: a track costs more in calls
+    than in numbers. Joseph's form stays symmetric and positive."""
     a, b = covariance[0, 0] + covariance_m2[0, 0], covariance[0, 1] + covariance_m2[0, 1]
     c, d = covariance[1, 0] + covariance_m2[1, 0], covariance[1, 1] + covariance_m2[1, 1]
     determinant = a * d - b * c

@@ -17,7 +17,7 @@ BLOCKED_COST = 253
 DIAGONAL = math.sqrt(2.0)
 GREED = 1.05  # breaks the ties of equally long ways in favour of the one that was followed so far
 POOL = 4  # cells of the map along the edge of one coarse cell
-# Longer lines are broken in two, for every cell that is looked at walks its whole line; shortening joins them again.
+# Longer lines are broken, for every cell that is looked at walks its whole line; shortening joins them again.
 LONGEST_LINE = 100.0
 
 Floats = NDArray[np.float32]
