@@ -69,6 +69,16 @@ def test_pictures_info_and_a_camera_that_comes_late(graph, tmp_path: Path) -> No
     graph.wait_until(lambda: health().level == b"\x00", "healthy again")
     assert {v.key: v.value for v in health().values}["reconnects"] == "1"
 
+    # A camera that goes while it is used is said, and comes back.
+    (tmp_path / "pictures").rename(tmp_path / "gone")
+    graph.wait_until(lambda: "there is no camera" in health().message, "the lost camera is said")
+    assert health().level == b"\x02"
+    (tmp_path / "gone").rename(tmp_path / "pictures")
+    graph.wait_until(lambda: health().level == b"\x00", "healthy once more")
+    assert {v.key: v.value for v in health().values}["reconnects"] == "2"
+    seen = len(images)
+    graph.wait_until(lambda: len(images) > seen, "pictures again")
+
 
 def test_a_calibration_of_another_shape_is_refused(graph, tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures")

@@ -120,7 +120,7 @@ def test_boxes_empty_arrays_faults_and_live_parameters(graph, model: Path) -> No
 
 
 def test_the_newest_picture_only(graph, model: Path) -> None:
-    start(graph, model, rate_limit_hz=5.0)
+    start(graph, model, rate_limit_hz=5.0, stale_after_s=0.5)
     out, diagnostics = graph.collect("detections"), graph.collect("/diagnostics")
     pictures = graph.offer("camera/image_raw")
     graph.bring_up("detector")
@@ -144,6 +144,14 @@ def test_the_newest_picture_only(graph, model: Path) -> None:
         ),
         "the drops are counted",
     )
+
+    # The camera has stopped.
+    def health():
+        return graph.health_of("detector", diagnostics)
+
+    graph.wait_until(lambda: "no picture for" in health().message, "the silence is said")
+    assert health().level == b"\x01"
+    graph.wait_until(lambda: (flood(), health().level == b"\x00")[1], "healthy again with the next picture")
 
 
 @pytest.mark.parametrize("content", [None, b"no model"], ids=["absent", "corrupt"])

@@ -59,6 +59,14 @@ def test_an_engine_of_elsewhere_says_in_what_it_differs(field: str, value: str, 
     assert NANO._replace(**{field: value}).file_name("m") != NANO.file_name("m")
 
 
+def test_an_engine_copied_from_another_board_is_refused_by_the_cache(tmp_path: Path) -> None:
+    cache, orin = EngineCache(tmp_path), NANO._replace(compute_capability="8.7", tensorrt="10.3.0")
+    write_engine(cache.path("m", NANO), orin, b"the plan", 1.0)
+    with pytest.raises(InputError, match="another TensorRT: 10.3.0, but here it is 8.2.1.8") as error:
+        cache.load("m", NANO)
+    assert "delete it" in str(error.value)
+
+
 def test_the_cache_builds_once_and_times_it(tmp_path: Path) -> None:
     cache, said = EngineCache(tmp_path / "cache"), []
     assert cache.load("m", NANO) is None

@@ -13,6 +13,7 @@ import numpy as np
 from nanorover.errors import InputError
 
 OUT_OF_MEMORY_HINT = "close other programs that use the GPU, or use a smaller input or model"
+NO_GPU_HINT = "is there an NVIDIA GPU with a driver?"
 
 
 class Device:
@@ -69,41 +70,44 @@ class PycudaDevice(Device):
         import pycuda.driver as cuda
 
         self.cuda = cuda
-        try:
-            cuda.init()
-            device = cuda.Device(0)
-            self.context = device.make_context()
-        except cuda.Error as error:
-            raise InputError("no CUDA device can be used: %s" % error)
+        self._call("use the GPU", cuda.init)
+        device = self._call("use the GPU", cuda.Device, 0)
+        self.context = self._call("open the GPU", device.make_context)
         self.name = device.name()
         self.compute_capability = "%d.%d" % device.compute_capability()
-        self.queue = cuda.Stream()
+        self.queue = self._call("make a stream", cuda.Stream)
         self.buffers: Any = []
+
+    def _call(self, what: str, function: Any, *given: Any) -> Any:
+        """The value of a CUDA call; InputError that names the step and CUDA's own word when it failed."""
+        try:
+            return function(*given)
+        except self.cuda.Error as error:
+            hint = OUT_OF_MEMORY_HINT if isinstance(error, self.cuda.MemoryError) else NO_GPU_HINT
+            raise InputError("CUDA cannot %s: %s" % (what, error), hint)
 
     @property
     def stream(self) -> int:
         return int(self.queue.handle)
 
     def pinned(self, shape: Tuple[int, ...], dtype: Any) -> np.ndarray:
-        array: np.ndarray = self.cuda.pagelocked_empty(shape, dtype)
+        size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        array: np.ndarray = self._call("pin %d bytes" % size_bytes, self.cuda.pagelocked_empty, shape, dtype)
         return array
 
     def allocate(self, size_bytes: int) -> int:
-        try:
-            buffer = self.cuda.mem_alloc(size_bytes)
-        except self.cuda.MemoryError:
-            raise InputError("the GPU has no %d bytes left" % size_bytes, OUT_OF_MEMORY_HINT)
+        buffer = self._call("allocate %d bytes" % size_bytes, self.cuda.mem_alloc, size_bytes)
         self.buffers.append(buffer)
         return int(buffer)
 
     def copy_in(self, address: int, host: np.ndarray) -> None:
-        self.cuda.memcpy_htod_async(address, host, self.queue)
+        self._call("copy to the GPU", self.cuda.memcpy_htod_async, address, host, self.queue)
 
     def copy_out(self, host: np.ndarray, address: int) -> None:
-        self.cuda.memcpy_dtoh_async(host, address, self.queue)
+        self._call("copy from the GPU", self.cuda.memcpy_dtoh_async, host, address, self.queue)
 
     def synchronize(self) -> None:
-        self.queue.synchronize()
+        self._call("finish its work", self.queue.synchronize)
 
     def close(self) -> None:
         for buffer in self.buffers:
@@ -139,7 +143,7 @@ class CudaPythonDevice(Device):
             out_of_memory = status == self.runtime.cudaError_t.cudaErrorMemoryAllocation
             raise InputError(
                 "CUDA cannot %s: %s" % (what, getattr(status, "name", status)),
-                OUT_OF_MEMORY_HINT if out_of_memory else "is there an NVIDIA GPU with a driver?",
+                OUT_OF_MEMORY_HINT if out_of_memory else NO_GPU_HINT,
             )
         return result[1] if len(result) > 1 else None
 

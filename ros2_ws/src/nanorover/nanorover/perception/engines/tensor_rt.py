@@ -13,7 +13,7 @@ import numpy as np
 from nanorover.errors import InputError
 from nanorover.perception.engines import Engine
 from nanorover.perception.engines.cache import EngineCache, Say
-from nanorover.perception.engines.cuda import Device, open_device
+from nanorover.perception.engines.cuda import OUT_OF_MEMORY_HINT, Device, open_device
 from nanorover.perception.engines.engine_file import EngineKey
 
 MIB = 1 << 20
@@ -31,11 +31,12 @@ class TensorRtEngine(Engine):
         if self.engine is None:
             raise InputError(
                 "TensorRT %s refuses the engine" % trt.__version__,
-                "it may come from another version or GPU: delete it from the engine cache",
+                "it may come from another version or GPU: delete it from the engine cache; or memory is short: "
+                + OUT_OF_MEMORY_HINT,
             )
         self.context = self.engine.create_execution_context()
         if self.context is None:
-            raise InputError("TensorRT has no memory for the engine", "close other programs that use the GPU")
+            raise InputError("TensorRT has no memory for the engine", OUT_OF_MEMORY_HINT)
         self.title = "TensorRT %s on %s" % (trt.__version__, device.name)
         self.precision = precision
         self.by_name = hasattr(self.engine, "num_io_tensors")
