@@ -1,4 +1,4 @@
-"""What a GPU says that is absent or full, through both libraries, whose modules are stood in for: no GPU is here."""
+"""What an absent or full GPU says, through both libraries; no GPU is here, so their modules are stood in for."""
 
 import sys
 from enum import IntEnum
