@@ -90,15 +90,14 @@ class Drive(Leaf):
             if not self.endless:
                 return self.succeeded("arrived")
             return self.commanding(Velocity(0.0, 0.0), "there")
-        stuck_s = self.progress.stuck_s(moment)
         if len(navigator.path) == 0:
             pilot.hold(self.why)
         else:
             control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
             pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
         someone = navigator.person_near(moment.T_map_base)
-        patience_s = pilot.params.people_patience_s if someone else pilot.params.patience_s
-        if stuck_s > patience_s:
+        stuck_s = self.progress.lost_patience(moment, someone)
+        if stuck_s:
             what = "a person is in the way" if someone else (pilot.reason or "no progress")
             return self.failed(f"{what}, for {stuck_s:.0f} s")
         self.feedback_message = pilot.reason or "driving"
@@ -120,7 +119,8 @@ class Drive(Leaf):
         found = navigator.plan(moment.T_map_base, goal)
         self.why, pilot.error = found.reason, found.error
         if not found.error:
-            navigator.follow(found.path)
+            if moved or not navigator.worth_keeping(moment.T_map_base, found.path):
+                navigator.follow(found.path)
         elif moved or navigator.blocked():
             navigator.stop()  # better to stand than to follow a path that leads into something
 
@@ -142,8 +142,8 @@ class FollowPath(Leaf):
             return self.succeeded("arrived")
         control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
         pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
-        stuck_s = self.progress.stuck_s(moment)
-        if stuck_s > pilot.params.patience_s:
+        stuck_s = self.progress.lost_patience(moment, navigator.person_near(moment.T_map_base))
+        if stuck_s:
             return self.failed(f"{pilot.reason or 'no progress'}, for {stuck_s:.0f} s")
         self.feedback_message = pilot.reason or "driving"
         return Status.RUNNING

@@ -80,16 +80,23 @@ def points_contact_time(points: Array, v: float, w: float, outline: Array, reser
     """Seconds until the ``rank``-th point (1 is the first) comes into the reserved rectangle.
 
     ``points`` is ``(N, 2)`` in the base frame. A point that is already in the room reserved before or behind the
-    robot counts at once if the motion brings it nearer. One beside it, as in a narrow passage, and one that the
-    motion leaves, count from contact with the bare ``outline``: the robot can always get out.
+    robot counts at once if the motion brings it nearer; one that the motion leaves counts from contact with the
+    bare ``outline``: the robot can always get out. Of one beside it, as in a narrow passage, at least half the gap
+    stays: the nearer a wall is, the slower the robot may come still nearer, but it is never held for being near.
     """
     soonest = np.full(rank, math.inf)
+    narrowed = outline.copy()
     for i in range(len(points)):
         x, y = points[i, 0], points[i, 1]
-        t = contact_time(x, y, v, w, reserved)
-        if t == 0.0 and (abs(y) > outline[2] or receding(x, y, v, w, outline)):
+        gap = abs(y) - outline[2]
+        if gap > 0.0 and -reserved[1] <= x <= reserved[0]:
+            narrowed[2] = outline[2] + min(reserved[2] - outline[2], gap / 2.0)
+            t = contact_time(x, y, v, w, narrowed)
+        else:
+            t = contact_time(x, y, v, w, reserved)
+        if t == 0.0 and receding(x, y, v, w, outline):
             t = contact_time(x, y, v, w, outline)
-            if t == 0.0 and receding(x, y, v, w, outline):
+            if t == 0.0:
                 continue
         for k in range(rank):
             if t < soonest[k]:

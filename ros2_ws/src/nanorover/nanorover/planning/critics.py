@@ -19,6 +19,8 @@ class Weights(NamedTuple):
     heading: float
     obstacle: float
     obstacle_reach_m: float
+    close: float
+    close_reach_m: float
     people: float
     reverse: float
     turn: float
@@ -56,11 +58,17 @@ def heading_cost(w: Weights, path: NDArray, at: int, c: float, s: float) -> floa
 
 @njit(cache=True, fastmath=True, inline="always")
 def obstacle_cost(w: Weights, gap_m: float) -> float:
-    """Nearness of the footprint to obstacles: keeps to the middle of a passage, and straight in a narrow one."""
+    """Nearness of the footprint to obstacles: keeps to the middle of a passage, and straight in a narrow one. So
+    close that the safety layer would hold the robot it costs much more."""
     if gap_m >= w.obstacle_reach_m:
         return 0.0
-    share = 1.0 - max(gap_m, 0.0) / w.obstacle_reach_m
-    return w.obstacle * share * share
+    gap_m = max(gap_m, 0.0)
+    share = 1.0 - gap_m / w.obstacle_reach_m
+    cost = w.obstacle * share * share
+    if gap_m < w.close_reach_m:
+        share = 1.0 - gap_m / w.close_reach_m
+        cost += w.close * share * share
+    return cost
 
 
 @njit(cache=True, fastmath=True, inline="always")

@@ -21,6 +21,7 @@ from nanorover.planning.search import POOL, cost_to_go, lazy_theta_star, line_le
 # Why there is no way, in the words and numbers of nav2_msgs/ComputePathToPose.
 START_OUTSIDE, GOAL_OUTSIDE, START_OCCUPIED, GOAL_OCCUPIED, NO_WAY = 203, 204, 205, 206, 208
 
+START_M = 0.25
 STRAIGHT_M = 1e-6  # a point so near to the middle of its neighbours is smooth
 
 
@@ -95,6 +96,30 @@ def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, param
         return _none(NO_WAY, "no way to the goal", nearest)
     corners = _shortened(cost, way, params.cost_weight)
     return _path(cost, raster, corners, start, goal, nearest, params)
+
+
+@njit(cache=True)
+def _weighted_m(
+    path: NDArray[np.float64], cost: NDArray[np.uint8], corner: tuple[float, float, float], weight: float
+) -> float:
+    total, length = 0.0, 0.0
+    for i in range(len(path) - 1):
+        step = math.hypot(path[i + 1, 0] - path[i, 0], path[i + 1, 1] - path[i, 1])
+        length += step
+        row, column = int((path[i + 1, 1] - corner[1]) / corner[2]), int((path[i + 1, 0] - corner[0]) / corner[2])
+        there = cost[row, column] if 0 <= row < cost.shape[0] and 0 <= column < cost.shape[1] else UNKNOWN
+        if there >= INSCRIBED and length > START_M:
+            return math.inf
+        total += step * (1.0 + weight * min(there, INSCRIBED) / INSCRIBED)
+    return total
+
+
+def weighted_length_m(
+    path: NDArray[np.float64], cost: NDArray[np.uint8], raster: Raster, params: GlobalPlannerParams
+) -> float:
+    """The length of a path ``(N, 2)`` or more, costly places counted longer as the search does; inf where it is
+    blocked, but at its start, where the robot stands already."""
+    return _weighted_m(path, cost, (raster.x_m, raster.y_m, raster.resolution_m), params.cost_weight)
 
 
 def _none(error: int, reason: str, nearest: tuple[float, float] | None = None) -> Plan:

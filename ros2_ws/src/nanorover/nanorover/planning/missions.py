@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from py_trees.behaviour import Behaviour
 from py_trees.common import Status
 from py_trees.composites import Selector, Sequence
-from py_trees.decorators import FailureIsSuccess
+from py_trees.decorators import Decorator, FailureIsSuccess
 
 from nanorover.geometry.se2 import Pose, compose
 from nanorover.planning.behaviours import (
@@ -25,15 +26,16 @@ from nanorover.planning.navigator import Navigator
 from nanorover.planning.pilot import BehavioursParams, Moment, Pilot
 
 ANYONE = -1
+NEARER_M = 0.3  # by so much a round of recoveries must bring the robot on
 
 
 def persistent(pilot: Pilot, drive: Callable[[], Behaviour]) -> Behaviour:
-    """Drive; if that fails, recover and drive again, each time in another way: clear, wait, back up, spin."""
+    """Drive; if that fails, recover and drive again, each time in another way: clear, back up, wait, spin."""
     p = pilot.params
     recoveries: list[Leaf] = [
         ClearCostmaps(pilot),
-        Wait(pilot, p.wait_s),
         Straight(pilot, -p.back_up_m, p.back_up_speed_m_s),
+        Wait(pilot, p.wait_s),
         Spin(pilot, p.spin_rad),
     ]
     again = [
@@ -43,10 +45,36 @@ def persistent(pilot: Pilot, drive: Callable[[], Behaviour]) -> Behaviour:
     return Selector("drive or recover", memory=True, children=[drive(), *again])
 
 
+class WhileItHelps(Decorator):
+    """Drive and recover in rounds, for as long as a round has brought the robot nearer to the goal."""
+
+    def __init__(self, child: Behaviour, left_m: Callable[[], float]) -> None:
+        super().__init__("while it helps", child)
+        self.left_m = left_m
+
+    def initialise(self) -> None:
+        self.least_m = self.left_m()
+
+    def update(self) -> Status:
+        if self.decorated.status != Status.FAILURE:
+            return self.decorated.status
+        left_m = self.left_m()
+        if not left_m < self.least_m - NEARER_M:
+            return Status.FAILURE
+        self.least_m = left_m
+        return Status.RUNNING
+
+
 def through_poses(pilot: Pilot, goals: list[Pose]) -> Behaviour:
     """Drive through poses to the last one; fails at once if there is no way. Passed poses leave the list."""
-    drive = persistent(pilot, lambda: Drive(pilot, lambda: goals))
-    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), drive])
+
+    def left_m() -> float:
+        poses = [pilot.moment.T_map_base, *goals]
+        plans = [pilot.navigator.plan(a, b, by_map_alone=True) for a, b in pairwise(poses)]
+        return sum(math.inf if p.error else p.length_m for p in plans)
+
+    rounds = WhileItHelps(persistent(pilot, lambda: Drive(pilot, lambda: goals)), left_m)
+    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), rounds])
 
 
 class Missed(FailureIsSuccess):

@@ -54,6 +54,8 @@ class MppiParams:
     heading_weight: float = param("looking elsewhere than the path leads", minimum=0.0, maximum=1000.0)
     obstacle_weight: float = param("near obstacles", minimum=0.0, maximum=1000.0)
     obstacle_reach_m: float = param("how far an obstacle counts as near", "m", minimum=0.01, maximum=3.0)
+    close_weight: float = param("so near that the safety layer holds the robot", minimum=0.0, maximum=1000.0)
+    close_reach_m: float = param("what that is", "m", minimum=0.001, maximum=1.0)
     people_weight: float = param("near what moves", minimum=0.0, maximum=1000.0)
     reverse_weight: float = param("per speed backward", minimum=0.0, maximum=1000.0)
     turn_weight: float = param("per squared turning speed", minimum=0.0, maximum=1000.0)
@@ -70,6 +72,8 @@ class MppiParams:
             self.heading_weight / self.steps,
             self.obstacle_weight / self.steps,
             self.obstacle_reach_m,
+            self.close_weight / self.steps,
+            self.close_reach_m,
             self.people_weight / self.steps,
             self.reverse_weight * self.step_s,
             self.turn_weight / self.steps,

@@ -31,6 +31,8 @@ from nanorover.robot import RobotParams
 OBJECTS_REACH_M = 4.0
 PERSON_NEAR_M = 2.0
 ADVANCE_M = 0.8
+KEPT_WITHIN_M = 0.3  # of the robot: farther off its path it needs a new one
+KEPT_UP_TO = 1.15  # times the weighted length of the best path
 OBJECT_MARGIN_M = 0.15
 FORGET_PERIOD_S = 1.0
 CONTACT_SLACK_M = 0.005  # of a gap read from cells
@@ -182,6 +184,21 @@ class Navigator:
     def follow(self, path: NDArray[np.float64]) -> None:
         """Take a path ``(N, 3)``; ``drive`` follows it. The controller's plan is kept, for paths change often."""
         self.path, self._at = path, 0
+
+    def worth_keeping(self, T_map_base: Pose, path: NDArray[np.float64]) -> bool:
+        """Whether the path that is being followed is about as good as a new one ``(N, 3)`` to the same goal.
+
+        A robot between two ways of about the same length would else turn round at every plan, as each way shows
+        something new of the obstacles about it.
+        """
+        rest = self.path[self._at :]
+        if self.world is None or len(rest) < 2 or math.dist(rest[0, :2], T_map_base[:2]) > KEPT_WITHIN_M:
+            return False
+        if math.dist(rest[-1, :2], path[-1, :2]) > self.settings.motion.goal_distance_m:
+            return False
+        cost, raster, planner = self.planning_cost(T_map_base), self.world.raster, self.settings.global_planner
+        old_m, new_m = (global_planner.weighted_length_m(way, cost, raster, planner) for way in (rest, path))
+        return old_m < KEPT_UP_TO * new_m
 
     def stop(self) -> None:
         """Follow nothing."""

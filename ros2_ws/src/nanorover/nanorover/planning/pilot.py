@@ -10,6 +10,10 @@ from nanorover.geometry.se2 import Pose
 from nanorover.params import param
 from nanorover.planning.navigator import Navigator
 
+# Slower wheels stand.
+STANDS_M_S, STANDS_RAD_S = 0.015, 0.06
+PAUSE_S = 0.5  # whoever was not asked for so long, blind perhaps, begins anew
+
 
 @dataclass(frozen=True)
 class BehavioursParams:
@@ -17,6 +21,7 @@ class BehavioursParams:
 
     replan_period_s: float = param("time between plans", "s", minimum=0.1, maximum=60.0)
     patience_s: float = param("without progress for this long a drive has failed", "s", minimum=1.0, maximum=600.0)
+    standing_patience_s: float = param("the same, standing still all the while", "s", minimum=1.0, maximum=600.0)
     people_patience_s: float = param("the same, while a person is in the way", "s", minimum=1.0, maximum=600.0)
     progress_m: float = param("so far is progress", "m", minimum=0.01, maximum=5.0)
     progress_rad: float = param("so much turning is progress", "rad", minimum=0.01, maximum=6.3)
@@ -76,15 +81,32 @@ class Progress:
     def __init__(self, params: BehavioursParams) -> None:
         self.params = params
         self._pose: Pose | None = None
-        self.since_s = 0.0
+        self._since_s = 0.0
+        self._moved_s = 0.0
+        self._asked_s = -math.inf
 
     def stuck_s(self, moment: Moment) -> float:
         """For how long the robot has neither gone nor turned by what counts as progress."""
         p, pose = self.params, moment.T_map_base
+        paused, self._asked_s = moment.now_s - self._asked_s > PAUSE_S, moment.now_s
         if (
             self._pose is None
+            or paused
             or math.dist(self._pose[:2], pose[:2]) > p.progress_m
             or abs((pose[2] - self._pose[2] + math.pi) % (2 * math.pi) - math.pi) > p.progress_rad
         ):
-            self._pose, self.since_s = pose.copy(), moment.now_s
-        return moment.now_s - self.since_s
+            self._pose, self._since_s = pose.copy(), moment.now_s
+            self._moved_s = moment.now_s
+        if abs(moment.velocity.linear_m_s) > STANDS_M_S or abs(moment.velocity.angular_rad_s) > STANDS_RAD_S:
+            self._moved_s = moment.now_s
+        return moment.now_s - self._since_s
+
+    def lost_patience(self, moment: Moment, someone: bool) -> float:
+        """For how long there was no progress, once that is too long, else 0. Whoever stands still, held by the
+        safety layer or by his own caution, is not going to get on; ``someone`` in the way may go again."""
+        stuck_s, standing_s, p = self.stuck_s(moment), moment.now_s - self._moved_s, self.params
+        if someone:
+            return stuck_s if stuck_s > p.people_patience_s else 0.0
+        if standing_s > p.standing_patience_s:
+            return standing_s
+        return stuck_s if stuck_s > p.patience_s else 0.0
