@@ -163,6 +163,12 @@ class Tracker:
         stamp_ns = self.stamp_ns or 0
         return [t.as_object(stamp_ns) for t in self.tracks if t.made and (t.votes or t.mover)]
 
+    def unsure(self) -> list[TrackedObject]:
+        """Tracks that have come to where nothing was, but not yet long enough to be sure."""
+        stamp_ns = self.stamp_ns or 0
+        came = [t for t in self.tracks if t.entries and not t.misses]
+        return [t.as_object(stamp_ns) for t in came if not (t.votes or t.mover)]
+
     def _predict(self, dt_s: float) -> None:
         if not self.tracks:
             return
@@ -203,7 +209,9 @@ class Tracker:
         covariance[:2, :2] = m.covariance_m2
         covariance[2:, 2:] = np.eye(2) * START_SPEED_DEVIATION_M_S**2
         state = np.array([*m.position_m, 0.0, 0.0])
-        track = Track(self._next_id, state, covariance, m.radius_m, m.position_m.copy(), stamp_ns)
+        track = Track(
+            self._next_id, state, covariance, m.radius_m, m.position_m.copy(), stamp_ns, entered_ns=stamp_ns
+        )
         track.votes = {m.class_id: m.score} if m.class_id else {}
         track.made = self.params.birth_hits <= 1
         self.tracks.append(track)

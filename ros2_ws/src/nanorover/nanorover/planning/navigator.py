@@ -4,6 +4,7 @@ The behaviours decide where to go; the navigator knows how.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,7 @@ class Navigator:
             self.controller = PurePursuit(settings.pure_pursuit, settings.motion, settings.robot, step_s)
         self.step_s = step_s
         self.objects: list[TrackedObject] = []
+        self.unsure: list[TrackedObject] = []
         self.path = np.zeros((0, 3))
         self.jumps = 0
         self._to_walls_m = np.zeros((0, 0), np.float32)
@@ -130,9 +132,9 @@ class Navigator:
                 self._forgot_s = now_s
                 self.world.refresh(self.world.forget(now_s), now_s)
 
-    def on_objects(self, objects: list[TrackedObject]) -> None:
-        """What fusion tracks now."""
-        self.objects = objects
+    def on_objects(self, objects: list[TrackedObject], unsure: Sequence[TrackedObject] = ()) -> None:
+        """What fusion tracks now. Near to what is ``unsure`` the robot is slow until it is known better."""
+        self.objects, self.unsure = objects, list(unsure)
 
     def wall_distance_m(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Distance of points ``(N, 2)`` from what the map itself knows; inf beyond its edge or without a map."""
@@ -265,7 +267,7 @@ class Navigator:
 
     def speed_limit_m_s(self, T_map_base: Pose) -> float:
         """What zones and objects allow here."""
-        limit = self.semantics.speed_limit_m_s(self.objects, T_map_base)
+        limit = self.semantics.speed_limit_m_s([*self.objects, *self.unsure], T_map_base)
         raster = self.local.raster
         if raster.contains(T_map_base[0], T_map_base[1]):
             share = self.local.speed_share[raster.cell(T_map_base[0], T_map_base[1])]

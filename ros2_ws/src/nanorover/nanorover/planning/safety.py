@@ -26,6 +26,8 @@ TELEOP, AUTONOMY, NOBODY = "teleop", "autonomy", ""
 NO_PEOPLE = np.zeros((0, 5))
 MOST_REMEMBERED = 500
 TURNED_UNNOTICED_RAD = 0.2
+# A velocity of which less than this is safe is held; a part of it is free from this share on.
+HELD_SHARE, FREE_SHARE = 0.1, 0.3
 # What was seen so much driving or turning ago is somewhere else by the wheels' errors.
 REMEMBERED_WAY_M, REMEMBERED_TURN_RAD = 0.35, 2.5
 
@@ -167,6 +169,8 @@ class Safety:
             return Decision(STILL, source, reason)
         wanted = self._commands[source][0]
         share, reason = self._share(wanted, source, now_s)
+        if share < HELD_SHARE and source == AUTONOMY:
+            wanted, share = self._freer_part(wanted, share, now_s)
         if self._measured_age.within(self.params.command_timeout_s, now_s):
             # The base may still be driving another arc than the wanted one; that must end well too.
             moving_share, moving_reason = self._share(self._measured, source, now_s)
@@ -174,6 +178,16 @@ class Safety:
                 share, reason = moving_share, moving_reason
         permitted = Velocity(share * wanted.linear_m_s, share * wanted.angular_rad_s)
         return Decision(permitted, source, reason, share)
+
+    def _freer_part(self, wanted: Velocity, share: float, now_s: float) -> tuple[Velocity, float]:
+        """Turning alone or driving straight alone, where that is free and both at once are not, as between walls
+        that stand at an angle to the robot; else what was wanted. With its share."""
+        if wanted.linear_m_s == 0.0 or wanted.angular_rad_s == 0.0:
+            return wanted, share
+        parts = Velocity(0.0, wanted.angular_rad_s), Velocity(wanted.linear_m_s, 0.0)
+        shares = [self._share(part, AUTONOMY, now_s)[0] for part in parts]
+        freest = int(np.argmax(shares))
+        return (parts[freest], shares[freest]) if shares[freest] > FREE_SHARE else (wanted, share)
 
     def _source(self, now_s: float) -> str:
         """Who drives: a person before autonomy, also for a while after the last word."""

@@ -13,7 +13,8 @@ def sense(
     """Take a scan whose first and last ray were measured from these poses of the base."""
     velocity = velocity_over(scan, T_map_first, T_map_last)
     walls = navigator.wall_distance_m if navigator.world is not None else None
-    navigator.on_objects(fusion.on_scan(scan, T_map_first, velocity, walls))
+    objects = fusion.on_scan(scan, T_map_first, velocity, walls)
+    navigator.on_objects(objects, fusion.tracker.unsure())
     jumps = navigator.jumps
     navigator.on_scan(scan, T_map_first, velocity, now_s)
     if navigator.jumps > jumps:  # tracks from before the jump are elsewhere now

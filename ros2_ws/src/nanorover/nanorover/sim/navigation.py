@@ -31,6 +31,7 @@ from nanorover.sim.people_gap import PeopleGap
 from nanorover.sim.rover import EPOCH_NS, Rover
 from nanorover.sim.scenarios import Scenario, scenario_of
 from nanorover.sim.simulation import Simulation
+from nanorover.sim.slow_down import SlowDown
 from nanorover.slam.front_end import ScanResult
 from nanorover.slam.localizer import Localizer
 from nanorover.slam.params import slam_params
@@ -92,6 +93,7 @@ class NavigatorPilot:
         self.start_s = 0.0
         self.way: list[Pose] = []
         self.people_gap = PeopleGap(self.navigator.settings.robot)
+        self.slow_down = SlowDown(known)
         self._odometry: deque[Odometry] = deque(maxlen=round(VELOCITY_OVER_S * simulation.base.rate_hz) + 1)
         self._seen = False
 
@@ -108,6 +110,7 @@ class NavigatorPilot:
             self.fusion.on_pose(record.stamp_ns, self._pose())
             self.safety.on_measured(self._velocity(), self.simulation.now_s)
         elif isinstance(record, LaserScan) and self._odometry:
+            self.slow_down.on_scan(record, self.simulation.pose, self.simulation.now_s)
             self._see(record, self.simulation.now_s)
 
     def command(self, scan: LaserScan | None, T_map_base: Pose) -> tuple[float, float]:
@@ -132,6 +135,7 @@ class NavigatorPilot:
             self.mission.pilot.hold(self.localizer.last_reason)
         self.safety.on_velocity(AUTONOMY, wanted, now_s)
         permitted = self.safety.decide(now_s).velocity
+        self.slow_down.on_velocity(permitted.linear_m_s, now_s)
         return permitted.linear_m_s, permitted.angular_rad_s
 
     def _see(self, scan: LaserScan, now_s: float) -> None:
@@ -155,8 +159,8 @@ class NavigatorPilot:
         return STILL if elapsed_s <= 0.0 else velocity_between(first.T_odom_base, last.T_odom_base, elapsed_s)
 
 
-def drive(name: str, seed: int) -> tuple[Outcome, NDArray[np.float64]]:
-    """Run one scenario; how it went, and the way ``(N, 3)`` really driven."""
+def drive(name: str, seed: int) -> tuple[Outcome, NDArray[np.float64], dict[str, float]]:
+    """Run one scenario: how it went, the way ``(N, 3)`` really driven, and how soon it slowed down for people."""
     scenario = scenario_of(name, seed)
     simulation = Simulation(scenario.scene, seed)
     pilot = NavigatorPilot(simulation, scenario, seed)
@@ -175,4 +179,4 @@ def drive(name: str, seed: int) -> tuple[Outcome, NDArray[np.float64]]:
         round(gap_m, 3) if math.isfinite(gap_m) else None,
         pilot.mission.pilot.recoveries if pilot.mission else 0,
     )  # fmt: skip
-    return outcome, np.array(pilot.way)
+    return outcome, np.array(pilot.way), pilot.slow_down.figures()

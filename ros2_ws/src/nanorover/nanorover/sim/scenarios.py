@@ -118,6 +118,14 @@ def steps_out(rng: np.random.Generator) -> Scenario:
     return _scenario(scene, _jitter(rng, (7.0, 2.6)), 90.0)
 
 
+def surprise(rng: np.random.Generator) -> Scenario:
+    """A person comes out of a side door, into the way of the robot that is close by at full speed."""
+    wall = Wall((0.0, 1.2), (8.0, 1.2), openings=(Opening("door", at_m=4.0, width_m=0.7),))
+    way = ((float(rng.uniform(2.2, 3.6)), 2.9), (6.5, 2.9), (4.0, 2.3), (4.0, 0.5))
+    scene = _scene("surprise", (8.0, 3.6), _start(rng, (0.7, 0.7)), (wall,), walkers=(Walker("person", way, 1.0),))
+    return _scenario(scene, _jitter(rng, (7.3, 0.6), 0.1), 0.0)
+
+
 def pet(rng: np.random.Generator) -> Scenario:
     """A cat that runs about."""
     way = tuple(_jitter(rng, p, 0.3) for p in ((2.5, 1.0), (4.0, 3.0), (5.5, 1.2), (3.5, 2.0)))
@@ -200,8 +208,8 @@ def kidnapped(rng: np.random.Generator) -> Scenario:
 
 SCENARIOS: dict[str, Callable[[np.random.Generator], Scenario]] = {
     make.__name__: make
-    for make in (corridor, doorway, clutter, crossing, oncoming, steps_out, pet, blocked, dead_end, glass, moved,
-                 narrow, kidnapped)
+    for make in (corridor, doorway, clutter, crossing, oncoming, steps_out, surprise, pet, blocked, dead_end,
+                 glass, moved, narrow, kidnapped)
 }  # fmt: skip
 
 

@@ -30,7 +30,8 @@ COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One drive: how it went, the way ``(N, 3)``, and through real nodes how long scans took to be velocities."""
+    """One drive: how it went, the way ``(N, 3)``, and how long things took: from somebody near until the robot is
+    slower, and through real nodes from scans until they are velocities."""
 
     outcome: Outcome
     way: NDArray[np.float64]
