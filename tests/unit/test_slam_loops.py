@@ -15,6 +15,8 @@ from nanorover.slam.params import slam_params
 INFORMATION = np.diag([1e4, 1e4, 1e5])
 DRIFT = np.array([0.5, -0.4, 0.05])
 WAY_M = 100.0
+# One side of a box in a corridor, which tells it from the next one, but hardly.
+BOX = np.array([[1.0, y, -1.0, 0.0] for y in np.arange(-0.25, 0.25, 0.04)])
 
 
 def corridor(niches_every_m: float = 0.0) -> np.ndarray:
@@ -36,10 +38,11 @@ def corridor(niches_every_m: float = 0.0) -> np.ndarray:
     return np.concatenate(sides)
 
 
-def found(old_walls: np.ndarray, recent_walls: np.ndarray):
+def found(old_walls: np.ndarray, recent_walls: np.ndarray, recent_drift: np.ndarray = DRIFT):
     """A place mapped twice, the second time with drift: the find and what was counted."""
     graph = Graph()
-    for walls, reach_m, offset, drift in ((old_walls, 14.0, 0.0, np.zeros(3)), (recent_walls, 8.0, 0.1, DRIFT)):
+    rounds = ((old_walls, 14.0, 0.0, np.zeros(3)), (recent_walls, 8.0, 0.1, recent_drift))
+    for walls, reach_m, offset, drift in rounds:
         first = len(graph)
         for k in range(3):
             pose = np.array([0.4 * k + offset, 0.1, 0.3])
@@ -66,11 +69,34 @@ def test_a_place_is_recognised_and_the_drift_taken_out():
     assert abs(off[2]) < 0.003
 
 
+@pytest.mark.parametrize("niches_every_m", [0.0, 2.5], ids=["smooth walls", "doors all alike"])
+def test_a_corridor_says_how_it_lies_and_nothing_along_it(niches_every_m):
+    walls = corridor(niches_every_m)
+    find, _ = found(walls, walls)
+    assert find is not None
+    along = np.array([math.cos(0.3), -math.sin(0.3)])  # seen from the old keyframe
+    assert abs(find.free @ along) == pytest.approx(1.0, abs=1e-3)
+    assert along @ find.information[:2, :2] @ along < 1.0
+    off = between(np.array([0.4, 0.1, 0.3]), np.array([0.5, 0.1, 0.3])) - find.T_old_recent
+    assert abs(off[0] * along[1] - off[1] * along[0]) < 0.01
+    assert abs(off[2]) < 0.003
+
+
+def test_a_corridor_is_not_taken_for_the_next_one():
+    find, counts = found(corridor(), corridor(), np.array([0.5, -1.5, 0.05]))
+    assert find is None
+    assert counts["loops refused: sliding along walls"] == 1
+
+
 @pytest.mark.parametrize(
     ("old", "recent", "why", "switched_off"),
     [
-        (corridor(), corridor(), "sliding along walls", {"LEAST_FIXED": 0.0, "MOST_AMBIGUOUS": 2.0}),
-        (corridor(2.5), corridor(2.5), "ambiguous", {"MOST_AMBIGUOUS": 2.0}),
+        (
+            np.concatenate([corridor(), BOX, corridor() + np.array([0.0, 3.0, 0.0, 0.0])]),
+            np.concatenate([corridor(), BOX]),
+            "ambiguous",
+            {"MOST_AMBIGUOUS": 2.0},
+        ),
         (
             rectangle(7.0, 5.0),
             np.concatenate([rectangle(7.0, 5.0), rectangle(1.5, 1.0)]),

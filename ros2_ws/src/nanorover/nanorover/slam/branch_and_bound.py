@@ -6,6 +6,7 @@ ruled out without being looked at.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,17 @@ MOST_NODES = 400_000
 
 
 @dataclass(frozen=True, eq=False)
+class Zone:
+    """Poses near one: within ``turn_rad``, ``along_m`` in a direction of the field and ``across_m`` across it."""
+
+    pose: Pose
+    turn_rad: float
+    direction: NDArray[np.float64]  # (2,) unit vector
+    along_m: float
+    across_m: float
+
+
+@dataclass(frozen=True, eq=False)
 class Found:
     """The best pose with its mean likelihood, 0 to 1; ``complete`` is False when the search was given up."""
 
@@ -31,26 +43,36 @@ class Found:
 
 
 @njit(cache=True, nogil=True)
+def _larger(a: int, b: int) -> int:
+    return a if a > b else b
+
+
+@njit(cache=True, nogil=True)
 def _pyramid(likelihood: NDArray[np.uint8], levels: NDArray[np.uint8]) -> None:
-    """Level h holds the maximum over 2^h × 2^h cells to the right and above."""
+    """Level h holds the maximum over 2^h × 2^h cells to the right and above; beyond the edge counts the edge.
+
+    Plain loops over whole rows, which the compiler turns into vector instructions.
+    """
     _, height, width = levels.shape
+    joined = np.empty(POOLED * width, np.uint8)
     for row in range(height):
-        for column in range(width):
-            value = np.uint8(0)
-            for r in range(POOLED):
-                for c in range(POOLED):
-                    value = max(value, likelihood[POOLED * row + r, POOLED * column + c])
-            levels[0, row, column] = value
+        lower, upper = likelihood[POOLED * row], likelihood[POOLED * row + 1]
+        for c in range(len(joined)):
+            joined[c] = _larger(lower[c], upper[c])
+        for c in range(width):
+            levels[0, row, c] = _larger(joined[POOLED * c], joined[POOLED * c + 1])
     for level in range(1, len(levels)):
         half = 1 << (level - 1)
-        below = levels[level - 1]
         for row in range(height):
-            other = min(row + half, height - 1)
-            for column in range(width):
-                beside = min(column + half, width - 1)
-                levels[level, row, column] = max(
-                    below[row, column], below[row, beside], below[other, column], below[other, beside]
-                )
+            lower, upper = levels[level - 1, row], levels[level - 1, min(row + half, height - 1)]
+            here, joined = levels[level, row], joined[:width]
+            for c in range(width):
+                joined[c] = _larger(lower[c], upper[c])
+            left, right = joined[: width - half], joined[half:]
+            for c in range(width - half):
+                here[c] = _larger(left[c], right[c])
+            for c in range(width - half, width):
+                here[c] = _larger(joined[c], joined[width - 1])
 
 
 @njit(cache=True, nogil=True)
@@ -79,17 +101,28 @@ def _rotated(
 
 
 @njit(cache=True, nogil=True)
+def _is_in(a: int, dx: int, dy: int, zones: NDArray[np.float64]) -> bool:
+    """Whether a leaf is in a zone: yaw index, dx, dy, direction x, y, half sizes in yaw, along and across it."""
+    for z in zones:
+        off_x, off_y = dx - z[1], dy - z[2]
+        along, across = abs(off_x * z[3] + off_y * z[4]), abs(off_y * z[3] - off_x * z[4])
+        if abs(a - z[0]) <= z[5] and along <= z[6] and across <= z[7]:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def _branch_and_bound(
     levels: NDArray[np.uint8],
     cells: NDArray[np.int32],
     half_cells: int,
     at_least: int,
-    excluded: NDArray[np.int64],
+    excluded: NDArray[np.float64],
     most_nodes: int,
 ) -> tuple[int, int, int, int, bool]:
     """Yaw index, column and row offset and sum of the best leaf above ``at_least``; and whether it is proven.
 
-    ``excluded`` is a box (yaw index, dx, dy, and its half sizes in yaw and cells) whose leaves do not count.
+    Leaves in the ``excluded`` zones do not count.
     """
     top = len(levels) - 1
     span = 1 << top
@@ -117,11 +150,7 @@ def _branch_and_bound(
             if bound <= best:
                 continue
             if level == 0:
-                away = (
-                    abs(a - excluded[0]) > excluded[3]
-                    or max(abs(dx - excluded[1]), abs(dy - excluded[2])) > excluded[4]
-                )
-                if away:
+                if not _is_in(a, dx, dy, excluded):
                     best, best_a, best_dx, best_dy = bound, a, dx, dy
                 continue
             nodes += 4
@@ -165,12 +194,11 @@ class Pyramid:
         window_rad: float,
         *,
         at_least: float = 0.0,
-        besides: tuple[Pose, float, float] | None = None,
+        besides: Sequence[Zone] = (),
     ) -> Found | None:
         """The best pose within ``centre`` ± window for ``points`` (N, 2 or more columns).
 
-        ``besides`` is a pose with a distance (m) and a turn (rad): what is nearer to it does not count.
-        None when nothing is above ``at_least``.
+        What lies in a zone of ``besides`` does not count. None when nothing is above ``at_least``.
         """
         cells_per_m = self._field.arrays.frame[2] / POOLED
         reach_m = float(np.sqrt((points[:, :2] ** 2).sum(axis=1).max()))
@@ -179,12 +207,13 @@ class Pyramid:
         yaws = centre[2] + step * np.arange(-n, n + 1)
         corner = self._field.arrays.frame
         cells = _rotated(points, centre[0] - corner[0], centre[1] - corner[1], yaws, cells_per_m)
-        excluded = np.array([-1_000_000, 0, 0, 0, 0])
-        if besides is not None:
-            pose, away_m, turn_rad = besides
-            excluded[0] = round((pose[2] - centre[2]) / step) + n
-            excluded[1:3] = np.round((pose[:2] - centre[:2]) * cells_per_m)
-            excluded[3:5] = round(turn_rad / step), round(away_m * cells_per_m)
+        excluded = np.empty((len(besides), 8))
+        for row, zone in zip(excluded, besides, strict=True):
+            row[0] = (zone.pose[2] - centre[2]) / step + n
+            row[1:3] = (zone.pose[:2] - centre[:2]) * cells_per_m
+            row[3:5] = zone.direction
+            row[5] = zone.turn_rad / step
+            row[6:] = zone.along_m * cells_per_m, zone.across_m * cells_per_m
         full = LIKELIHOOD_FULL * len(points)
         a, dx, dy, total, complete = _branch_and_bound(
             self._levels, cells, math.ceil(window_m * cells_per_m), int(at_least * full), excluded, MOST_NODES

@@ -125,7 +125,7 @@ class Graph:
             way_m=_grown(self._adjacency.way_m, entries),
         )
         way_m = math.hypot(relative[0], relative[1]) + METRES_PER_RADIAN * abs(relative[2])
-        if min(information[0, 0], information[1, 1]) < LOOSE_SIGMA_M**-2:
+        if np.linalg.eigvalsh(information[:2, :2])[0] < LOOSE_SIGMA_M**-2:
             way_m += LOOSE_WAY_M
         for entry, (node, other) in ((entries - 2, (i, j)), (entries - 1, (j, i))):
             a.neighbour[entry], a.way_m[entry], a.following[entry] = other, way_m, a.first[node]
@@ -152,3 +152,10 @@ def softened(information: NDArray[np.float64]) -> NDArray[np.float64]:
     """The information of an edge that is believed no better than ``EDGE_FLOOR``."""
     tiny = np.diag([1e-3, 1e-3, 1e-3])
     return np.linalg.inv(np.linalg.inv(information + tiny) + np.diag(EDGE_FLOOR**2))
+
+
+def without(information: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The information with nothing of the place along ``direction``, a unit vector (2,)."""
+    keep = np.eye(3)
+    keep[:2, :2] -= np.outer(direction, direction)
+    return keep @ information @ keep

@@ -10,21 +10,22 @@ The work is cut into steps of a few milliseconds, one after each scan, so no sca
 
 import math
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose, between, compose, inverse
-from nanorover.slam.branch_and_bound import Pyramid
+from nanorover.geometry.se2 import Pose, between, compose, inverse, wrap_angle
+from nanorover.slam.branch_and_bound import Found, Pyramid, Zone
 from nanorover.slam.changes import moved
 from nanorover.slam.field import Field
-from nanorover.slam.graph import Edge, Graph, softened
+from nanorover.slam.graph import Edge, Graph, softened, without
 from nanorover.slam.matching import judge, refine
 from nanorover.slam.params import SlamParams
 from nanorover.slam.pose_graph import LOOP_KERNEL_CHI2, PoseGraph
+from nanorover.slam.tracker import NO_PRIOR
 
 # Places count as old when the way to them along the graph is longer than this.
 APART_M = 15.0
@@ -47,11 +48,17 @@ SEARCH_POINTS, JUDGED_POINTS = 150, 900
 LEAST_LIKELIHOOD = 0.45
 LEAST_EXPLAINED = 0.6
 MOST_CONTRADICTED = 0.08
-# Information per point in the direction that the walls fix least: a corridor without doors has none.
+# Information per point in the direction that the walls fix least: a corridor without doors has none. Such a find
+# says nothing along the walls, and counts only if it moves the robot across them by less than the next corridor
+# may be away; one every so many metres is enough.
 LEAST_FIXED = 0.04
+MOST_ACROSS_M = 1.0
+SLIDING_EVERY_M = 5.0
 # The next best place, beyond this distance and turn, may reach this part of the best's likelihood.
 OTHER_PLACE_M, OTHER_PLACE_RAD = 0.8, 0.2
+# So many that only seem so are looked at.
 MOST_AMBIGUOUS = 0.9
+MOST_RIVALS = 6
 # Finds agree when they move the robot to places this near to each other; so many must agree.
 AGREE_M, AGREE_RAD = 0.25, 0.03
 AGREE_PER_M = 0.02
@@ -72,6 +79,7 @@ class Find:
     recent: int
     T_old_recent: Pose
     information: NDArray[np.float64]
+    free: NDArray[np.float64]  # (2,) unit vector in the old frame along which nothing is known; 0 if everything is
     travelled_m: float
 
     def correction(self, poses: NDArray[np.float64]) -> Pose:
@@ -89,6 +97,7 @@ class LoopCloser:
         self._finds: list[Find] = []
         self._travelled_m = 0.0
         self._searched_at_m = 0.0
+        self._closed_at_m = -math.inf
         self._work: Iterator[None] | None = None
 
     @cached_property
@@ -176,44 +185,79 @@ class LoopCloser:
         yield
         self._pyramid.draw()
         yield
-        # One layout of the array, one compiled kernel.
-        some = np.ascontiguousarray(cloud[:: max(len(cloud) // SEARCH_POINTS, 1)])
         centre = between(g.poses[old], g.poses[recent])
         window_m = min(WINDOW_SIGMAS * (DRIFT_M + DRIFT_PER_M * path_m), MOST_WINDOW_M)
         window_rad = min(WINDOW_SIGMAS * (DRIFT_RAD + DRIFT_RAD_PER_M * path_m), MOST_WINDOW_RAD)
         self.counts["loop searches"] += 1
-        best = self._pyramid.search(some, centre, window_m, window_rad, at_least=LEAST_LIKELIHOOD)
+        best = self._search_for(cloud, centre, window_m, window_rad, LEAST_LIKELIHOOD)
         yield
         if best is None:
             return self._refused("nothing alike")
         if not best.complete:
             return self._refused("too much alike")
-        pose, information, _ = refine(
-            self._field.arrays, cloud, best.pose, best.pose, np.zeros(3), self.params.point_noise_m
-        )
-        explained, contradicted, _ = judge(self._field.arrays, cloud, pose)
-        if explained < LEAST_EXPLAINED or contradicted > MOST_CONTRADICTED:
+        pose, information = self._refined(cloud, best.pose)
+        explained = self._explained(cloud, pose)
+        if explained is None:
             return self._refused("contradicted")
-        fixed = np.linalg.eigvalsh(information[:2, :2])[0] * self.params.point_noise_m**2 / len(cloud)
-        if fixed < LEAST_FIXED:
-            return self._refused("sliding along walls")
-        other = self._pyramid.search(
-            some,
-            centre,
-            window_m,
-            window_rad,
-            at_least=MOST_AMBIGUOUS * best.likelihood,
-            besides=(pose, OTHER_PLACE_M, OTHER_PLACE_RAD),
-        )
-        yield
-        if other is not None:
-            return self._refused("ambiguous")
+
+        def has_rival(along_m: float) -> Generator[None, None, bool]:
+            """Whether another place, not within ``along_m`` along the walls, is nearly as plausible."""
+            zones = [Zone(pose, OTHER_PLACE_RAD, weakest, along_m, OTHER_PLACE_M)]
+            for _ in range(MOST_RIVALS):
+                least = MOST_AMBIGUOUS * best.likelihood
+                other = self._search_for(cloud, centre, window_m, window_rad, least, zones)
+                yield
+                if other is None:
+                    return False
+                rival = self._refined(cloud, other.pose)[0]
+                if (self._explained(cloud, rival) or 0.0) >= MOST_AMBIGUOUS * explained:
+                    return True
+                zones.append(Zone(other.pose, OTHER_PLACE_RAD, weakest, OTHER_PLACE_M, OTHER_PLACE_M))
+            return True
+
+        least, directions = np.linalg.eigh(information[:2, :2])
+        weakest = directions[:, 0]
+        slides = least[0] * self.params.point_noise_m**2 / len(cloud) < LEAST_FIXED
+        if slides or (yield from has_rival(OTHER_PLACE_M)):
+            off_m = pose[:2] - centre[:2]
+            across_m = abs(directions[:, 1] @ off_m)
+            if across_m > MOST_ACROSS_M or self._travelled_m < self._closed_at_m + SLIDING_EVERY_M:
+                return self._refused("sliding along walls" if slides else "ambiguous")
+            # Along the walls the estimate stands: over a distance, a small error of their direction would count.
+            pose, information = self._refined(cloud, pose - np.append(weakest * (weakest @ off_m), 0.0))
+            information, slides = without(information, weakest), True
+            if self._explained(cloud, pose) is None or (yield from has_rival(math.inf)):
+                return self._refused("ambiguous")
         yield from self._draw(recent, QUERY_PATH_M)
         back = self._cloud(old, QUERY_PATH_M, JUDGED_POINTS)
         _, contradicted, _ = judge(self._field.arrays, back, inverse(pose))
         if contradicted > MOST_CONTRADICTED:
             return self._refused("contradicted the other way round")
-        return Find(old, recent, pose, softened(information), self._travelled_m)
+        free = weakest if slides else np.zeros(2)
+        return Find(old, recent, pose, softened(information), free, self._travelled_m)
+
+    def _search_for(
+        self,
+        cloud: NDArray[np.float64],
+        centre: Pose,
+        window_m: float,
+        window_rad: float,
+        at_least: float,
+        besides: Sequence[Zone] = (),
+    ) -> Found | None:
+        """The best place of some points of a cloud in the field."""
+        # One layout of the array, one compiled kernel.
+        some = np.ascontiguousarray(cloud[:: max(len(cloud) // SEARCH_POINTS, 1)])
+        return self._pyramid.search(some, centre, window_m, window_rad, at_least=at_least, besides=besides)
+
+    def _explained(self, cloud: NDArray[np.float64], pose: Pose) -> float | None:
+        """The part of a cloud that the field explains; None where that is too little or too much contradicts."""
+        explained, contradicted, _ = judge(self._field.arrays, cloud, pose)
+        return None if explained < LEAST_EXPLAINED or contradicted > MOST_CONTRADICTED else explained
+
+    def _refined(self, cloud: NDArray[np.float64], guess: Pose) -> tuple[Pose, NDArray[np.float64]]:
+        """The pose of a cloud in the field near a guess, and its information."""
+        return refine(self._field.arrays, cloud, guess, guess, NO_PRIOR, self.params.point_noise_m)[:2]
 
     def _refused(self, why: str) -> Find | None:
         """Count the reason; no find."""
@@ -223,14 +267,17 @@ class LoopCloser:
     def _agree(self, one: Find, other: Find) -> bool:
         """Whether both finds move the robot to the same place."""
         poses = self.graph.poses
-        first, second = one.correction(poses), other.correction(poses)
         here = poses[other.recent]
-        off = between(compose(first, here), compose(second, here))
+        first, second = compose(one.correction(poses), here), compose(other.correction(poses), here)
+        off_m = second[:2] - first[:2]
+        for find in (one, other):
+            free = compose(np.array([0.0, 0.0, poses[find.old, 2]]), np.array([*find.free, 0.0]))[:2]
+            off_m = off_m - free * (free @ off_m)
         apart_m = abs(one.travelled_m - other.travelled_m)
         return (
             apart_m >= EVERY_M
-            and math.hypot(off[0], off[1]) < AGREE_M + AGREE_PER_M * apart_m
-            and abs(off[2]) < AGREE_RAD
+            and math.hypot(*off_m) < AGREE_M + AGREE_PER_M * apart_m
+            and abs(wrap_angle(second[2] - first[2])) < AGREE_RAD
         )
 
     def _close(self, finds: list[Find]) -> Generator[None]:
@@ -258,4 +305,5 @@ class LoopCloser:
         correction = compose(problem.poses[count - 1], inverse(g.poses[count - 1]))
         later = [compose(correction, pose) for pose in g.poses[count:]]
         g.set_poses(np.concatenate([problem.poses, np.array(later).reshape(-1, 3)]))
+        self._closed_at_m = self._travelled_m
         self.counts["loops closed"] += 1
