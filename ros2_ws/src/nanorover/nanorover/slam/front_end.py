@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.slam.field import Field
-from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, motion_of, twist_of
+from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, Velocity, motion_of, twist_of
 from nanorover.slam.params import SlamParams
 from nanorover.slam.preprocess import surface_points
 from nanorover.slam.tracker import Match, Tracker
@@ -53,7 +53,8 @@ class Placed:
     """A scan with its place: ``match`` is None where only the expectation is known, and ``reason`` says why.
 
     ``points`` (K, 4) and the poses belong to the middle of the scan; ``T_middle_stamp`` leads to its stamp.
-    ``T_last_now`` is the motion since the scan before.
+    ``T_last_now`` is the motion since the scan before. ``T_last_its_stamp`` leads from the middle of that one to
+    its stamp, as the motion after it shows; None if it does not.
     """
 
     points: NDArray[np.float64]
@@ -61,6 +62,7 @@ class Placed:
     reason: str
     T_last_now: Pose
     T_middle_stamp: Pose
+    T_last_its_stamp: Pose | None
 
 
 class FrontEnd:
@@ -76,7 +78,9 @@ class FrontEnd:
         self._tracker = Tracker(params)
         self._odometry_error = ErrorBound(*ODOMETRY_ERROR)
         self._motion_error = ErrorBound(*MOTION_ERROR)
-        self._last_ns = 0
+        self._last_ns = 0  # middle and stamp of the last scan
+        self._last_stamp_ns = 0
+        self._velocity: Velocity | None = None  # between the last two scans, if both were matched
         self._T_odom_base: Pose | None = None
         self._T_smooth_base = np.zeros(3)  # integrates the scans' own motion, where there is no odometry
 
@@ -97,14 +101,21 @@ class FrontEnd:
         T_odom_base = self.odometry.at(middle_ns)
         predictions = self._predictions(T_odom_base, (middle_ns - self._last_ns) * 1e-9)
         reason, match = self._matched(points, field, last, predictions)
-        if match is not None and field is not None and sweep_s != 0.0 and middle_ns > self._last_ns:
+        velocity, T_middle_stamp, T_last_its_stamp = None, motion_of(twist, -0.5 * sweep_s), None
+        if match is not None and field is not None and sweep_s != 0.0:
+            velocity = self._found(between(last, match.T_map_base), middle_ns)
+        if match is not None and field is not None and velocity is not None:
             # The motion found says more of the motion within the scan than wheels that slip do.
-            twist = self._motion_twist(between(last, match.T_map_base), middle_ns)
-            points = self._points(scan, twist)
+            points = self._points(scan, velocity.mean(middle_ns, middle_ns))
             match = self._tracker.again(field, points, match)
-        self._T_odom_base, self._last_ns = T_odom_base, middle_ns
+            velocity = self._found(between(last, match.T_map_base), middle_ns) or velocity
+            T_middle_stamp = velocity.motion(middle_ns, scan.stamp_ns)
+            if self.unplaced == 0:
+                T_last_its_stamp = velocity.motion(self._last_ns, self._last_stamp_ns)
+        self._T_odom_base, self._last_ns, self._last_stamp_ns = T_odom_base, middle_ns, scan.stamp_ns
+        self._velocity = velocity
         self._learn(last, match, predictions, field is not None)
-        return Placed(points, match, reason, self.motion, motion_of(twist, -0.5 * sweep_s))
+        return Placed(points, match, reason, self.motion, T_middle_stamp, T_last_its_stamp)
 
     def T_map_odom(self, T_map_base: Pose) -> Pose:
         """What turns odometry into the map; without odometry, the scans' own motion takes its place."""
@@ -116,7 +127,7 @@ class FrontEnd:
         """The robot is somewhere else now, at rest as far as is known."""
         self.motion = np.zeros(3)
         self.unplaced = 0
-        self._T_odom_base, self._last_ns = None, 0
+        self._T_odom_base, self._last_ns, self._velocity = None, 0, None
 
     def wide_searches(self) -> int:
         """How many scans so far were not found where they were expected."""
@@ -149,12 +160,20 @@ class FrontEnd:
         if sweep_s == 0.0:
             return np.zeros(3)
         twist = self.odometry.twist(stamp_ns, sweep_s)
-        return self._motion_twist(self.motion, middle_ns) if twist is None else twist
+        if twist is not None:
+            return twist
+        return np.zeros(3) if self._velocity is None else self._velocity.mean(middle_ns, middle_ns)
 
-    def _motion_twist(self, motion: Pose, now_ns: int) -> Pose:
-        """The velocity of a motion since the last scan; none where the stamps do not make sense."""
+    def _found(self, motion: Pose, now_ns: int) -> Velocity | None:
+        """The velocity since the last scan, with its change since the one before; None for senseless stamps."""
         elapsed_s = (now_ns - self._last_ns) * 1e-9
-        return twist_of(motion, elapsed_s) if 0.0 < elapsed_s < LONGEST_SWEEP_S else np.zeros(3)
+        if not 0.0 < elapsed_s < LONGEST_SWEEP_S:
+            return None
+        found = Velocity((now_ns + self._last_ns) // 2, twist_of(motion, elapsed_s), np.zeros(3))
+        before = self._velocity
+        if before is None or not 0.0 < (since_s := (found.at_ns - before.at_ns) * 1e-9) < LONGEST_SWEEP_S:
+            return found
+        return replace(found, change=(found.twist - before.twist) / since_s)
 
     def _predictions(self, T_odom_base: Pose | None, elapsed_s: float) -> list[Prediction]:
         """What to expect of this scan, the most trusted first."""

@@ -64,6 +64,8 @@ class Mapper:
         """Place a scan in the map and extend the map by it."""
         started = self._reference >= 0
         placed = self.front_end.place(scan, self.local_map.field if started else None, self.T_map_base())
+        if started and placed.T_last_its_stamp is not None:
+            self._path.revise_last(compose(self._T_reference_base, placed.T_last_its_stamp))
         self._T_reference_base = compose(self._T_reference_base, placed.T_last_now if started else np.zeros(3))
         is_keyframe = self._refer(scan, placed)
         self._path.append(
@@ -71,6 +73,7 @@ class Mapper:
         )
         T_map_base = compose(self.T_map_base(), placed.T_middle_stamp)
         if self._reference >= 0:
+            self.local_map.step()
             self._close_loops()
         self.last_reason = placed.reason
         quality = 0.0 if placed.match is None else placed.match.explained

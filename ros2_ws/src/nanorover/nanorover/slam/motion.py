@@ -119,6 +119,23 @@ class OdometryBuffer:
         return None if start is None or end is None else twist_of(between(start, end), duration_s)
 
 
+@dataclass(frozen=True, eq=False)
+class Velocity:
+    """The base's velocity ``vx, vy, wz`` at a time, and its change per second."""
+
+    at_ns: int
+    twist: Pose
+    change: Pose
+
+    def mean(self, start_ns: int, end_ns: int) -> Pose:
+        """The mean velocity between two times."""
+        return self.twist + self.change * (0.5e-9 * (start_ns + end_ns - 2 * self.at_ns))
+
+    def motion(self, start_ns: int, end_ns: int) -> Pose:
+        """The motion from one time to another, which may be before it."""
+        return motion_of(self.mean(start_ns, end_ns), (end_ns - start_ns) * 1e-9)
+
+
 def twist_of(motion: Pose, duration_s: float) -> Pose:
     """The constant velocity ``vx, vy, wz`` that makes a motion; a negative duration looks back in time."""
     half = 0.5 * motion[2]

@@ -32,6 +32,10 @@ class Trajectory:
         self._relative[self._count] = T_reference_base
         self._count += 1
 
+    def revise_last(self, T_reference_base: Pose) -> None:
+        """Replace the pose of the last scan."""
+        self._relative[self._count - 1] = T_reference_base
+
     def arrays(self) -> dict[str, NDArray]:
         """The content, for a file."""
         n = self._count
