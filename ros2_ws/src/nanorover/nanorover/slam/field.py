@@ -134,12 +134,13 @@ def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float, nx: fl
     else:
         free_m = length - FREE_CLEAR_M * length / max(abs(nx * dx + ny * dy), 0.01)
     cell_m = FREE_CELLS / f.frame[2]
-    for k in range(int(free_m / cell_m) + 1 if free_m > 0.0 else 0):
-        part = k * cell_m / length
-        column = math.floor((x0 + part * dx) / cell_m)
-        row = math.floor((y0 + part * dy) / cell_m)
-        if 0 <= row < f.free.shape[0] and 0 <= column < f.free.shape[1]:
-            f.free[row, column] = True
+    height, width = f.free.shape
+    column, row = x0 / cell_m, y0 / cell_m
+    for _ in range(int(free_m / cell_m) + 1 if free_m > 0.0 else 0):
+        if 0.0 <= row < height and 0.0 <= column < width:
+            f.free[int(row), int(column)] = True
+        column += dx / length
+        row += dy / length
 
 
 @njit(cache=True, nogil=True)
