@@ -218,9 +218,9 @@ def test_a_thing_that_stands_is_no_mover():
     assert {o.class_id for o in history[-1].values()} == {MOVING}
 
 
-def moving_ids(discs_at, steps: int, pose_at=lambda k: np.zeros(3)) -> set[int]:
+def moving_ids(discs_at, steps: int, pose_at=lambda k: np.zeros(3), fusion: Fusion | None = None) -> set[int]:
     """Ids of what the scan alone calls moving, in a round room of 5 m."""
-    fusion = Fusion(PARAMS)
+    fusion = fusion or Fusion(PARAMS)
     found: set[int] = set()
     for k in range(steps):
         pose = pose_at(k)
@@ -236,6 +236,19 @@ def moving_ids(discs_at, steps: int, pose_at=lambda k: np.zeros(3)) -> set[int]:
 
 def test_a_walker_comes_to_where_nothing_was():
     assert len(moving_ids(lambda k: [(2.0, -1.5 + 0.08 * k, 0.12)], 40)) == 1
+
+
+def test_who_may_walk_is_known_at_once_and_who_stands_is_not():
+    def steps_out(k: int) -> list[tuple[float, float, float]]:
+        return [(1.5, -1.5, 0.12)] if k < 15 else [(1.5, -1.5 + 0.1 * (k - 14), 0.12)]
+
+    standing, walking = Fusion(PARAMS), Fusion(PARAMS)
+    assert moving_ids(steps_out, 15, fusion=standing) == set()
+    assert standing.tracker.unsure() == []
+    assert moving_ids(steps_out, 18, fusion=walking) == set()
+    (unsure,) = walking.tracker.unsure()
+    assert unsure.state[:2] == pytest.approx((1.5, -1.3), abs=0.2)
+    assert len(moving_ids(steps_out, 24)) == 1
 
 
 def test_what_only_comes_into_view_does_not_move():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from nanorover import params
+from nanorover.mapping.grid import OccupancyGrid
 from nanorover.planning import global_planner
 from nanorover.planning.costmap import Costmap, Raster
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.global_planner import GlobalPlannerParams, plan
+from nanorover.planning.navigator import Navigator, load_settings
 from nanorover.planning.search import line_length
 from nanorover.robot import RobotParams
 
@@ -167,3 +169,29 @@ def test_a_line_has_the_length_of_what_it_crosses(seed):
     assert line_length(cost, int(a[0] * 60 + a[1]), int(b[0] * 60 + b[1]), PARAMS.cost_weight) == pytest.approx(
         exact, rel=1e-3
     )
+
+
+def test_a_path_is_kept_while_it_is_about_as_good():
+    """Else a robot between two ways turns round at every plan."""
+    navigator = Navigator(load_settings())
+    cells = np.zeros((120, 120), np.int8)
+    cells[[0, -1]] = cells[:, [0, -1]] = 100
+    navigator.on_map(OccupancyGrid(cells, 0.05, np.zeros(3)), 0.0)
+    start, straight = np.array([1.0, 3.0, 0.0]), line((1.0, 3.0), (5.0, 3.0))
+    for by_m, kept in ((0.7, True), (1.8, False)):  # 6 % and 34 % longer
+        navigator.follow(np.vstack([line((1.0, 3.0), (3.0, 3.0 + by_m)), line((3.0, 3.0 + by_m), (5.0, 3.0))]))
+        assert navigator.worth_keeping(start, straight) == kept
+    navigator.follow(line((1.0, 3.0), (5.0, 3.0)))
+    assert navigator.worth_keeping(start, straight)
+    assert not navigator.worth_keeping(np.array([1.0, 3.5, 0.0]), straight)  # the robot is elsewhere
+    assert not navigator.worth_keeping(start, line((1.0, 3.0), (5.0, 4.0)))  # to another goal
+    assert navigator.world is not None
+    navigator.world.seen_s[navigator.world.raster.cell(3.0, 3.0)] = 0.0
+    navigator.world.start_s = 0.0
+    navigator.world.refresh(navigator.world.whole, 0.0)
+    assert not navigator.worth_keeping(start, straight)  # something stands on it
+
+
+def line(a: tuple[float, float], b: tuple[float, float]) -> np.ndarray:
+    """A straight path of poses every 5 cm."""
+    return np.column_stack([np.linspace(a[0], b[0], 81), np.linspace(a[1], b[1], 81), np.zeros(81)])

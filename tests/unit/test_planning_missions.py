@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from flat_drives import Driven
 from flat_world import FlatWorld, Walker, box
+from py_trees.behaviours import Failure
 from py_trees.common import Status
 
+from nanorover import params
+from nanorover.base.gate import STILL, Velocity
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.planning import global_planner, missions
 from nanorover.planning.behaviours import Spin, Straight, Wait
+from nanorover.planning.pilot import BehavioursParams, Moment, Progress
 
 ROOM = [(0, 0, 8, 0), (8, 0, 8, 6), (8, 6, 0, 6), (0, 6, 0, 0)]
 START = np.array([1.0, 1.0, 0.0])
@@ -215,3 +219,25 @@ def test_exploring_sees_every_room():
     assert seen_at_first < 0.8
     assert np.mean(mapper.cells[10:-10, 10:-10] >= 0) > 0.98
     assert world.least_gap_m > 0.0
+
+
+def test_recoveries_go_on_for_as_long_as_they_help():
+    left_m = iter([5.0, 4.0, 3.9])
+    rounds = missions.WhileItHelps(Failure("a round of recoveries"), lambda: next(left_m))
+    rounds.tick_once()
+    assert rounds.status == Status.RUNNING
+    rounds.tick_once()
+    assert rounds.status == Status.FAILURE
+
+
+def test_standing_still_is_no_progress_soon_but_for_people():
+    settings = params.load(BehavioursParams, "behaviours")
+    for someone, velocity, patience_s in (
+        (False, STILL, settings.standing_patience_s),
+        (False, Velocity(0.02, 0.0), settings.patience_s),
+        (True, STILL, settings.people_patience_s),
+    ):
+        progress, now_s = Progress(settings), 0.0
+        while not progress.lost_patience(Moment(START, velocity, now_s, 0), someone):
+            now_s += 0.1
+        assert now_s == pytest.approx(patience_s, abs=0.21)

@@ -10,6 +10,7 @@ from nanorover.base.gate import STILL, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
+from nanorover.planning.contact import points_contact_time
 from nanorover.planning.safety import AUTONOMY, NOBODY, TELEOP, Safety
 from nanorover.planning.safety_params import SafetyParams, check_against_base
 from nanorover.robot import RobotParams
@@ -292,3 +293,33 @@ def test_what_comes_into_the_blind_zone_is_remembered_until_a_beam_passes_throug
     assert drive.safety.decide(drive.now_s).velocity.linear_m_s == pytest.approx(-0.2)
     drive.step(FORWARD, without="scan", dt_s=0.0)
     assert see(103, 8.0) == FORWARD
+
+
+def beside(x_m: float, gap_m: float) -> np.ndarray:
+    """Two returns left of the robot, ``gap_m`` from its side."""
+    return np.array([[x_m, ROBOT.half_width_m + gap_m], [x_m + 0.002, ROBOT.half_width_m + gap_m]])
+
+
+@pytest.mark.parametrize("gap_m", [0.03, 0.021, 0.019, 0.005])
+def test_near_a_wall_beside_it_the_robot_is_slow_but_not_held(gap_m):
+    """Turning towards it uses the whole margin or half the gap, whichever leaves more."""
+    safety, turning = Drive().safety, 0.2
+    contact_s = points_contact_time(beside(0.1, gap_m), 0.0, turning, safety.outline, safety.reserved, 2)
+    way_m = max(gap_m - SETTINGS.side_margin_m, gap_m / 2.0)
+    assert contact_s == pytest.approx(way_m / (turning * 0.1), rel=0.15)
+
+
+def test_where_only_turning_is_refused_it_drives_straight():
+    drive = Drive()
+    drive.step(STILL, without="command")
+    x_m, y_m = beside(0.1, 0.012)[0]
+    ranges = np.full(BEAMS, 8.0, np.float32)
+    index = round((np.arctan2(y_m, x_m) + np.pi) / (2 * np.pi / BEAMS))
+    ranges[index - 1 : index + 2] = np.hypot(x_m, y_m)
+    for source, permitted in ((AUTONOMY, Velocity(0.2, 0.0)), (TELEOP, None)):
+        near = LaserScan(100 + drive.stamp_ns, ranges, -np.pi, 2 * np.pi / BEAMS, 0.1, 16.0)
+        drive.safety.on_scan(near, drive.now_s + 0.1)
+        decision = drive.step(Velocity(0.2, 1.5), source, without="scan")
+        assert permitted is None or decision.velocity == permitted
+    by_hand = decision.velocity
+    assert by_hand.angular_rad_s == pytest.approx(by_hand.linear_m_s * 7.5)  # a person's command keeps its arc

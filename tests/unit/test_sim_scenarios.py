@@ -8,12 +8,15 @@ from typer.testing import CliRunner
 
 from nanorover.bringup.robot_model import FramesParams
 from nanorover.cli import with_commands
+from nanorover.geometry.scan import LaserScan
+from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import load
 from nanorover.planning.navigator import load_settings
 from nanorover.robot import RobotParams
 from nanorover.sim.outcome import Outcome, ideal_s, known_map
 from nanorover.sim.people_gap import PeopleGap
 from nanorover.sim.scenarios import SCENARIOS, pose_of, scenario_of
+from nanorover.sim.slow_down import SlowDown
 from nanorover.sim.trials import Trial, summary
 from nanorover.sim.truth import TrueObject
 
@@ -71,6 +74,23 @@ def test_only_a_moving_robot_is_too_near_to_people():
     assert np.isinf(gap.least_m)
     gap.look(0.15, np.array([0.2, 0.0, 0.0]), person + chair)
     assert gap.least_m == pytest.approx(1.0 - 0.2 - 0.15 - 0.2)
+
+
+def test_the_time_from_somebody_near_to_a_slower_robot():
+    cells = np.zeros((100, 100), np.int8)
+    slow_down = SlowDown(OccupancyGrid(cells, 0.1, np.array([-5.0, -5.0, 0.0])))
+    nobody = np.full(360, np.inf, np.float32)
+    for now_s, range_m, speed_m_s in (
+        (0.0, np.inf, 0.5), (0.1, 3.0, 0.5), (0.2, 1.2, 0.5), (0.3, 1.1, 0.48), (0.45, 1.0, 0.3), (0.5, 1.0, 0.1),
+        (0.6, 1.0, 0.5), (3.0, 1.0, 0.5), (7.0, np.inf, 0.5),
+    ):  # fmt: skip
+        ranges_m = nobody.copy()
+        ranges_m[178:183] = range_m
+        scan = LaserScan(round(now_s * 1e9), ranges_m, -np.pi, 2 * np.pi / 360, 0.1, 12.0)
+        slow_down.on_scan(scan, np.zeros(3), now_s)
+        slow_down.on_velocity(speed_m_s, now_s)
+    assert slow_down.times_s == [pytest.approx(0.25)] and slow_down.missed == 1
+    assert slow_down.figures()["person_to_slower_p50_ms"] == pytest.approx(250.0)
 
 
 def test_a_scenario_from_the_command_line():
