@@ -33,6 +33,11 @@ class ScanToVelocity:
         ):  # fmt: skip
             hear_declared(node, topic, callback)
 
+    def begin(self) -> None:
+        """The robot is sent on its way now: earlier scans were not waiting for a velocity."""
+        self._waiting, self._planned = [], []
+        self.from_topic_s, self.from_last_ray_s = [], []
+
     def figures(self) -> dict[str, float]:
         """Milliseconds at the median and at 99 %, and how many scans were followed."""
         found: dict[str, float] = {"scans": len(self.from_topic_s)}

@@ -15,11 +15,12 @@ import numpy as np
 import rclpy
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Twist
 from nav2_msgs.action import NavigateToPose
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from rich.console import Console
+from sensor_msgs.msg import LaserScan
 
 from nanorover.bringup.robot_model import FramesParams
 from nanorover.errors import InputError
@@ -33,8 +34,9 @@ from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.sim.scenarios import Scenario, scenario_of
 from nanorover.sim.scenarios import pose_of as scenario_pose
 from nanorover.sim.scene import save_scene
+from nanorover.sim.slow_down import SlowDown
 from nanorover_nodes.component import hear_declared, publish_declared
-from nanorover_nodes.convert import pose_msg, pose_of, pose_with_covariance_msg
+from nanorover_nodes.convert import pose_msg, pose_of, pose_with_covariance_msg, scan_of
 from nanorover_nodes.latency import ScanToVelocity
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.mission import start_nodes
@@ -78,12 +80,13 @@ def run_scenario(scenario: Scenario, seed: int) -> dict[str, Any]:
         start_nodes(processes, NODES_USED, given)
         rclpy.init()
         try:
-            drive = Drive(scenario)
+            drive = Drive(scenario, load(FramesParams, "frames"))
             for name in NODES_USED:
                 bring_up(drive.node, name, processes.check)
             outcome = drive.run(processes, seed, height_m)
             way = np.round(np.array(drive.way), 3).tolist()
-            return {"outcome": outcome.as_dict(), "way": way, "latency": drive.latency.figures()}
+            latency = drive.latency.figures() | drive.slow_down.figures()
+            return {"outcome": outcome.as_dict(), "way": way, "latency": latency}
         finally:
             rclpy.try_shutdown()
 
@@ -91,9 +94,12 @@ def run_scenario(scenario: Scenario, seed: int) -> dict[str, Any]:
 class Drive:
     """Whoever sends the robot on its way, and what he sees of it."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, frames: FramesParams) -> None:
         self.scenario = scenario
         self.node = Node("scenario")
+        self.slow_down = SlowDown(known_map(scenario.mapped, frames.laser_z_m))
+        self.T_base_laser = np.array([frames.laser_x_m, frames.laser_y_m, frames.laser_yaw_rad])
+        self.upside_down = abs(frames.laser_roll_rad) > math.pi / 2.0
         self.way: list[Pose] = []
         self.world: dict[str, str] = {}
         self.planner: dict[str, str] = {}
@@ -101,6 +107,7 @@ class Drive:
         self.believed: Pose | None = None
         for topic, callback in (
             ("truth/pose", self._on_truth), ("pose", self._on_pose), ("/diagnostics", self._on_diagnostics),
+            ("scan", self._on_scan), ("cmd_vel", self._on_velocity),
         ):  # fmt: skip
             hear_declared(self.node, topic, callback)
         self._initial_pose = publish_declared(self.node, "initialpose")
@@ -119,6 +126,7 @@ class Drive:
         goal.pose.header.frame_id = "map"
         sent = self._client.send_goal_async(goal, feedback_callback=self._on_feedback)
         self._wait(processes, sent.done, READY_S, "the planner does not take the goal")
+        self.latency.begin()
         started_s = time.monotonic()
         ended = sent.result().get_result_async()
         arrived, reason = False, f"not there after {LONGEST_S:.0f} s"
@@ -154,6 +162,14 @@ class Drive:
 
     def _on_truth(self, message: PoseStamped) -> None:
         self.way.append(pose_of(message.pose))
+
+    def _on_scan(self, message: LaserScan) -> None:
+        if self.way:
+            scan = scan_of(message, self.T_base_laser, self.upside_down)
+            self.slow_down.on_scan(scan, self.way[-1], time.monotonic())
+
+    def _on_velocity(self, message: Twist) -> None:
+        self.slow_down.on_velocity(message.linear.x, time.monotonic())
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self.believed = pose_of(message.pose.pose)

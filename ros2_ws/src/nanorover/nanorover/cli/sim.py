@@ -53,6 +53,7 @@ def mission(
     """Drive a mission through the real nodes (closed loop over serial ports) and say how it went."""
     if context.invoked_subcommand is not None:
         return
+    from nanorover.sim.mission import MISSIONS
     from nanorover.sim.scenarios import SCENARIOS
 
     if mission is None:
@@ -65,6 +66,8 @@ def mission(
         names = list(SCENARIOS) if mission == "all" else [mission]
         _scenarios(names, range(seed, seed + seeds), in_process=in_process, picture=picture, as_json=as_json)
         return
+    if mission not in MISSIONS:
+        raise InputError(f"no mission is called '{mission}'", f"known: {', '.join((*MISSIONS, *SCENARIOS))}, all")
     if in_process:
         if view or not headless:
             raise InputError("--in-process shows nothing while it runs", "leave out --view and --window")
