@@ -72,6 +72,8 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
             op_types_to_quantize=["Conv"] if gpu else None,
             nodes_to_exclude=_prediction_nodes(graph) if gpu else [],
             per_channel=True,
+            # Seven bits of weight on CPUs: without VNNI their products would overflow 16 bits and be cut off.
+            reduce_range=not gpu,
             activation_type=QuantType.QInt8 if gpu else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
