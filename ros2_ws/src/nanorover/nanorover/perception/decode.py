@@ -97,7 +97,7 @@ class OwnAnchorFree(Decoder):
 
     def candidates(self, outputs: List[np.ndarray], threshold: float) -> Candidates:
         logits, distances = outputs[0][0], outputs[1][0]
-        rows = np.flatnonzero(logits.max(axis=1) > _logit(threshold))
+        rows = np.flatnonzero((logits > _logit(threshold)).any(axis=1))
         boxes = _from_distances(self.points[rows], distances[rows] * self.sizes[rows, None])
         return _best(boxes, _sigmoid(logits[rows]), threshold)
 
