@@ -102,12 +102,14 @@ class FrontEnd:
         predictions = self._predictions(T_odom_base, (middle_ns - self._last_ns) * 1e-9)
         reason, match = self._matched(points, field, last, predictions)
         velocity, T_middle_stamp, T_last_its_stamp = None, motion_of(twist, -0.5 * sweep_s), None
-        if match is not None and field is not None and sweep_s != 0.0:
-            velocity = self._found(between(last, match.T_map_base), middle_ns)
-        if match is not None and field is not None and velocity is not None:
-            # The motion found says more of the motion within the scan than wheels that slip do.
-            points = self._points(scan, velocity.mean(middle_ns, middle_ns))
+        if match is not None and field is not None:
+            if sweep_s != 0.0:
+                velocity = self._found(between(last, match.T_map_base), middle_ns)
+            if velocity is not None:
+                # The motion found says more of the motion within the scan than wheels that slip do.
+                points = self._points(scan, velocity.mean(middle_ns, middle_ns))
             match = self._tracker.again(field, points, match)
+        if match is not None and velocity is not None:
             velocity = self._found(between(last, match.T_map_base), middle_ns) or velocity
             T_middle_stamp = velocity.motion(middle_ns, scan.stamp_ns)
             if self.unplaced == 0:

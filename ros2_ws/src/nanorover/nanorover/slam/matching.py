@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, NONE, FieldArrays
 
-ITERATIONS = 24
+ITERATIONS = 12
 # The robust kernel starts wide, so that a guess 0.3 m off still pulls, and ends at the noise of a laser.
 KERNEL_START_M = 0.2
 KERNEL_END_M = 0.05

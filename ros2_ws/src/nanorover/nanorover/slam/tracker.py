@@ -97,7 +97,10 @@ class Tracker:
         return best
 
     def again(self, field: Field, points: NDArray[np.float64], match: Match) -> Match:
-        """The match of the same scan after its points were made anew, near the first."""
+        """The match of the same scan refined once more, from where the first refinement ended.
+
+        From a poor expectation the first may end before it has converged, and its points may be made anew since.
+        """
         start = match.T_map_base
         return self._refined(field, points, start, start, NO_PRIOR)
 
