@@ -77,6 +77,14 @@ def test_flipped_bytes_anywhere_never_hang_or_crash(kind, data):
     assert len(stamps) <= len(WHOLE)
 
 
+def test_a_definition_without_a_field_costs_the_messages_and_no_more():
+    raw = sample("mcap")
+    assert b"string frame_id" in raw
+    with file_with(raw.replace(b"string frame_id", b"string frame_ix"), ".mcap") as path:
+        _, problems = read(path)
+    assert problems["message that cannot be decoded skipped"] > 0
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.floats(0.0, 1.0))
 @pytest.mark.parametrize("kind", ["db3", "bag"])

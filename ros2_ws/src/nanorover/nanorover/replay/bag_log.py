@@ -114,7 +114,7 @@ class _Reader:
             if stamp_ns is None or not self._advances(role, stamp_ns, message.place):
                 return []
             return self._content(role, content, stamp_ns, message)
-        except ValueError as error:
+        except (ValueError, AttributeError, TypeError) as error:  # the bag's own definition may lack a field
             self.problems.add("message that cannot be decoded skipped", f"{message.place}: {error}")
             return []
 
