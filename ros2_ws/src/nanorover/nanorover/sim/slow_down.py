@@ -55,7 +55,7 @@ class SlowDown:
             self._first = None
 
     def figures(self) -> dict[str, float]:
-        """Milliseconds at the median and at most; empty where nobody came."""
+        """Milliseconds at the median and the 99th percentile; empty where the robot slowed down for nobody."""
         if not self.times_s:
             return {}
         times_ms = 1e3 * np.array(self.times_s)

@@ -87,6 +87,17 @@ class Find:
         return compose(compose(poses[self.old], self.T_old_recent), inverse(poses[self.recent]))
 
 
+@dataclass(frozen=True, eq=False)
+class Sought:
+    """A cloud (N, 4), some of its points for the search, and the window in which its place is sought."""
+
+    cloud: NDArray[np.float64]
+    some: NDArray[np.float64]
+    centre: Pose
+    window_m: float
+    window_rad: float
+
+
 class LoopCloser:
     """Looks for loops behind the front end's back; ``step`` does the next bit."""
 
@@ -186,10 +197,16 @@ class LoopCloser:
         self._pyramid.draw()
         yield
         centre = between(g.poses[old], g.poses[recent])
-        window_m = min(WINDOW_SIGMAS * (DRIFT_M + DRIFT_PER_M * path_m), MOST_WINDOW_M)
-        window_rad = min(WINDOW_SIGMAS * (DRIFT_RAD + DRIFT_RAD_PER_M * path_m), MOST_WINDOW_RAD)
+        sought = Sought(
+            cloud,
+            # One layout of the array, one compiled kernel.
+            np.ascontiguousarray(cloud[:: max(len(cloud) // SEARCH_POINTS, 1)]),
+            centre,
+            min(WINDOW_SIGMAS * (DRIFT_M + DRIFT_PER_M * path_m), MOST_WINDOW_M),
+            min(WINDOW_SIGMAS * (DRIFT_RAD + DRIFT_RAD_PER_M * path_m), MOST_WINDOW_RAD),
+        )
         self.counts["loop searches"] += 1
-        best = self._search_for(cloud, centre, window_m, window_rad, LEAST_LIKELIHOOD)
+        best = self._best(sought, LEAST_LIKELIHOOD)
         yield
         if best is None:
             return self._refused("nothing alike")
@@ -200,25 +217,11 @@ class LoopCloser:
         if explained is None:
             return self._refused("contradicted")
 
-        def has_rival(along_m: float) -> Generator[None, None, bool]:
-            """Whether another place, not within ``along_m`` along the walls, is nearly as plausible."""
-            zones = [Zone(pose, OTHER_PLACE_RAD, weakest, along_m, OTHER_PLACE_M)]
-            for _ in range(MOST_RIVALS):
-                least = MOST_AMBIGUOUS * best.likelihood
-                other = self._search_for(cloud, centre, window_m, window_rad, least, zones)
-                yield
-                if other is None:
-                    return False
-                rival = self._refined(cloud, other.pose)[0]
-                if (self._explained(cloud, rival) or 0.0) >= MOST_AMBIGUOUS * explained:
-                    return True
-                zones.append(Zone(other.pose, OTHER_PLACE_RAD, weakest, OTHER_PLACE_M, OTHER_PLACE_M))
-            return True
-
         least, directions = np.linalg.eigh(information[:2, :2])
         weakest = directions[:, 0]
         slides = least[0] * self.params.point_noise_m**2 / len(cloud) < LEAST_FIXED
-        if slides or (yield from has_rival(OTHER_PLACE_M)):
+        plausible = MOST_AMBIGUOUS * best.likelihood, MOST_AMBIGUOUS * explained
+        if slides or (yield from self._has_rival(sought, pose, weakest, OTHER_PLACE_M, *plausible)):
             off_m = pose[:2] - centre[:2]
             across_m = abs(directions[:, 1] @ off_m)
             if across_m > MOST_ACROSS_M or self._travelled_m < self._closed_at_m + SLIDING_EVERY_M:
@@ -226,7 +229,9 @@ class LoopCloser:
             # Along the walls the estimate stands: over a distance, a small error of their direction would count.
             pose, information = self._refined(cloud, pose - np.append(weakest * (weakest @ off_m), 0.0))
             information, slides = without(information, weakest), True
-            if self._explained(cloud, pose) is None or (yield from has_rival(math.inf)):
+            if self._explained(cloud, pose) is None:
+                return self._refused("ambiguous")
+            if (yield from self._has_rival(sought, pose, weakest, math.inf, *plausible)):
                 return self._refused("ambiguous")
         yield from self._draw(recent, QUERY_PATH_M)
         back = self._cloud(old, QUERY_PATH_M, JUDGED_POINTS)
@@ -236,19 +241,33 @@ class LoopCloser:
         free = weakest if slides else np.zeros(2)
         return Find(old, recent, pose, softened(information), free, self._travelled_m)
 
-    def _search_for(
+    def _best(self, sought: Sought, at_least: float, besides: Sequence[Zone] = ()) -> Found | None:
+        """The best place in the field."""
+        return self._pyramid.search(
+            sought.some, sought.centre, sought.window_m, sought.window_rad, at_least=at_least, besides=besides
+        )
+
+    def _has_rival(
         self,
-        cloud: NDArray[np.float64],
-        centre: Pose,
-        window_m: float,
-        window_rad: float,
-        at_least: float,
-        besides: Sequence[Zone] = (),
-    ) -> Found | None:
-        """The best place of some points of a cloud in the field."""
-        # One layout of the array, one compiled kernel.
-        some = np.ascontiguousarray(cloud[:: max(len(cloud) // SEARCH_POINTS, 1)])
-        return self._pyramid.search(some, centre, window_m, window_rad, at_least=at_least, besides=besides)
+        sought: Sought,
+        pose: Pose,
+        direction: NDArray[np.float64],
+        along_m: float,
+        least_likelihood: float,
+        least_explained: float,
+    ) -> Generator[None, None, bool]:
+        """Whether another place, not within ``along_m`` of the pose in a direction, is nearly as plausible."""
+        zones = [Zone(pose, OTHER_PLACE_RAD, direction, along_m, OTHER_PLACE_M)]
+        for _ in range(MOST_RIVALS):
+            other = self._best(sought, least_likelihood, zones)
+            yield
+            if other is None:
+                return False
+            rival = self._refined(sought.cloud, other.pose)[0]
+            if (self._explained(sought.cloud, rival) or 0.0) >= least_explained:
+                return True
+            zones.append(Zone(other.pose, OTHER_PLACE_RAD, direction, OTHER_PLACE_M, OTHER_PLACE_M))
+        return True
 
     def _explained(self, cloud: NDArray[np.float64], pose: Pose) -> float | None:
         """The part of a cloud that the field explains; None where that is too little or too much contradicts."""
