@@ -29,8 +29,9 @@ from nanorover_nodes.convert import (
 BASE, ODOM = "base_link", "odom"
 PICTURES = "camera/image_raw/compressed"
 
-# Messages under way at once: one is being worked on while the next is on the wire.
-WINDOW = 2
+# Messages under way at once. Of scans one is being worked on while the next is on the wire; of pictures the
+# detector keeps only the newest, so that of two at once it may never see the first.
+SCANS_UNDER_WAY, PICTURES_UNDER_WAY = 2, 1
 ANSWER_TIMEOUT_S = 5.0
 
 # A best-effort listener that is just being discovered misses what is sent meanwhile: until the first answer
@@ -41,7 +42,8 @@ RESEND_S = 1.0
 class Conversation:
     """Messages sent on one topic and the answers to them, matched by stamp."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, under_way: int) -> None:
+        self.under_way = under_way  # messages at once, at most
         self._publisher = publisher
         self._sent: dict[int, tuple[Any, float]] = {}  # stamp → the message, and when it was sent
         self._heard = False
@@ -88,8 +90,8 @@ class Player:
         }
         self._mountings: dict[str, Pose] = {}
         self._with_detector = with_detector
-        self.scans = Conversation(self._publishers["scan"])
-        self.pictures = Conversation(self._publishers[PICTURES])
+        self.scans = Conversation(self._publishers["scan"], SCANS_UNDER_WAY)
+        self.pictures = Conversation(self._publishers[PICTURES], PICTURES_UNDER_WAY)
         self.T_map_base: dict[int, Pose] = {}
         hear_declared(node, "pose", self._on_pose)
         if with_detector:
@@ -141,7 +143,7 @@ class Player:
 
     def _ask(self, conversation: Conversation, stamp_ns: int, message: Any) -> None:
         if self._speed is None:
-            self._wait_for_answers(conversation, allowed=WINDOW - 1)
+            self._wait_for_answers(conversation, allowed=conversation.under_way - 1)
         else:
             conversation.waiting()  # gives up on the overdue, so that they do not pile up
         conversation.send(stamp_ns, message)
