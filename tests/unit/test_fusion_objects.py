@@ -7,6 +7,7 @@ import pytest
 
 from nanorover import params
 from nanorover.fusion.clusters import clusters_of, walkers
+from nanorover.fusion.free_space import FreeSpace
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
@@ -218,19 +219,25 @@ def test_a_thing_that_stands_is_no_mover():
     assert {o.class_id for o in history[-1].values()} == {MOVING}
 
 
+def scan_in_round_room(stamp_ns: int, discs: list[tuple[float, float, float]], pose: np.ndarray) -> LaserScan:
+    """Round things in a round room of 5 m."""
+    scan = scan_of_discs(stamp_ns, *discs, pose=pose)
+    c, s = np.cos(BEARINGS_RAD + pose[2]), np.sin(BEARINGS_RAD + pose[2])
+    along = pose[0] * c + pose[1] * s
+    wall = -along + np.sqrt(25.0 - (pose[0] ** 2 + pose[1] ** 2 - along**2))
+    ranges = np.minimum(scan.ranges_m, wall).astype(np.float32)
+    return LaserScan(scan.stamp_ns, ranges, scan.angle_min_rad, scan.angle_increment_rad, 0.1, 12.0)
+
+
 def moving_ids(discs_at, steps: int, pose_at=lambda k: np.zeros(3), fusion: Fusion | None = None) -> set[int]:
     """Ids of what the scan alone calls moving, in a round room of 5 m."""
     fusion = fusion or Fusion(PARAMS)
     found: set[int] = set()
     for k in range(steps):
         pose = pose_at(k)
-        scan = scan_of_discs(10 * NS + k * NS // 10, *discs_at(k), pose=pose)
-        c, s = np.cos(BEARINGS_RAD + pose[2]), np.sin(BEARINGS_RAD + pose[2])
-        along = pose[0] * c + pose[1] * s
-        wall = -along + np.sqrt(25.0 - (pose[0] ** 2 + pose[1] ** 2 - along**2))
-        ranges = np.minimum(scan.ranges_m, wall).astype(np.float32)
-        scan = LaserScan(scan.stamp_ns, ranges, scan.angle_min_rad, scan.angle_increment_rad, 0.1, 12.0)
-        found |= {o.id for o in fusion.on_scan(scan, pose)}
+        found |= {
+            o.id for o in fusion.on_scan(scan_in_round_room(10 * NS + k * NS // 10, discs_at(k), pose), pose)
+        }
     return found
 
 
@@ -249,6 +256,42 @@ def test_who_may_walk_is_known_at_once_and_who_stands_is_not():
     (unsure,) = walking.tracker.unsure()
     assert unsure.state[:2] == pytest.approx((1.5, -1.3), abs=0.2)
     assert len(moving_ids(steps_out, 24)) == 1
+
+
+@pytest.mark.parametrize(
+    ("then", "gone"),
+    [([(2.0, 0.4, 0.12)], True), ([(2.0, 0.0, 0.12)], False), ([(1.0, 0.0, 0.3)], False)],
+    ids=["elsewhere", "still there", "hidden by somebody"],
+)
+def test_what_stood_there_has_gone_where_beams_pass_now(then, gone):
+    free_space, where = FreeSpace(), np.array([[1.88, 0.0], [1.89, 0.05]])
+    for k in range(8):
+        scan = scan_in_round_room(10 * NS + k * NS // 10, [(2.0, 0.0, 0.12)] if k < 5 else then, np.zeros(3))
+        free_space.take(beams_of(scan), np.zeros(3))
+        assert not free_space.gone(where, scan.stamp_ns).any() or (gone and k >= 6)
+    assert free_space.gone(where, scan.stamp_ns).all() == gone
+
+
+def test_signs_of_moving_make_a_mover_only_of_what_gets_somewhere():
+    for speed_m_s in (0.0, 0.8):
+        tracker = Tracker(PARAMS)
+        for k in range(12):
+            at = np.array([1.0 + speed_m_s * 0.1 * k, 1.0])
+            tracker.update([Measurement(at, np.eye(2) * 0.04, 0.2, points_m=at[None])], NS + k * NS // 10)
+            (track,) = tracker.tracks
+            assert track.has_left(tracker.stamp_ns) == (speed_m_s > 0.0 and k >= 3)
+            if k >= 5:
+                track.moved(tracker.stamp_ns, PARAMS)
+        assert track.mover == (speed_m_s > 0.0)
+
+
+def test_whoever_a_camera_names_once_makes_the_robot_careful():
+    fusion = Fusion(PARAMS)
+    fusion.camera = CAMERA
+    fusion.on_pose(NS, np.zeros(3))
+    assert fusion.on_detections([person(2.0, 0.0)], NS) == []
+    (unsure,) = fusion.tracker.unsure()
+    assert unsure.class_id == "person" and unsure.state[0] == pytest.approx(2.0, abs=0.3)
 
 
 def test_what_only_comes_into_view_does_not_move():

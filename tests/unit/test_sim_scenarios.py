@@ -53,10 +53,19 @@ def test_the_sum_of_outcomes():
         outcome(scenario="narrow", people_clearance_m=None, clearance_m=0.05),
         outcome(scenario="narrow", seed=1, success=False, reason="no way", people_clearance_m=None, collisions=2),
     ]
-    result = summary([Trial(o, way) for o in outcomes])
+    latencies = [
+        {"people_near": 2, "never_slower": 1, "person_to_slower_p50_ms": 200.0, "person_to_slower_p99_ms": 210.0},
+        {"people_near": 1, "never_slower": 0, "person_to_slower_p50_ms": 100.0, "person_to_slower_p99_ms": 100.0},
+        {}, {},
+    ]  # fmt: skip
+    result = summary([Trial(o, way, latency) for o, latency in zip(outcomes, latencies, strict=True)])
     assert (result["runs"], result["success"], result["collisions"]) == (4, 0.75, 2)
     assert result["median_time_ratio"] == 1.2 and result["least_people_clearance_m"] == 0.45
+    assert result["latency"] == {
+        "people_near": 3, "never_slower": 1, "person_to_slower_p50_ms": 150.0, "person_to_slower_p99_ms": 210.0,
+    }  # fmt: skip
     pet, narrow = result["scenarios"]
+    assert (pet["slower_ms"], pet["never_slower"], narrow["never_slower"]) == (150.0, 1, None)
     assert (pet["arrived"], pet["time_ratio"], pet["clearance_m"]) == ("2 / 2", 1.6, 0.3)
     assert (narrow["arrived"], narrow["people_clearance_m"], narrow["reasons"]) == (
         "1 / 2",
@@ -90,7 +99,9 @@ def test_the_time_from_somebody_near_to_a_slower_robot():
         slow_down.on_scan(scan, np.zeros(3), now_s)
         slow_down.on_velocity(speed_m_s, now_s)
     assert slow_down.times_s == [pytest.approx(0.25)] and slow_down.missed == 1
-    assert slow_down.figures()["person_to_slower_p50_ms"] == pytest.approx(250.0)
+    figures = slow_down.figures()
+    assert figures["person_to_slower_p50_ms"] == pytest.approx(250.0)
+    assert (figures["people_near"], figures["never_slower"]) == (2, 1)
 
 
 def test_a_scenario_from_the_command_line():

@@ -13,6 +13,7 @@ from nanorover.geometry.se2 import between, compose
 from nanorover.mapping.grid import OCCUPIED, OccupancyGrid
 from nanorover.mapping.map_files import load_map, save_map
 from nanorover.replay.logs import open_log
+from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, WHEELS, record
 from nanorover.slam import relocalization
 from nanorover.slam.lifelong import Lifelong
@@ -219,3 +220,20 @@ def test_a_family_that_walks_about_does_not_make_the_robot_lost():
     assert sure > 0.7 * len(results)
     off = np.array([between(at, result.T_map_base) for at, result in zip(truth, results, strict=True)])
     assert np.hypot(off[:, 0], off[:, 1]).max() < 0.15
+
+
+def test_moved_furniture_does_not_make_the_robot_lost():
+    """The map still has a couch and a table where none stand any longer; outside the walls it knows nothing."""
+    hall = box(0.0, 0.0, 8.0, 5.0)
+    then = np.array([*hall, *box(-1.0, 1.2, 1.4, 0.8), *box(1.0, -1.3, 2.0, 0.9)])
+    now = np.array([*hall, *box(-0.8, -1.1, 1.4, 0.8, 0.6), *box(1.2, 1.2, 2.0, 0.9, 1.1)])
+    views = np.array([[-3.0, 0.0, 0.0], [0.0, 0.0, 1.0], [3.0, 0.0, 2.0], [2.5, 2.0, 0.0], [-2.5, -2.0, 0.0]])
+    grid = relocalization.mapped_from(then, views, PARAMS, np.random.default_rng(3))
+    robot = Robot(Localizer(PARAMS, grid), now)
+    way = np.array([[-3.0 + 0.05 * k, 0.0, 0.1 * np.sin(0.2 * k)] for k in range(60)])
+    robot.estimator.set_pose(way[0])
+    for place in way:
+        result = robot.look(place)
+        assert robot.estimator.localized, result.reason
+        assert np.hypot(*(result.T_map_base - place)[:2]) < 0.15
+    assert robot.estimator.confidence > CONFIDENT and robot.estimator.health().get("times lost", 0) == 0

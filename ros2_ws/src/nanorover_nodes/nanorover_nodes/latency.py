@@ -49,7 +49,8 @@ class ScanToVelocity:
 
     def _on_scan(self, message: LaserScanMsg) -> None:
         stamp_ns = stamp_ns_of(message.header.stamp)
-        last_ray_s = stamp_ns * 1e-9 + message.time_increment * (len(message.ranges) - 1)
+        # a lidar that turns clockwise measures the ray of the stamp, at the least angle, last
+        last_ray_s = stamp_ns * 1e-9 + max(0.0, message.time_increment * (len(message.ranges) - 1))
         self._scans[stamp_ns] = (time.time(), last_ray_s)
 
     def _on_objects(self, message: TrackedObjects) -> None:

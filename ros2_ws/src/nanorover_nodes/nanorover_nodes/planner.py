@@ -28,10 +28,11 @@ from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
+from nanorover.planning import caution, motion
 from nanorover.planning.costmap import Costmap
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.global_planner import GlobalPlannerParams
-from nanorover.planning.motion import MotionParams, check_against_base
+from nanorover.planning.motion import MotionParams
 from nanorover.planning.mppi import MppiParams
 from nanorover.planning.navigator import Navigator, NavigatorParams, Settings
 from nanorover.planning.pilot import BehavioursParams, Moment
@@ -64,6 +65,7 @@ PARTS = {
     "mppi": MppiParams,
     "pure_pursuit": PurePursuitParams,
     "semantics": SemanticsParams,
+    "caution": caution.CautionParams,
 }
 
 
@@ -100,7 +102,9 @@ class PlannerNode(Component):
         self.settings: PlannerNodeParams = self.params["planner_node"]
         s = self.settings
         parts = Settings(**{name: self.params[name] for name in PARTS})
-        check_against_base(parts.motion, params.load(BaseParams, "base"))
+        base = params.load(BaseParams, "base")
+        motion.check_against_base(parts.motion, base)
+        caution.check_against_base(parts.caution, base)
         warm_up(parts)
         self.navigator = Navigator(parts, s.random_seed)
         self.fusion = Fusion(self.params["fusion"])
@@ -220,7 +224,7 @@ class PlannerNode(Component):
                 box = (x - half_x, y - half_y, x + half_x, y + half_y)
                 found.append(Detection(best.class_id, float(best.score), box))
         stamp_ns = convert.stamp_ns_of(message.header.stamp)
-        self.navigator.on_objects(self.fusion.on_detections(found, stamp_ns))
+        self.navigator.on_objects(self.fusion.on_detections(found, stamp_ns), self.fusion.tracker.unsure())
         self._publish_objects(stamp_ns)
 
     def on_goal(self, message: PoseStamped) -> None:

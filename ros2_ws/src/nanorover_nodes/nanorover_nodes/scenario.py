@@ -85,7 +85,8 @@ def run_scenario(scenario: Scenario, seed: int) -> dict[str, Any]:
                 bring_up(drive.node, name, processes.check)
             outcome = drive.run(processes, seed, height_m)
             way = np.round(np.array(drive.way), 3).tolist()
-            latency = drive.latency.figures() | drive.slow_down.figures()
+            slower = drive.slow_down.figures() if scenario.scene.walkers else {}
+            latency = drive.latency.figures() | slower
             return {"outcome": outcome.as_dict(), "way": way, "latency": latency}
         finally:
             rclpy.try_shutdown()

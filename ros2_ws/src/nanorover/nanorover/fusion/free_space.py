@@ -1,10 +1,12 @@
-"""Has something come to where nothing was? The memory of free space that tells what moves from what is only seen
-for the first time.
+"""Has something come to where nothing was, or gone from where it stood? The memory of free space that tells what
+moves from what is only seen for the first time.
 
 A place where a beam has passed and where now something stands was entered by something that moves (after Wang,
 Thorpe, Thrun, "Online simultaneous localization and mapping with detection and tracking of moving objects",
 ICRA 2003). A thing that merely comes into view, or whose visible side changes as the robot drives by, stands
-where no beam has ever passed.
+where no beam has ever passed, and beams go on ending there. Where beams pass now and ended shortly before,
+something has gone: so whoever comes out of a door is known to walk before he is where the robot had looked long
+enough.
 """
 
 import math
@@ -24,6 +26,8 @@ FREE_FOR_S = 6.0  # how long free space is remembered
 SURE_S = 0.8  # what was free without a hit for so long was free
 NEW_FOR_S = 0.5  # how long what came is new
 AGAIN_S = 1.2  # something that is hit again after a shorter pause has been there all the time
+GONE_S = 0.15  # not hit for so long, nor right beside: more than one scan
+GONE_FREE_S = 0.08  # and passed in two scans at least
 
 # Layers: the last pass of a beam, the first pass since the last hit, the last hit, the first hit of its run, and
 # whether that run began where it was free for sure (1) or not (0). Times in seconds.
@@ -82,6 +86,36 @@ def _entered(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: fl
     return result
 
 
+@njit(cache=True)
+def _new(layers: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether nothing was ever hit at each point (in cells), nor right beside."""
+    size = layers.shape[1]
+    result = np.zeros(len(points), np.bool_)
+    for i in range(len(points)):
+        column, row = math.floor(points[i, 0]), math.floor(points[i, 1])
+        if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
+            continue
+        result[i] = np.all(layers[HIT, row - 1 : row + 2, column - 1 : column + 2] == -math.inf)
+    return result
+
+
+@njit(cache=True)
+def _gone(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
+    """Whether what was hit at each point (in cells) is not there any longer, nor right beside."""
+    size = layers.shape[1]
+    result = np.zeros(len(points), np.bool_)
+    for i in range(len(points)):
+        column, row = math.floor(points[i, 0]), math.floor(points[i, 1])
+        if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
+            continue
+        gone = now_s - layers[FREE_SINCE, row, column] >= GONE_FREE_S
+        for r in range(row - 1, row + 2):
+            for c in range(column - 1, column + 2):
+                gone = gone and now_s - layers[HIT, r, c] > GONE_S
+        result[i] = gone
+    return result
+
+
 class FreeSpace:
     """A square about the robot, rolling with it, in the map frame."""
 
@@ -96,6 +130,16 @@ class FreeSpace:
         if self.start_ns is None:
             return np.zeros(len(points_m), bool)
         return _entered(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
+
+    def new(self, points_m: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether nothing was ever hit at each point ``(N, 2)``; ask before the scan is taken."""
+        return _new(self.layers, (points_m - self.corner_m) / CELL_M)
+
+    def gone(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
+        """Whether what was hit at each point ``(N, 2)`` shortly before has gone; ask after the scan was taken."""
+        if self.start_ns is None:
+            return np.zeros(len(points_m), bool)
+        return _gone(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
 
     def take(self, beams: Beams, T_map_base: Pose) -> None:
         """Remember where the beams of a scan have passed, and what they hit."""

@@ -22,6 +22,9 @@ POSES_KEPT = 100
 LATEST_NS = 300_000_000
 WALKER_RADIUS_M = 0.2
 ENTERED_SHARE = 0.34  # of a cluster's returns, that it counts as having come
+NEW_SHARE = 0.5  # of a cluster's returns, that it was never seen before
+GONE_SHARE = 0.8  # of the returns of some scans ago, that it counts as having gone
+GONE_WITHIN_M = 3.0  # farther off the beams pass between the legs of a chair
 
 # Distance in metres from the nearest wall of the map, for points (N, 2); inf where the map says nothing.
 WallDistance = Callable[[np.ndarray], np.ndarray]
@@ -84,14 +87,30 @@ class Fusion:
         self._clusters = may_walk + [c for c in placed if 2.0 * c.radius_m > p.widest_mover_m]
         self._scan_ns = scan.stamp_ns
         variance = np.eye(2) * p.walker_deviation_m**2
-        entered = _shares(may_walk, lambda points_m: self.free_space.entered(points_m, scan.stamp_ns))
+        returns = [c.points_m for c in may_walk]
+        entered = _shares(returns, lambda points_m: self.free_space.entered(points_m, scan.stamp_ns))
+        new = _shares(returns, self.free_space.new)
         measured = [
-            Measurement(c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m), entered=came)
-            for c, came in zip(may_walk, (entered >= ENTERED_SHARE).tolist(), strict=True)
-        ]
+            Measurement(
+                c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m),
+                entered=bool(came >= ENTERED_SHARE), new=bool(first >= NEW_SHARE), points_m=c.points_m,
+            )
+            for c, came, first in zip(may_walk, entered, new, strict=True)
+        ]  # fmt: skip
         self.free_space.take(beams, T_map_base)
         self.tracker.update(measured, scan.stamp_ns)
+        self._note_gone(scan.stamp_ns, T_map_base[:2])
         return self.tracker.objects()
+
+    def _note_gone(self, stamp_ns: int, place_m: NDArray[np.float64]) -> None:
+        """Tell the tracks seen now which have gone from where they were some scans ago."""
+        tracks = [t for t in self.tracker.tracks if t.has_left(stamp_ns)]
+        tracks = [t for t in tracks if math.dist(t.state[:2], place_m) < GONE_WITHIN_M]
+        returns = [t.trail[0][1] for t in tracks]
+        shares = _shares(returns, lambda points_m: self.free_space.gone(points_m, stamp_ns))
+        for track, share in zip(tracks, shares, strict=True):
+            if share >= GONE_SHARE:
+                track.moved(stamp_ns, self.params)
 
     def on_detections(self, detections: list[Detection], stamp_ns: int) -> list[TrackedObject]:
         """Name what the scan sees, and place what it does not."""
@@ -116,16 +135,17 @@ class Fusion:
 
     def _off_map(self, clusters: list[Cluster], wall_distance: WallDistance) -> list[Cluster]:
         """Those of which enough lies away from what the map knows."""
-        shares = _shares(clusters, lambda points_m: wall_distance(points_m) > self.params.off_map_m)
+        returns = [c.points_m for c in clusters]
+        shares = _shares(returns, lambda points_m: wall_distance(points_m) > self.params.off_map_m)
         return [c for c, off in zip(clusters, shares, strict=True) if off >= self.params.off_map_share]
 
 
 def _shares(
-    clusters: list[Cluster], holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+    returns: list[NDArray[np.float64]], holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 ) -> NDArray[np.float64]:
-    """The share of each cluster's returns of which something holds; asked for all of them at once."""
-    if not clusters:
+    """The share of each thing's returns ``(N, 2)`` of which something holds; asked for all of them at once."""
+    if not returns:
         return np.zeros(0)
-    sizes = np.array([len(c.points_m) for c in clusters])
-    held = holds(np.concatenate([c.points_m for c in clusters]))
+    sizes = np.array([len(points_m) for points_m in returns])
+    held = holds(np.concatenate(returns))
     return np.add.reduceat(held.astype(np.int64), np.cumsum(sizes) - sizes) / sizes

@@ -5,6 +5,7 @@ Tracking and Navigation", 2001, ch. 6); the assignment is the cheapest one overa
 """
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,10 @@ from nanorover.fusion.objects import MOVING, TrackedObject
 START_SPEED_DEVIATION_M_S = 0.8
 FORBIDDEN = 1e6
 YOUTH_COST = 4.0
+MISSED_UNSURE = 1  # scan and camera take turns: one of them need not see it
+TRAIL = 4  # scans after which whoever walks has left where he was
+LEFT_M, LEFT_S = 0.12, 0.5  # by going at least so far, within at most so long
+UNSURE_S = 0.5  # after the last sign of moving
 
 
 def predicted(
@@ -73,8 +78,10 @@ class Track:
     made: bool = False
     mover: bool = False
     entries: int = 0
+    new: bool = False
     far_m: float = 0.0
     entered_ns: int = 0
+    trail: deque[tuple[int, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=TRAIL))
 
     def update(self, m: Measurement, stamp_ns: int, params: FusionParams) -> None:
         """Take a measurement."""
@@ -86,27 +93,42 @@ class Track:
         if m.class_id:
             self.votes = {name: params.vote_memory * votes for name, votes in self.votes.items()}
             self.votes[m.class_id] = self.votes.get(m.class_id, 0.0) + m.score
+        if m.points_m is not None:
+            self.trail.append((stamp_ns, m.points_m))
         self.hits += 1
         self.misses = 0
         self.seen_ns = stamp_ns
         self.made = self.made or self.hits >= params.birth_hits
-        self._judge(m, speed, stamp_ns, params)
+        self.far_m = max(self.far_m, math.dist(self.state[:2], self.born_m))
+        memory_s = params.mover_memory_s if self.far_m > params.mover_sure_way_m else params.mover_doubt_s
+        if m.entered:
+            self.moved(stamp_ns, params)
+        elif (stamp_ns - self.entered_ns) * 1e-9 > memory_s:
+            self.mover, self.entries, self.far_m, self.born_m = False, 0, 0.0, self.state[:2].copy()
 
-    def _judge(self, m: Measurement, speed: float, stamp_ns: int, params: FusionParams) -> None:
-        """Whether it moves by itself: it has come to where nothing was, again and again, and got somewhere.
+    def has_left(self, stamp_ns: int) -> bool:
+        """Whether it was seen elsewhere some scans ago; if nothing is there now, it has moved."""
+        if self.misses or len(self.trail) < TRAIL:
+            return False
+        first_ns, then = self.trail[0]
+        way_m = math.dist(then.mean(axis=0), self.trail[-1][1].mean(axis=0))
+        return way_m >= LEFT_M and (stamp_ns - first_ns) * 1e-9 <= LEFT_S
+
+    def moved(self, stamp_ns: int, params: FusionParams) -> None:
+        """It has come to where nothing was, or gone from where it stood: if that happens again and again, and it
+        gets somewhere, it moves by itself.
 
         One that went far is remembered as a walker for long; one that hardly did may be the legs of a chair.
         """
-        way_m = math.dist(self.state[:2], self.born_m)
-        self.far_m = max(self.far_m, way_m)
-        memory_s = params.mover_memory_s if self.far_m > params.mover_sure_way_m else params.mover_doubt_s
-        if m.entered:
-            self.entries += 1
-            self.entered_ns = stamp_ns
-        elif (stamp_ns - self.entered_ns) * 1e-9 > memory_s:
-            self.mover, self.entries, self.far_m, self.born_m = False, 0, 0.0, self.state[:2].copy()
+        self.entries += 1
+        self.entered_ns = stamp_ns
+        speed, way_m = math.hypot(self.state[2], self.state[3]), math.dist(self.state[:2], self.born_m)
         goes = speed > params.mover_speed_m_s and way_m > params.mover_way_m
         self.mover = self.mover or (goes and self.entries >= params.mover_entries)
+
+    def comes(self, stamp_ns: int) -> bool:
+        """Whether there was a sign of moving just now."""
+        return self.entries > 0 and (stamp_ns - self.entered_ns) * 1e-9 <= UNSURE_S
 
     def as_object(self, stamp_ns: int) -> TrackedObject:
         """What others see of it."""
@@ -164,10 +186,15 @@ class Tracker:
         return [t.as_object(stamp_ns) for t in self.tracks if t.made and (t.votes or t.mover)]
 
     def unsure(self) -> list[TrackedObject]:
-        """Tracks that have come to where nothing was, but not yet long enough to be sure."""
-        stamp_ns = self.stamp_ns or 0
-        came = [t for t in self.tracks if t.entries and not t.misses]
-        return [t.as_object(stamp_ns) for t in came if not (t.votes or t.mover)]
+        """Tracks that have come to where nothing was or gone from where they stood, not yet often enough, those
+        that have just come into view, and those that a camera has just named: all will be known in some scans."""
+        stamp_ns, judged = self.stamp_ns or 0, 2 * self.params.birth_hits
+        seen = [t for t in self.tracks if t.misses <= MISSED_UNSURE and not t.mover]
+        return [
+            t.as_object(stamp_ns)
+            for t in seen
+            if (not t.made if t.votes else t.comes(stamp_ns) or (t.new and t.hits <= judged))
+        ]
 
     def _predict(self, dt_s: float) -> None:
         if not self.tracks:
@@ -210,9 +237,12 @@ class Tracker:
         covariance[2:, 2:] = np.eye(2) * START_SPEED_DEVIATION_M_S**2
         state = np.array([*m.position_m, 0.0, 0.0])
         track = Track(
-            self._next_id, state, covariance, m.radius_m, m.position_m.copy(), stamp_ns, entered_ns=stamp_ns
-        )
+            self._next_id, state, covariance, m.radius_m, m.position_m.copy(), stamp_ns, entered_ns=stamp_ns,
+            entries=int(m.entered), new=m.new,
+        )  # fmt: skip
         track.votes = {m.class_id: m.score} if m.class_id else {}
+        if m.points_m is not None:
+            track.trail.append((stamp_ns, m.points_m))
         track.made = self.params.birth_hits <= 1
         self.tracks.append(track)
         self._next_id += 1

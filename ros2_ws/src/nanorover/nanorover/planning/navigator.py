@@ -5,7 +5,7 @@ The behaviours decide where to go; the navigator knows how.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import global_planner
+from nanorover.planning.caution import Caution, CautionParams
 from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.distances import distance_to
@@ -64,6 +65,7 @@ class Settings:
     mppi: MppiParams
     pure_pursuit: PurePursuitParams
     semantics: SemanticsParams
+    caution: CautionParams
 
 
 class Navigator:
@@ -73,6 +75,7 @@ class Navigator:
         self.settings = settings
         self.zones = Zones(settings.costmap)
         self.semantics = Semantics(settings.semantics)
+        self.caution = Caution(settings.caution, settings.robot)
         self.local = LocalCostmap(settings.costmap, settings.robot)
         self.world: Costmap | None = None
         step_s = 1.0 / settings.navigator.control_rate_hz
@@ -126,6 +129,7 @@ class Navigator:
         self.local.follow(T_map_base, self.world)
         self.local.observe(beams, T_map_base, now_s, circles)
         self.local.refresh(self.local.whole, now_s)
+        self.caution.look(beams, T_map_base, self.local)
         if self.world is not None:
             self.world.refresh(self.world.observe(beams, T_map_base, now_s, circles), now_s)
             if now_s - self._forgot_s > FORGET_PERIOD_S:
@@ -248,9 +252,11 @@ class Navigator:
         else:
             self._advance(T_map_base)
             objects = self.semantics.for_controller(self.objects, T_map_base, now_ns, OBJECTS_REACH_M)
+            limit_m_s = self.speed_limit_m_s(T_map_base)
             control = self.controller.control(
-                T_map_base, velocity, self._section(), self.local, objects, self.speed_limit_m_s(T_map_base)
+                T_map_base, velocity, self._section(), self.local, objects, limit_m_s
             )
+            control = _held_to(limit_m_s, control)
         self._commanded = control.velocity
         return control
 
@@ -266,8 +272,9 @@ class Navigator:
         return footprint_gap(pose[0], pose[1], *turned, self.local.distance_m, corner, c.circles, c.reach_m)
 
     def speed_limit_m_s(self, T_map_base: Pose) -> float:
-        """What zones and objects allow here."""
+        """What zones, objects and what cannot be seen allow here."""
         limit = self.semantics.speed_limit_m_s([*self.objects, *self.unsure], T_map_base)
+        limit = min(limit, self.caution.speed_limit_m_s(self.unsure, T_map_base))
         raster = self.local.raster
         if raster.contains(T_map_base[0], T_map_base[1]):
             share = self.local.speed_share[raster.cell(T_map_base[0], T_map_base[1])]
@@ -299,6 +306,16 @@ class Navigator:
         return self.path[self._at : self._at + max(2, int(n.section_m / spacing_m))]
 
 
+def _held_to(limit_m_s: float, control: Control) -> Control:
+    """The control on the same arc within the limit at once: a controller brakes gently, and whoever steps out does
+    not wait for that."""
+    v, w = control.velocity.linear_m_s, control.velocity.angular_rad_s
+    if abs(v) <= limit_m_s:
+        return control
+    share = limit_m_s / abs(v)
+    return replace(control, velocity=Velocity(share * v, share * w))
+
+
 def _carry_marks(old: Costmap, new: Costmap) -> None:
     """Copy marked obstacles from a map to its successor, whose origin may lie elsewhere."""
     rows, columns = np.nonzero(np.isfinite(old.seen_s))
@@ -327,4 +344,5 @@ def load_settings(**overrides: str) -> Settings:
         mppi=params.load(MppiParams, "mppi"),
         pure_pursuit=params.load(PurePursuitParams, "pure_pursuit"),
         semantics=params.load(SemanticsParams, "semantics"),
+        caution=params.load(CautionParams, "caution"),
     )

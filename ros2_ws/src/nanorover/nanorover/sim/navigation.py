@@ -179,4 +179,4 @@ def drive(name: str, seed: int) -> tuple[Outcome, NDArray[np.float64], dict[str,
         round(gap_m, 3) if math.isfinite(gap_m) else None,
         pilot.mission.pilot.recoveries if pilot.mission else 0,
     )  # fmt: skip
-    return outcome, np.array(pilot.way), pilot.slow_down.figures()
+    return outcome, np.array(pilot.way), pilot.slow_down.figures() if scenario.scene.walkers else {}

@@ -55,14 +55,16 @@ class SlowDown:
             self._first = None
 
     def figures(self) -> dict[str, float]:
-        """Milliseconds at the median and the 99th percentile; empty where the robot slowed down for nobody."""
-        if not self.times_s:
+        """How often somebody came near to the robot at speed, how often it was never slower, and milliseconds at
+        the median and the 99th percentile of the others; empty where nobody came."""
+        if not (self.times_s or self.missed):
             return {}
-        times_ms = 1e3 * np.array(self.times_s)
-        return {
-            "person_to_slower_p50_ms": round(float(np.median(times_ms)), 1),
-            "person_to_slower_p99_ms": round(float(np.percentile(times_ms, 99)), 1),
-        }
+        found: dict[str, float] = {"people_near": len(self.times_s) + self.missed, "never_slower": self.missed}
+        if self.times_s:
+            times_ms = 1e3 * np.array(self.times_s)
+            found["person_to_slower_p50_ms"] = round(float(np.median(times_ms)), 1)
+            found["person_to_slower_p99_ms"] = round(float(np.percentile(times_ms, 99)), 1)
+        return found
 
     def _shows_somebody(self, scan: LaserScan, T_map_base: Pose) -> bool:
         points_m = transform_points(T_map_base, beams_of(scan).returns_m)

@@ -24,6 +24,8 @@ COLUMNS = {
     "time_ratio": "time / ideal",
     "clearance_m": "least gap m",
     "people_clearance_m": "to people m",
+    "slower_ms": "slower after ms",
+    "never_slower": "never slower",
     "reasons": "reasons",
 }
 
@@ -63,6 +65,7 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
     rows = []
     for name in dict.fromkeys(t.outcome.scenario for t in trials):
         of_name = [t.outcome for t in trials if t.outcome.scenario == name]
+        latency = _latency([t.latency for t in trials if t.outcome.scenario == name])
         ratios = [o.time_s / o.ideal_s for o in of_name if o.success and o.ideal_s > 0.0]
         people = [o.people_clearance_m for o in of_name if o.people_clearance_m is not None]
         rows.append(
@@ -73,6 +76,8 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
                 "time_ratio": round(statistics.median(ratios), 2) if ratios else None,
                 "clearance_m": min(o.clearance_m for o in of_name),
                 "people_clearance_m": min(people) if people else None,
+                "slower_ms": latency.get("person_to_slower_p50_ms"),
+                "never_slower": latency.get("never_slower"),
                 "reasons": "; ".join(f"seed {o.seed}: {o.reason}" for o in of_name if not o.success),
             }
         )
@@ -87,16 +92,17 @@ def summary(trials: list[Trial]) -> dict[str, Any]:
         "least_people_clearance_m": min(
             (o.people_clearance_m for o in outcomes if o.people_clearance_m is not None), default=None
         ),
-        "latency": _latency([t.latency for t in trials if t.latency]),
+        "latency": _latency([t.latency for t in trials]),
         "scenarios": rows,
         "outcomes": [o.as_dict() for o in outcomes],
     }
 
 
 def _latency(found: list[dict[str, float]]) -> dict[str, float]:
-    """The median drive's median, the worst drive's 99 %."""
+    """The median drive's median, the worst drive's 99 %, the sum of what is counted."""
+    together: dict[str, Callable[[Iterable[float]], float]] = {"p99_ms": max, "p50_ms": statistics.median}
     return {
-        key: (max if "p99" in key else statistics.median)(f[key] for f in found if key in f)
+        key: together.get(key[-6:], sum)(f[key] for f in found if key in f)
         for key in dict.fromkeys(key for f in found for key in f)
     }
 

@@ -39,8 +39,10 @@ DOUBTED_SCANS = 8
 DOUBTED_PART = 0.7
 # Where the robot was believed to be counts so many times as much as any other place that looks the same.
 BELIEVED_ODDS = 20.0
-# A place that explains so much of the scan is in the map, however many people stand in the view.
-KNOWN_HERE = 0.6
+# A place that explains so much of the scan is in the map, however many people stand in the view and however much
+# of the furniture was moved. Only a place that explains more, by so much, speaks against it then: one outside the
+# map contradicts nothing, but explains little.
+KNOWN_HERE, EXPLAINS_MORE = 0.6, 0.05
 # A search takes several scans' time, so only every so many scans are searched for.
 SEARCH_EVERY = 3
 # A place that the search gives less than this, so many times in a row, is not believed any longer.
@@ -129,7 +131,8 @@ class Localizer:
         return ScanResult(scan.stamp_ns, T_map_base, covariance.copy(), quality, self.last_reason, False)
 
     def _track(self, placed: Placed) -> None:
-        good = placed.match is not None and placed.match.score >= DOUBTED_SCORE
+        match = placed.match
+        good = match is not None and (match.score >= DOUBTED_SCORE or match.explained >= KNOWN_HERE)
         self._doubted = 0 if good else self._doubted + 1
         if not good:
             self.confidence *= DOUBTED_PART
@@ -152,10 +155,14 @@ class Localizer:
         places = self._searched(placed.points, self._T_map_base)
         here = next((place for place in places if _agree(place.T_map_base, self._T_map_base)), None)
         share = 0.0 if here is None else here.share
+        nowhere = 1.0 - sum(place.share for place in places)
+        if here is not None and here.match.explained >= KNOWN_HERE:
+            enough = here.match.explained + EXPLAINS_MORE
+            places = [place for place in places if place is here or place.match.explained > enough]
+            nowhere = 0.0
         elsewhere = sum(place.share for place in places) - share
-        known_here = here is not None and here.match.explained >= KNOWN_HERE
-        nowhere = 0.0 if known_here else 1.0 - share - elsewhere
-        self.confidence = share / max(share + elsewhere / BELIEVED_ODDS + nowhere, 1e-9)
+        # a share may be tiny and still be all that is left
+        self.confidence = share / (share + elsewhere / BELIEVED_ODDS + nowhere) if share > 0.0 else 0.0
         if self.confidence >= CONFIDENT:
             self._doubted = 0
         self._disbelieved = self._disbelieved + 1 if self.confidence < DISBELIEVED else 0
