@@ -83,6 +83,10 @@ def test_only_a_moving_robot_is_too_near_to_people():
     assert np.isinf(gap.least_m)
     gap.look(0.15, np.array([0.2, 0.0, 0.0]), person + chair)
     assert gap.least_m == pytest.approx(1.0 - 0.2 - 0.15 - 0.2)
+    settling = PeopleGap(load(RobotParams, "robot"))
+    for k, x in enumerate((0.2, 0.2, 0.2, 0.198, 0.198)):
+        settling.look(0.05 * k, np.array([x, 0.0, 0.0]), person)
+    assert np.isinf(settling.least_m)
 
 
 def test_the_time_from_somebody_near_to_a_slower_robot():

@@ -54,6 +54,9 @@ from nanorover_nodes.pose_source import PoseSource
 
 TIMES_KEPT = 400
 LATE = 1.5  # a cycle that comes later than so many periods was missed
+# A scan is answered at once, and the timer goes on from there: this many periods later, for it must not come just
+# before the next scan does.
+BETWEEN_SCANS = 1.1
 # Costs as an OccupancyGrid shows them, as Nav2 does it: 100 lethal, 99 inscribed, −1 unknown.
 SHOWN = np.concatenate([[0], 1 + np.arange(252) * 97 // 251, [99, 100, -1]]).astype(np.int8)
 PARTS = {
@@ -131,8 +134,9 @@ class PlannerNode(Component):
         self.listen("detections", self.on_detections)
         self.listen("goal_pose", self.on_goal)
         self.tasks = Tasks(self)
+        self.control_timer = self._every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
         self.timers_made = [
-            self._every(1.0 / parts.navigator.control_rate_hz, self.cycle),
+            self.control_timer,
             self._every(s.global_costmap_period_s, self.publish_global),
             self._every(s.local_costmap_period_s, self.publish_local),
         ]
@@ -197,6 +201,9 @@ class PlannerNode(Component):
         self.fusion.on_pose(scan.stamp_ns, T_map_base)
         sense(self.navigator, self.fusion, scan, T_map_base, T_map_last, self.scan_at_s)
         self._publish_objects(scan.stamp_ns)
+        if time.monotonic() - self.last_cycle_s > self.navigator.step_s / 2.0:
+            self.control_timer.reset()
+            self.cycle()
 
     def on_camera(self, message: CameraInfoMsg) -> None:
         T = self.frames.tree.lookup(self.settings.base_frame, message.header.frame_id.lstrip("/"))

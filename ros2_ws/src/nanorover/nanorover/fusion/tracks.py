@@ -22,6 +22,7 @@ FORBIDDEN = 1e6
 YOUTH_COST = 4.0
 MISSED_UNSURE = 1  # scan and camera take turns: one of them need not see it
 TRAIL = 4  # scans after which whoever walks has left where he was
+PLACES = 10  # measurements that are looked back to for where it set out
 LEFT_M, LEFT_S = 0.12, 0.5  # by going at least so far, within at most so long
 UNSURE_S = 0.5  # after the last sign of moving
 
@@ -70,7 +71,7 @@ class Track:
     state: NDArray[np.float64]
     covariance: NDArray[np.float64]
     radius_m: float
-    born_m: NDArray[np.float64]
+    start_m: NDArray[np.float64]
     seen_ns: int
     hits: int = 1
     misses: int = 0
@@ -81,6 +82,7 @@ class Track:
     new: bool = False
     far_m: float = 0.0
     entered_ns: int = 0
+    places_m: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=PLACES))
     trail: deque[tuple[int, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=TRAIL))
 
     def update(self, m: Measurement, stamp_ns: int, params: FusionParams) -> None:
@@ -99,12 +101,14 @@ class Track:
         self.misses = 0
         self.seen_ns = stamp_ns
         self.made = self.made or self.hits >= params.birth_hits
-        self.far_m = max(self.far_m, math.dist(self.state[:2], self.born_m))
+        self.places_m.append(self.state[:2].copy())
+        if self.entries:
+            self.far_m = max(self.far_m, self._way_m())
         memory_s = params.mover_memory_s if self.far_m > params.mover_sure_way_m else params.mover_doubt_s
         if m.entered:
             self.moved(stamp_ns, params)
         elif (stamp_ns - self.entered_ns) * 1e-9 > memory_s:
-            self.mover, self.entries, self.far_m, self.born_m = False, 0, 0.0, self.state[:2].copy()
+            self.mover, self.entries, self.far_m = False, 0, 0.0
 
     def has_left(self, stamp_ns: int) -> bool:
         """Whether it was seen elsewhere some scans ago; if nothing is there now, it has moved."""
@@ -120,11 +124,17 @@ class Track:
 
         One that went far is remembered as a walker for long; one that hardly did may be the legs of a chair.
         """
+        if not self.entries:
+            self.start_m = self.places_m[0]  # whoever shows that he walks has walked for a while
         self.entries += 1
         self.entered_ns = stamp_ns
-        speed, way_m = math.hypot(self.state[2], self.state[3]), math.dist(self.state[:2], self.born_m)
-        goes = speed > params.mover_speed_m_s and way_m > params.mover_way_m
+        speed = math.hypot(self.state[2], self.state[3])
+        goes = speed > params.mover_speed_m_s and self._way_m() > params.mover_way_m
         self.mover = self.mover or (goes and self.entries >= params.mover_entries)
+
+    def _way_m(self) -> float:
+        """How far it is from where it seems to have set out."""
+        return math.dist(self.state[:2], self.start_m)
 
     def comes(self, stamp_ns: int) -> bool:
         """Whether there was a sign of moving just now."""
@@ -241,6 +251,7 @@ class Tracker:
             entries=int(m.entered), new=m.new,
         )  # fmt: skip
         track.votes = {m.class_id: m.score} if m.class_id else {}
+        track.places_m.append(track.start_m)
         if m.points_m is not None:
             track.trail.append((stamp_ns, m.points_m))
         track.made = self.params.birth_hits <= 1
