@@ -252,11 +252,11 @@ class Navigator:
         else:
             self._advance(T_map_base)
             objects = self.semantics.for_controller(self.objects, T_map_base, now_ns, OBJECTS_REACH_M)
-            limit_m_s = self.speed_limit_m_s(T_map_base)
+            # The controller plans beyond a blind corner at full speed; else a narrow way there would not be worth it.
             control = self.controller.control(
-                T_map_base, velocity, self._section(), self.local, objects, limit_m_s
+                T_map_base, velocity, self._section(), self.local, objects, self._limit_of_place_m_s(T_map_base)
             )
-            control = _held_to(limit_m_s, control)
+            control = _held_to(self.speed_limit_m_s(T_map_base), control)
         self._commanded = control.velocity
         return control
 
@@ -273,8 +273,11 @@ class Navigator:
 
     def speed_limit_m_s(self, T_map_base: Pose) -> float:
         """What zones, objects and what cannot be seen allow here."""
+        of_place_m_s = self._limit_of_place_m_s(T_map_base)
+        return min(of_place_m_s, self.caution.speed_limit_m_s(self.unsure, T_map_base))
+
+    def _limit_of_place_m_s(self, T_map_base: Pose) -> float:
         limit = self.semantics.speed_limit_m_s([*self.objects, *self.unsure], T_map_base)
-        limit = min(limit, self.caution.speed_limit_m_s(self.unsure, T_map_base))
         raster = self.local.raster
         if raster.contains(T_map_base[0], T_map_base[1]):
             share = self.local.speed_share[raster.cell(T_map_base[0], T_map_base[1])]
