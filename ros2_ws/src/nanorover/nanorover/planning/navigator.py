@@ -252,8 +252,7 @@ class Navigator:
         else:
             self._advance(T_map_base)
             objects = self.semantics.for_controller(self.objects, T_map_base, now_ns, OBJECTS_REACH_M)
-            # Beyond a blind corner the controller plans at full speed: slower, a narrow way there would not be worth
-            # its closeness.
+            # The controller plans beyond a blind corner at full speed: slower, a narrow way there would not pay.
             control = self.controller.control(
                 T_map_base, velocity, self._section(), self.local, objects, self._limit_of_place_m_s(T_map_base)
             )
