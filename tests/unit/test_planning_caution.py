@@ -116,9 +116,8 @@ def test_the_drive_is_held_to_the_limit_at_once():
     gap_m = 0.9 - SETTINGS.robot.footprint_front_m - 0.2
     held = navigator.drive(pose, fast, 21).velocity
     assert held.linear_m_s <= max(CAUTION.creep_m_s, CAUTION.speed_m_s(gap_m, CAUTION.reaction_s)) + 1e-6
-    navigator.on_objects([], [walker(1.1, 0.6)])  # behind: away from him, as for anybody near
-    near = navigator.semantics.manners[MOVING].speed_m_s
-    assert navigator.speed_limit_m_s(pose) == near
+    navigator.on_objects([], [walker(1.1, 0.6)])  # behind: the robot drives away from him
+    assert navigator.speed_limit_m_s(pose) >= SETTINGS.motion.max_linear_m_s
 
 
 def test_braking_that_the_base_does_not_have_is_refused():

@@ -277,7 +277,7 @@ class Navigator:
         return min(of_place_m_s, self.caution.speed_limit_m_s(self.unsure, T_map_base))
 
     def _limit_of_place_m_s(self, T_map_base: Pose) -> float:
-        limit = self.semantics.speed_limit_m_s([*self.objects, *self.unsure], T_map_base)
+        limit = self.semantics.speed_limit_m_s(self.objects, T_map_base)
         raster = self.local.raster
         if raster.contains(T_map_base[0], T_map_base[1]):
             share = self.local.speed_share[raster.cell(T_map_base[0], T_map_base[1])]
