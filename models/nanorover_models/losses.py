@@ -1,19 +1,44 @@
 """Which predictions answer for which object, and what they pay for being wrong.
 
-Targets of an image are a pair: (M, 4) float boxes xyxy in input pixels and (M,) int64 labels. A label below zero,
+An image's objects are a pair: (M, 4) float boxes xyxy in input pixels and (M,) int64 labels. A label below zero,
 −1 − class, marks a box that is ignored: to find it is neither right nor wrong.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from nanorover.perception.priors import grid_points, ssd_priors
 from nanorover_models.boxes import encode_ssd, from_distances, from_priors, giou, iou_matrix
 
-Targets = list[tuple[Tensor, Tensor]]
+
+class Targets(NamedTuple):
+    """The objects of a batch: (B, M, 4) boxes, (B, M) labels, and (B, M) which of them are there; M is the most.
+
+    Three tensors, as hundreds of small ones take longer from process to process and to a GPU than the pictures.
+    """
+
+    boxes_xyxy: Tensor
+    labels: Tensor
+    there: Tensor
+
+    def to(self, device: torch.device) -> "Targets":
+        """The same on another device."""
+        return Targets(*(part.to(device, non_blocking=True) for part in self))
+
+
+def together(objects: list[tuple[Tensor, Tensor]]) -> Targets:
+    """One batch of the objects of several images."""
+    boxes = pad_sequence([pair[0] for pair in objects], batch_first=True)
+    labels = pad_sequence([pair[1] for pair in objects], batch_first=True)
+    there = torch.arange(labels.shape[1]) < torch.tensor([[len(pair[1])] for pair in objects])
+    if labels.shape[1] == 0:  # a batch of empty pictures: one object that is not there keeps every shape
+        boxes, labels, there = F.pad(boxes, (0, 0, 0, 1)), F.pad(labels, (0, 1)), F.pad(there, (0, 1))
+    return Targets(boxes, labels, there)
+
 
 # Liu et al. 2016: a prior is positive from this overlap on; at most three negatives per positive.
 SSD_POSITIVE_IOU = 0.5
@@ -58,7 +83,7 @@ class MultiboxLoss(nn.Module):
     def forward(self, outputs: tuple[Tensor, Tensor], targets: Targets) -> dict[str, Tensor]:
         """``score`` and ``box`` loss."""
         logits, deltas = outputs[0].float(), outputs[1].float()
-        pairs = [self.assign(boxes, labels) for boxes, labels in targets]
+        pairs = [self.assign(boxes[there], labels[there]) for boxes, labels, there in zip(*targets, strict=True)]
         classes, wanted = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
         positive = classes > 0
         count = positive.sum().clamp(min=1)
@@ -89,61 +114,62 @@ class TaskAlignedLoss(nn.Module):
         return from_distances(self.points, distances * self.strides[:, None])
 
     def inside(self, boxes: Tensor) -> Tensor:
-        """(M, P) which points lie in which box."""
+        """(…, M, 4) → (…, M, P) which points lie in which box."""
         x, y = self.points.unbind(1)
-        across = (x > boxes[:, 0, None]) & (x < boxes[:, 2, None])
-        return across & (y > boxes[:, 1, None]) & (y < boxes[:, 3, None])
+        across = (x > boxes[..., 0, None]) & (x < boxes[..., 2, None])
+        return across & (y > boxes[..., 1, None]) & (y < boxes[..., 3, None])
 
     @torch.no_grad()
     def assign(
-        self, scores: Tensor, predicted: Tensor, boxes: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """For one image: (P,) points, (P,) the object each answers for, (P,) the score it should give."""
+        self, scores: Tensor, predicted: Tensor, boxes: Tensor, labels: Tensor, fair: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """For pictures with (B, P, C) scores, (B, P, 4) predicted boxes and (B, M) objects, of which ``fair``
+        ones count: (B, P) the object that each point answers for, (B, P) the score it should give, 0 for none."""
         overlap = iou_matrix(boxes, predicted)
-        inside = self.inside(boxes)
+        inside = self.inside(boxes) & fair[..., None]
         # An object so small that no point lies in it takes the nearest one.
-        missed = ~inside.any(1)
-        if missed.any():
-            centre = (boxes[missed, :2] + boxes[missed, 2:]) / 2
-            inside[missed, torch.cdist(centre, self.points).argmin(1)] = True
-        alignment = scores[:, labels].T.pow(ALPHA) * overlap.pow(BETA)
+        missed = fair & ~inside.any(-1)
+        nearest = torch.cdist((boxes[..., :2] + boxes[..., 2:]) / 2, self.points).argmin(-1, keepdim=True)
+        inside.scatter_(2, nearest, inside.gather(2, nearest) | missed[..., None])
+        own_class = labels.clamp(min=0)[:, None, :].expand(-1, len(self.points), -1)
+        alignment = scores.gather(2, own_class).transpose(1, 2).pow(ALPHA) * overlap.pow(BETA)
         ranked = torch.where(inside, alignment + 1e-20, torch.zeros_like(alignment))
-        chosen = ranked.topk(min(TOP_K, ranked.shape[1]), dim=1).indices
-        mask = torch.zeros_like(inside).scatter_(1, chosen, True) & inside
+        chosen = ranked.topk(min(TOP_K, len(self.points)), dim=2).indices
+        mask = torch.zeros_like(inside).scatter_(2, chosen, True) & inside
         # A point that several objects want goes to the one that it overlaps most.
-        owner = torch.where(mask, overlap + 1e-6, torch.zeros_like(overlap)).argmax(0)
-        points = mask.any(0).nonzero().squeeze(1)
-        owners = owner[points]
-        own = alignment[owners, points]
-        best = torch.zeros(len(boxes), device=boxes.device).scatter_reduce(0, owners, own, "amax")
-        fit = torch.zeros(len(boxes), device=boxes.device).scatter_reduce(
-            0, owners, overlap[owners, points], "amax"
-        )
-        return points, owners, own / best[owners].clamp(min=1e-20) * fit[owners]
+        owner = torch.where(mask, overlap + 1e-6, torch.zeros_like(overlap)).argmax(1)
+
+        def owned(values: Tensor) -> tuple[Tensor, Tensor]:
+            """(B, P) the value of each point with its owner, 0 without one, and (B, M) the best of each owner."""
+            own = values.gather(1, owner[:, None])[:, 0] * mask.any(1)
+            return own, torch.zeros_like(values[..., 0]).scatter_reduce(1, owner, own, "amax")
+
+        own, best = owned(alignment)
+        _, fit = owned(overlap)
+        return owner, own / best.gather(1, owner).clamp(min=1e-20) * fit.gather(1, owner)
 
     def forward(self, outputs: tuple[Tensor, Tensor], targets: Targets) -> dict[str, Tensor]:
         """``score`` and ``box`` loss."""
         logits, predicted = outputs[0].float(), self.boxes(outputs[1].float())
-        wanted = torch.zeros_like(logits)
-        judged = torch.ones_like(logits)
-        losses, weights = [], []
-        for i, (all_boxes, all_labels) in enumerate(targets):
-            fair = all_labels >= 0
-            boxes, labels = all_boxes[fair], all_labels[fair]
-            for box, label in zip(all_boxes[~fair], all_labels[~fair], strict=True):
-                judged[i, self.inside(box[None])[0], -1 - label] = 0
-            if len(boxes) == 0:
-                continue
-            points, owners, score = self.assign(logits[i].detach().sigmoid(), predicted[i].detach(), boxes, labels)
-            wanted[i, points, labels[owners]] = score
-            losses.append((1 - giou(predicted[i, points], boxes[owners])) * score)
-            weights.append(score.sum())
-        total = torch.stack(weights).sum().clamp(min=1.0) if weights else logits.new_tensor(1.0)
+        boxes, labels, there = targets
+        scores = logits.detach().sigmoid()
+        owner, score = self.assign(scores, predicted.detach(), boxes, labels, there & (labels >= 0))
+        classes = labels.clamp(min=0).gather(1, owner)
+        wanted = torch.zeros_like(logits).scatter_(2, classes[..., None], score[..., None])
+        total = score.sum().clamp(min=1.0)
         score_loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         # Easy background fades (Lin et al. 2017), as in varifocal loss: weight by the error squared.
-        focus = torch.where(wanted > 0, wanted, judged * 0.75 * logits.detach().sigmoid().pow(2))
-        box_loss = torch.cat(losses).sum() if losses else outputs[1].sum() * 0
+        judged = 1 - self.within(boxes, labels, there & (labels < 0), logits.shape[2])
+        focus = torch.where(wanted > 0, wanted, judged * 0.75 * scores.pow(2))
+        own_box = boxes.gather(1, owner[..., None].expand(-1, -1, 4))
+        box_loss = ((1 - giou(predicted, own_box)) * score).sum()
         return {"score": (score_loss * focus).sum() / total, "box": BOX_WEIGHT * box_loss / total}
+
+    def within(self, boxes: Tensor, labels: Tensor, ignored: Tensor, classes: int) -> Tensor:
+        """(B, P, C) 1 where a point lies in an ``ignored`` (B, M) box of that class."""
+        inside = (self.inside(boxes) & ignored[..., None]).float()
+        of_class = F.one_hot((-1 - labels).clamp(min=0), classes).float()
+        return (inside.transpose(1, 2) @ of_class).clamp(max=1)
 
 
 def make_loss(kind: str, width: int, height: int, head: dict[str, Any]) -> nn.Module:

@@ -52,7 +52,7 @@ HEADINGS = ("model", "AP", "AP50", "MMACs", "M parameters", "file KiB", "CPU ms"
 
 def count(spec: ModelSpec, model: Network) -> tuple[float, int]:
     """(millions of multiply-accumulates, parameters) of one picture's convolutions, batch norms folded."""
-    plain = folded(model)
+    plain = folded(model).cpu()
     macs = 0.0
 
     def add(layer: nn.Module, _: Any, output: torch.Tensor) -> None:

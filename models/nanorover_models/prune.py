@@ -12,7 +12,7 @@ from nanorover_models.losses import Targets, make_loss
 from nanorover_models.measure import count
 from nanorover_models.model import ModelSpec, normalised
 from nanorover_models.params import TrainParams
-from nanorover_models.train import Pictures, collate
+from nanorover_models.train import Pictures, collate, join_world
 
 # Channels stay multiples of this, as the kernels like it.
 ROUND_TO = 8
@@ -43,10 +43,11 @@ def prune(
 
     if not 0.05 <= part_of_macs < 1:
         raise InputError(f"a target of {part_of_macs:g} of the MACs", "allowed is 0.05 up to below 1")
-    model = copy.deepcopy(model).train()
+    device = join_world().device
+    model = copy.deepcopy(model).to(device).train()
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    example = torch.zeros(1, 3, spec.input_height, spec.input_width)
+    example = torch.zeros(1, 3, spec.input_height, spec.input_width, device=device)
     before, _ = count(spec, model)
     pruner = torch_pruning.pruner.BasePruner(
         model,
@@ -59,7 +60,7 @@ def prune(
         ignored_layers=model.prediction_layers(),
         round_to=ROUND_TO,
     )
-    loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head())
+    loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head()).to(device)
     now = before
     for _ in range(STEPS):
         _collect_gradients(model, loss, pictures, settings.batch)
@@ -68,7 +69,7 @@ def prune(
         now, _ = count(spec, model)
         if now <= part_of_macs * before:
             say(f"pruned to {now / before:.0%} of {before:.0f} million MACs")
-            return model.eval()
+            return model.cpu().eval()
     raise InputError(
         f"pruning stopped at {now / before:.0%} of the MACs", "ask for less, or start from a smaller width"
     )
@@ -83,5 +84,6 @@ def _collect_gradients(model: Network, loss: nn.Module, pictures: Pictures, batc
 
 
 def _backward(model: Network, loss: nn.Module, images: torch.Tensor, targets: Targets) -> None:
-    outputs = model(normalised(images).contiguous(memory_format=torch.channels_last))
-    torch.stack(list(loss(outputs, targets).values())).sum().backward()
+    device = next(model.parameters()).device
+    outputs = model(normalised(images.to(device)).contiguous(memory_format=torch.channels_last))
+    torch.stack(list(loss(outputs, targets.to(device)).values())).sum().backward()

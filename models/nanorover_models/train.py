@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.curves import draw_curves
 from nanorover_models.data import DataSet, Sample
 from nanorover_models.evaluate import evaluate, torch_detector
-from nanorover_models.losses import Targets, make_loss
+from nanorover_models.losses import Targets, make_loss, together
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import TrainParams
 
@@ -91,8 +92,13 @@ class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Targets]:
-    """Pictures as one batch; boxes and labels stay lists, as each picture has its own number."""
-    return torch.stack([i[0] for i in items]), [(i[1], i[2]) for i in items]
+    """Pictures and their objects as one batch."""
+    return torch.stack([i[0] for i in items]), together([(i[1], i[2]) for i in items])
+
+
+def _one_thread(_: int) -> None:
+    """What a process that loads pictures begins with: there are as many of these as threads are wanted."""
+    cv2.setNumThreads(1)
 
 
 class Average:
@@ -107,11 +113,14 @@ class Average:
         """Move a little towards ``model``; at first more, so that the random start is forgotten."""
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 10))
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
+        pairs = zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
+        floats, others = [], []
+        for mine, theirs in pairs:
+            (floats if mine.dtype.is_floating_point else others).append((mine, theirs))
+        # All at once: on a GPU, several hundred small calls would take longer than the network.
+        torch._foreach_lerp_([mine for mine, _ in floats], [theirs for _, theirs in floats], 1 - decay)
+        for mine, theirs in others:
+            mine.copy_(theirs)
 
 
 class Trainer:
@@ -157,8 +166,9 @@ class Trainer:
             sampler = RandomSampler(pictures, generator=torch.Generator())
         batch = min(s.batch, len(pictures) // world.size)
         loader = DataLoader(
-            pictures, batch, sampler=sampler, num_workers=s.workers, collate_fn=collate, drop_last=True
-        )
+            pictures, batch, sampler=sampler, num_workers=s.workers, collate_fn=collate, drop_last=True,
+            pin_memory=world.device.type == "cuda", worker_init_fn=_one_thread,
+        )  # fmt: skip
         self.steps = len(loader)
         while self.epoch < s.epochs:
             pictures.epoch = self.epoch
@@ -193,14 +203,14 @@ class Trainer:
 
     def _step(self, images: Tensor, targets: Targets) -> dict[str, float]:
         device = self.world.device
-        inputs = models.normalised(images.to(device)).contiguous(memory_format=torch.channels_last)
-        placed = [(boxes.to(device), labels.to(device)) for boxes, labels in targets]
+        on_device = images.to(device, non_blocking=True)
+        inputs = models.normalised(on_device).contiguous(memory_format=torch.channels_last)
         context: AbstractContextManager[Any] = (
             nullcontext() if self.half is None else torch.autocast(device.type, self.half)
         )
         with context:
             outputs = self.parallel(inputs)
-        losses = self.loss(outputs, placed)
+        losses = self.loss(outputs, targets.to(device))
         if self.further_loss is not None:
             losses["teacher"] = self.further_loss(inputs, outputs)
         total = torch.stack(list(losses.values())).sum()

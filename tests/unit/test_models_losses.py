@@ -14,7 +14,7 @@ from nanorover.errors import InputError
 from nanorover.perception.decode import decode_ssd, make_decoder
 from nanorover_models import model as models
 from nanorover_models.boxes import encode_ssd, from_priors, giou, iou_matrix
-from nanorover_models.losses import make_loss
+from nanorover_models.losses import make_loss, together
 from nanorover_models.model import ARCHITECTURES, ModelSpec
 
 SIZES = {"anchor_free": (160, 96), "mobilenet_v1_ssd": (150, 150), "mobilenet_v2_ssdlite": (150, 150)}
@@ -75,6 +75,12 @@ def test_ssd_deltas_return_to_the_box(box: list[float]) -> None:
 TARGETS = (torch.tensor([[20.0, 16.0, 84.0, 80.0], [100.0, 30.0, 130.0, 60.0]]), torch.tensor([2, 0]))
 
 
+def assigned(loss, scores, predicted, boxes, labels) -> tuple:
+    """For one picture, all of whose objects count: each point's owner and the score that it should give."""
+    owners, wanted = loss.assign(scores[None], predicted[None], boxes[None], labels[None], labels[None] >= 0)
+    return owners[0], wanted[0]
+
+
 def anchor_free_outputs(loss, score: float) -> tuple:
     """Perfect boxes everywhere inside an object, and this logit at the points that answer for it."""
     logits = torch.full((1, len(loss.points), 3), -8.0)
@@ -83,21 +89,22 @@ def anchor_free_outputs(loss, score: float) -> tuple:
         inside = ((loss.points > box[:2]) & (loss.points < box[2:])).all(1)
         sides = torch.cat([loss.points - box[:2], box[2:] - loss.points], 1) / loss.strides[:, None]
         distances[0, inside] = sides[inside]
-    points, owners, _ = loss.assign(logits[0].sigmoid(), loss.boxes(distances)[0], *TARGETS)
-    logits[0, points, TARGETS[1][owners]] = score
+    owners, wanted = assigned(loss, logits[0].sigmoid(), loss.boxes(distances)[0], *TARGETS)
+    points = wanted > 0
+    logits[0, points, TARGETS[1][owners[points]]] = score
     return logits, distances
 
 
 def test_task_alignment_rewards_right_boxes_and_scores() -> None:
     loss = make_loss("anchor_free", 160, 96, models.build(tiny("anchor_free")).head())
-    sure = loss(anchor_free_outputs(loss, 8.0), [TARGETS])
-    unsure = loss(anchor_free_outputs(loss, -3.0), [TARGETS])
+    sure = loss(anchor_free_outputs(loss, 8.0), together([TARGETS]))
+    unsure = loss(anchor_free_outputs(loss, -3.0), together([TARGETS]))
     assert float(sure["box"]) == pytest.approx(0.0, abs=1e-4)
     assert float(sure["score"]) < 0.02
     assert float(unsure["score"]) > 2.0
     shifted = anchor_free_outputs(loss, 8.0)
     shifted[1][..., 2:] += 1.0
-    assert float(loss(shifted, [TARGETS])["box"]) > 0.2
+    assert float(loss(shifted, together([TARGETS]))["box"]) > 0.2
 
 
 def test_assignment_stays_inside_the_object_and_reaches_the_smallest() -> None:
@@ -105,7 +112,9 @@ def test_assignment_stays_inside_the_object_and_reaches_the_smallest() -> None:
     speck = torch.tensor([[33.0, 33.0, 35.0, 35.0], [80.0, 40.0, 120.0, 80.0]])
     scores = torch.full((len(loss.points), 3), 0.01)
     predicted = loss.boxes(torch.full((len(loss.points), 4), 2.0))
-    points, owners, wanted = loss.assign(scores, predicted, speck, torch.tensor([0, 1]))
+    owners, wanted = assigned(loss, scores, predicted, speck, torch.tensor([0, 1]))
+    points = (wanted > 0).nonzero()[:, 0]
+    owners, wanted = owners[points], wanted[points]
     assert set(owners.tolist()) == {0, 1}
     for point, owner in zip(loss.points[points], owners, strict=True):
         if owner == 1:
@@ -118,6 +127,26 @@ def test_assignment_stays_inside_the_object_and_reaches_the_smallest() -> None:
     )
 
 
+def test_pictures_of_a_batch_do_not_mix() -> None:
+    spec = tiny("anchor_free")
+    loss = make_loss("anchor_free", spec.input_width, spec.input_height, models.build(spec).head())
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, len(loss.points), 3, generator=generator)
+    distances = 4 * torch.rand(3, len(loss.points), 4, generator=generator)
+    nothing = (torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    targets = [TARGETS, nothing, (TARGETS[0][:1], torch.tensor([-2]))]
+    boxes, labels, there = together(targets)
+    owners, wanted = loss.assign(logits.sigmoid(), loss.boxes(distances), boxes, labels, there & (labels >= 0))
+    alone = assigned(loss, logits[0].sigmoid(), loss.boxes(distances)[0], *TARGETS)
+    taken = alone[1] > 0
+    assert torch.equal(owners[0][taken], alone[0][taken])
+    assert torch.allclose(wanted[0], alone[1])
+    assert not wanted[1:].any(), "nobody answers for nothing, nor for what is ignored"
+    empty = loss((logits[1:2], distances[1:2]), together([nothing]))
+    assert float(empty["box"]) == 0.0
+    assert float(empty["score"]) > 0.0
+
+
 def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
     head = models.build(tiny("mobilenet_v2_ssdlite")).head()
     loss = make_loss("ssd", 150, 150, head)
@@ -127,12 +156,12 @@ def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
     assert (classes[overlap >= 0.5] > 0).all()
     found = decode_ssd(deltas[classes > 0].numpy(), loss.priors[classes > 0].numpy())
     assert np.abs(found[:, None] - TARGETS[0].numpy()).max(2).min(1).max() < 0.01
-    logits = torch.zeros(1, len(loss.priors), 4)
+    outputs, targets = (torch.zeros(1, len(loss.priors), 4), deltas[None]), together([TARGETS])
     positives = int((classes > 0).sum())
     # Equal logits cost log 4 each: positives and three times as many negatives.
     expected = np.log(4) * 4
-    assert float(loss((logits, deltas[None]), [TARGETS])["score"]) == pytest.approx(expected, rel=1e-3), positives
-    assert float(loss((logits, deltas[None]), [TARGETS])["box"]) == pytest.approx(0.0, abs=1e-5)
+    assert float(loss(outputs, targets)["score"]) == pytest.approx(expected, rel=1e-3), positives
+    assert float(loss(outputs, targets)["box"]) == pytest.approx(0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["anchor_free", "mobilenet_v2_ssdlite"])
@@ -153,13 +182,14 @@ def test_an_ignored_object_is_neither_right_nor_wrong_to_find(architecture: str)
 
     def prices(second: int) -> list[float]:
         """What finding both objects, and finding the first alone costs."""
-        targets = [(boxes, torch.tensor([2, second]))]
+        targets = together([(boxes, torch.tensor([2, second]))])
         return [float(sum(loss(found, targets).values())) for found in outputs]
 
     found, missed = prices(0)
     assert missed > found + 0.5
     assert prices(-1) == pytest.approx([found, found], abs=0.05)
-    with_none = [float(sum(loss(o, [(boxes[:1], labels[:1])]).values())) for o in outputs]
+    alone = together([(boxes[:1], labels[:1])])
+    with_none = [float(sum(loss(o, alone).values())) for o in outputs]
     assert with_none[0] > with_none[1] + 0.5, "without the mark it would be wrong to find it"
 
 
@@ -170,7 +200,7 @@ def test_a_batch_without_objects_has_a_finite_loss_and_gradient(architecture: st
     loss = make_loss(network.head()["kind"], spec.input_width, spec.input_height, network.head())
     nothing = (torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
     outputs = network(torch.randn(2, 3, spec.input_height, spec.input_width))
-    total = sum(loss(outputs, [nothing, nothing]).values())
+    total = sum(loss(outputs, together([nothing, nothing])).values())
     total.backward()
     assert torch.isfinite(total)
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
