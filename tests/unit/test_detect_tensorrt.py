@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed: scripts/req
 if not hasattr(trt, "Builder"):
     pytest.skip("the installed tensorrt package is an empty shell", allow_module_level=True)
 
-from nanorover.perception.engines.tensor_rt import build_plan, builder_flags  # noqa: E402
+from nanorover.perception.engines.cuda import Device  # noqa: E402
+from nanorover.perception.engines.tensor_rt import TensorRtEngine, build_plan, builder_flags  # noqa: E402
 from nanorover_models import model as models  # noqa: E402
 from nanorover_models.export import export, folded, write_onnx  # noqa: E402
 from nanorover_models.lint import lint  # noqa: E402
@@ -55,6 +56,11 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"no model")
     with pytest.raises(InputError, match=r"cannot parse .*m\.onnx"):
         build_plan(tmp_path / "m.onnx", "fp32", WORKSPACE)
+
+
+def test_an_engine_that_is_none_is_refused_in_tensorrts_own_words() -> None:
+    with pytest.raises(InputError, match=r"refuses the engine: .*[Ss]erializ|cannot start: .+"):
+        TensorRtEngine(b"no engine" * 100, Device(), "fp32")
 
 
 def test_flags_exist_or_are_left_out() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from nanorover.errors import InputError
 from nanorover.perception.engines import Engine
 from nanorover.perception.engines.cache import EngineCache, Say
-from nanorover.perception.engines.cuda import OUT_OF_MEMORY_HINT, Device, open_device
+from nanorover.perception.engines.cuda import NO_GPU_HINT, OUT_OF_MEMORY_HINT, Device, open_device
 from nanorover.perception.engines.engine_file import EngineKey
 
 MIB = 1 << 20
@@ -26,11 +26,12 @@ class TensorRtEngine(Engine):
         """Deserialise ``plan``; InputError when TensorRT refuses it."""
         trt = import_tensorrt()
         self.device = device
-        self.runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self.complaints = complaints(trt)
+        self.runtime = start(trt, trt.Runtime, self.complaints)
         self.engine = self.runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
             raise InputError(
-                "TensorRT %s refuses the engine" % trt.__version__,
+                "TensorRT %s refuses the engine: %s" % (trt.__version__, self.complaints.words()),
                 "it may come from another version or GPU: delete it from the engine cache; or memory is short: "
                 + OUT_OF_MEMORY_HINT,
             )
@@ -73,7 +74,7 @@ class TensorRtEngine(Engine):
 
     def close(self) -> None:
         # In this order: TensorRT's objects refer to each other and to the device.
-        self.context = self.engine = self.runtime = None
+        self.context = self.engine = self.runtime = self.complaints = None
         self.device.close()
 
 
@@ -114,6 +115,32 @@ def import_tensorrt() -> Any:
     return tensorrt
 
 
+def complaints(trt: Any) -> Any:
+    """A logger for TensorRT that keeps its errors: it returns None where others raise, and logs the reason."""
+
+    class Complaints(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: List[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
+                self.errors.append(message)
+
+        def words(self) -> str:
+            return "; ".join(self.errors) or "no reason given"
+
+    return Complaints()
+
+
+def start(trt: Any, what: Any, logger: Any) -> Any:
+    """TensorRT's runtime or builder; InputError when it cannot start, as without a driver."""
+    try:
+        return what(logger)
+    except TypeError:  # what its bindings make of a null pointer
+        raise InputError("TensorRT %s cannot start: %s" % (trt.__version__, logger.words()), NO_GPU_HINT)
+
+
 def build_plan(onnx: Path, precision: str, workspace_bytes: int) -> bytes:
     """Parse an ONNX file and build a plan; needs no GPU but the one it is built for.
 
@@ -121,8 +148,8 @@ def build_plan(onnx: Path, precision: str, workspace_bytes: int) -> bytes:
     "int8" expects a QDQ file. Raises InputError with the parser's own words.
     """
     trt = import_tensorrt()
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
+    logger = complaints(trt)
+    builder = start(trt, trt.Builder, logger)
     flags = 0
     if hasattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH"):
         flags |= 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
@@ -145,8 +172,9 @@ def build_plan(onnx: Path, precision: str, workspace_bytes: int) -> bytes:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise InputError(
-            "TensorRT %s could not build an engine from %s" % (trt.__version__, onnx),
-            "memory may be short (add swap, lower engine_workspace_mib), or the GPU lacks this precision",
+            "TensorRT %s could not build an engine from %s: %s" % (trt.__version__, onnx, logger.words()),
+            "a library that it names must be installed; else memory may be short (add swap, lower"
+            " engine_workspace_mib), or the GPU lacks this precision",
         )
     return bytes(plan)
 
