@@ -21,7 +21,8 @@ class Qos:
 DRIVER = Qos(depth=5)
 SENSOR = Qos(depth=5, reliable=False)
 LATCHED = Qos(depth=1, transient_local=True)
-TF = Qos(depth=100)
+# From many publishers at once: none may push out another's word.
+SHARED = Qos(depth=100)
 TF_STATIC = Qos(depth=100, transient_local=True)
 STATE = Qos(depth=10)
 
@@ -47,7 +48,7 @@ TOPICS = {
         Topic("points", "sensor_msgs/msg/PointCloud2", DRIVER, SENSOR, 10, False,
               "the same revolution as points with their times, where asked for"),
         Topic("odom", "nav_msgs/msg/Odometry", STATE, STATE, 20, True, "where the wheels say the base is"),
-        Topic("/tf", "tf2_msgs/msg/TFMessage", TF, TF, 30, True, "moving frames"),
+        Topic("/tf", "tf2_msgs/msg/TFMessage", SHARED, SHARED, 30, True, "moving frames"),
         Topic("/tf_static", "tf2_msgs/msg/TFMessage", TF_STATIC, TF_STATIC, 0, True, "mountings"),
         Topic("map", "nav_msgs/msg/OccupancyGrid", LATCHED, LATCHED, 0.5, False, "the map so far"),
         Topic("pose", "geometry_msgs/msg/PoseWithCovarianceStamped", STATE, STATE, 10, False,
@@ -86,7 +87,8 @@ TOPICS = {
         Topic("truth/pose", "geometry_msgs/msg/PoseStamped", STATE, STATE, 20, True,
               "where a simulated base really is"),
         Topic("truth/map", "nav_msgs/msg/OccupancyGrid", LATCHED, LATCHED, 0, True, "the simulated world"),
-        Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", STATE, STATE, 1, True, "every node's health"),
+        Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", SHARED, SHARED, 1, True,
+              "every node's health"),
         Topic("/clock", "rosgraph_msgs/msg/Clock", DRIVER, SENSOR, 100, False, "replayed or simulated time"),
     )
 }

@@ -18,6 +18,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -69,11 +70,18 @@ def publish_declared(node: Node, topic: str, type_name: str | None = None) -> An
     return node.create_publisher(kind, declared.name, qos_profile(declared.publish))
 
 
-def hear_declared(node: Node, topic: str, callback: Callable[[Any], None], type_name: str | None = None) -> Any:
+def hear_declared(
+    node: Node,
+    topic: str,
+    callback: Callable[[Any], None],
+    type_name: str | None = None,
+    group: CallbackGroup | None = None,
+) -> Any:
     """A subscription to a topic of the table; ``type_name`` is as in ``publish_declared``."""
     declared = TOPICS[topic]
     kind = message_class(type_name or declared.type)
-    return node.create_subscription(kind, declared.name, callback, qos_profile(declared.subscribe))
+    qos = qos_profile(declared.subscribe)
+    return node.create_subscription(kind, declared.name, callback, qos, callback_group=group)
 
 
 class Component(LifecycleNode):
@@ -84,6 +92,8 @@ class Component(LifecycleNode):
     """
 
     PARAMS: dict[str, type] = {}
+    # What the subscriptions belong to; None for the node's own group.
+    hearing_group: CallbackGroup | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__(name, automatically_declare_parameters_from_overrides=True)
@@ -92,7 +102,7 @@ class Component(LifecycleNode):
         self._callback_faults = 0
         self._last_fault = ""
         self._offered: list[Any] = []
-        self._heard: list[Any] = []
+        self.heard: list[Any] = []
         self._services_served: list[Any] = []
         self._declare_parameters()
         self._diagnostics = self.create_publisher(
@@ -134,7 +144,7 @@ class Component(LifecycleNode):
         ``type_name`` is for the one topic whose type a parameter chooses.
         """
         guarded = self.guarded(callback, f"message on {topic}")
-        self._heard.append(hear_declared(self, topic, guarded, type_name))
+        self.heard.append(hear_declared(self, topic, guarded, type_name, self.hearing_group))
 
     def guarded(self, callback: Callable[[Any], None], what: str) -> Callable[[Any], None]:
         """The callback, so that a fault in one call costs one call and stands in the diagnostics."""
@@ -224,13 +234,13 @@ class Component(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
 
     def _release(self) -> None:
-        for subscription in self._heard:
+        for subscription in self.heard:
             self.destroy_subscription(subscription)
         for publisher in self._offered:
             self.destroy_publisher(publisher)
         for service in self._services_served:
             self.destroy_service(service)
-        self._heard, self._offered, self._services_served = [], [], []
+        self.heard, self._offered, self._services_served = [], [], []
 
     # -- parameters -----------------------------------------------------------------------------------
 

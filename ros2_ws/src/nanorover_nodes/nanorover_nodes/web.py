@@ -21,19 +21,35 @@ from nanorover.view.scene import map_frame, scan_frame, thinned
 from nanorover.view.server import WebServer
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import OK, Component, Health, run
+from nanorover_nodes.component import OK, Health, run
 from nanorover_nodes.frames import FrameListener
+from nanorover_nodes.patient import PatientComponent
 
-# Commands are carried to the robot, and frames to the browsers, this often.
-CARRY_PERIOD_S = 0.05
-HEALTH_PERIOD_S = 1.0
+# Commands are carried to the robot, and what is new to the browsers, this often.
+BEAT_S = 0.05
+HEALTH_RATE_HZ = 1.0
 LEVELS = {b"\x00": "ok", b"\x01": "warn", b"\x02": "error", b"\x03": "stale"}
 
 # How sure a person is who points at a map: standard deviations of x, y (m) and yaw (rad).
 POINTED_DEVIATION = np.array([0.3, 0.3, 0.3])
 
 
-class WebNode(Component):
+class Pace:
+    """Says when it is time again for what should happen at some rate; beats are never exactly that far apart."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self._pause_s = 0.8 / rate_hz
+        self._due_s = 0.0
+
+    def due(self, now_s: float) -> bool:
+        """Whether it is time; if so, the next time is a period away."""
+        if now_s < self._due_s:
+            return False
+        self._due_s = now_s + self._pause_s
+        return True
+
+
+class WebNode(PatientComponent):
     """Serves while active."""
 
     PARAMS = {"web": WebParams}
@@ -49,7 +65,8 @@ class WebNode(Component):
         self.health: dict[str, tuple[float, dict[str, Any]]] = {}
         self.battery: dict[str, float] = {}
         self.lines: dict[str, list[list[float]]] = {}
-        self.picture_due_s = 0.0
+        self.state_pace, self.health_pace = Pace(self.settings.rate_hz), Pace(HEALTH_RATE_HZ)
+        self.picture_pace = Pace(self.settings.picture_rate_hz)
         self.driving = False
         self.outputs = {t: self.offer(t) for t in ("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop")}
         self.listen("map", self.on_map)
@@ -62,14 +79,7 @@ class WebNode(Component):
         self.listen("battery", self.on_battery)
         self.listen("e_stop", self.on_stop)
         self.listen("/diagnostics", self.on_health)
-        self.timers_running = [
-            self.create_timer(period_s, callback, clock=self.steady_clock)
-            for period_s, callback in (
-                (CARRY_PERIOD_S, self.carry),
-                (1.0 / self.settings.rate_hz, self.send_state),
-                (HEALTH_PERIOD_S, self.send_health),
-            )
-        ]
+        self.timer = self.create_timer(BEAT_S, self.beat, clock=self.steady_clock)
         host = self.settings.host
         token = "" if is_loopback(host) else network_token()
         self.server = WebServer(host, self.settings.port, token, self.commands.take, self.commands.leave)
@@ -83,8 +93,20 @@ class WebNode(Component):
         if hasattr(self, "server"):
             self.server.stop()
             del self.server
-            for timer in self.timers_running:
-                self.destroy_timer(timer)
+            self.destroy_timer(self.timer)
+
+    def beat(self) -> None:
+        """Take what came, carry what was asked for, and send what there is to see."""
+        self.hear()
+        if not self.active:
+            return
+        self.carry()
+        now_s = time.monotonic()
+        if self.server.watched and self.state_pace.due(now_s):
+            self.send_state()
+        if self.server.watched and self.health_pace.due(now_s):
+            self.send_health(now_s)
+        self.server.flush()
 
     # -- what there is to see ---------------------------------------------------------------------------
 
@@ -111,9 +133,7 @@ class WebNode(Component):
         self.server.put("lines", self.lines, keep=True)
 
     def on_picture(self, message: CompressedImage) -> None:
-        now = time.monotonic()
-        if self.server.watched and now >= self.picture_due_s:
-            self.picture_due_s = now + 0.8 / self.settings.picture_rate_hz
+        if self.server.watched and self.picture_pace.due(time.monotonic()):
             self.server.put("picture", {"format": message.format}, bytes(message.data))
 
     def on_detections(self, message: Detection2DArray) -> None:
@@ -160,8 +180,6 @@ class WebNode(Component):
             self.health[status.name.lstrip("/")] = (time.monotonic(), said)
 
     def send_state(self) -> None:
-        if not (self.active and self.server.watched):
-            return
         if self.map is not None:
             grid, self.map = self.map, None
             cells = np.asarray(grid.data, dtype=np.int8).reshape(grid.info.height, grid.info.width)
@@ -176,13 +194,10 @@ class WebNode(Component):
         }
         self.server.put("state", state)
 
-    def send_health(self) -> None:
-        if not (self.active and self.server.watched):
-            return
-        now = time.monotonic()
+    def send_health(self, now_s: float) -> None:
         shown = {}
         for name, (heard_s, said) in sorted(self.health.items()):
-            silent_s = now - heard_s
+            silent_s = now_s - heard_s
             stale = {"level": "stale", "message": f"not heard for {silent_s:.0f} s"}
             shown[name] = said | stale if silent_s > self.settings.heartbeat_timeout_s else said
         self.server.put("health", shown)
@@ -190,8 +205,6 @@ class WebNode(Component):
     # -- what a person asks for -------------------------------------------------------------------------
 
     def carry(self) -> None:
-        if not self.active:
-            return
         for wish in self.commands.wishes():
             self.obey(wish)
         velocity = self.commands.velocity()
@@ -200,7 +213,6 @@ class WebNode(Component):
             twist.linear.x, twist.angular.z = velocity or (0.0, 0.0)
             self.outputs["cmd_vel_teleop"].publish(twist)
         self.driving = velocity is not None
-        self.server.flush()
 
     def obey(self, wish: Wish) -> None:
         self.get_logger().info(f"asked in the browser: {wish}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from nanorover.tables import MODES
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -13,9 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     context: typer.Context,
-    mode: Annotated[
-        str, typer.Argument(help="robot, sim, slam, localization, navigation, replay or view")
-    ] = "robot",
+    mode: Annotated[str, typer.Argument(help=f"one of {', '.join(MODES)}")] = "robot",
     view: Annotated[bool, typer.Option("--view", help="serve the page for the browser, as view:=true")] = False,
     show_args: Annotated[bool, typer.Option("--show-args", help="describe the arguments of the mode")] = False,
     log_dir: Annotated[Path | None, typer.Option(help="where the nodes' logs go")] = None,

@@ -11,7 +11,7 @@ class WebParams:
 
     host: str = param("address to listen on; 127.0.0.1 for this machine alone, 0.0.0.0 for the network")
     port: int = param("TCP port; 0 takes a free one", minimum=0, maximum=65535)
-    rate_hz: float = param("how often pose, plan and health are sent", "Hz", minimum=1.0, maximum=30.0)
+    rate_hz: float = param("how often pose and plan are sent", "Hz", minimum=1.0, maximum=20.0)
     picture_rate_hz: float = param("camera pictures sent at most this often", "Hz", minimum=0.5, maximum=60.0)
     max_linear_m_s: float = param("speed at full deflection", "m/s", minimum=0.05, maximum=2.0)
     max_angular_rad_s: float = param("turning speed at full deflection", "rad/s", minimum=0.1, maximum=6.0)

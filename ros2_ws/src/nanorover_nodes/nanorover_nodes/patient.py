@@ -1,0 +1,35 @@
+"""A component that is not woken by messages: it takes them all together when it looks.
+
+Every time rclpy wakes it gathers all that it waits for, which costs more than most messages. Who renews a page
+ten times a second has no use for being woken two hundred times.
+"""
+
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.subscription import Subscription
+
+from nanorover_nodes.component import Component
+
+
+class _NotWoken(MutuallyExclusiveCallbackGroup):
+    """The executor does not wait for the messages of this group, only for what happens to its subscriptions."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return not isinstance(entity, Subscription) and bool(super().can_execute(entity))
+
+
+class PatientComponent(Component):
+    """Call ``hear`` often enough that no queue of a topic overflows."""
+
+    def __init__(self, name: str) -> None:
+        self.hearing_group = _NotWoken()
+        super().__init__(name)
+
+    def hear(self) -> None:
+        """Have every message that came since the last call handled, topic by topic."""
+        for subscription in self.heard:
+            handle = subscription.handle
+            with handle:
+                while (taken := handle.take_message(subscription.msg_type, subscription.raw)) is not None:
+                    subscription.callback(taken[0])
