@@ -27,9 +27,12 @@ class PatientComponent(Component):
         super().__init__(name)
 
     def hear(self) -> None:
-        """Have every message that came since the last call handled, topic by topic."""
+        """Have what came since the last call handled, topic by topic; of a flood no more than a queue holds."""
         for subscription in self.heard:
             handle = subscription.handle
             with handle:
-                while (taken := handle.take_message(subscription.msg_type, subscription.raw)) is not None:
+                for _ in range(subscription.qos_profile.depth):
+                    taken = handle.take_message(subscription.msg_type, subscription.raw)
+                    if taken is None:
+                        break
                     subscription.callback(taken[0])
