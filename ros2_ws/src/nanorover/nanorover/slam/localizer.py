@@ -43,6 +43,8 @@ BELIEVED_ODDS = 20.0
 # of the furniture was moved. Only a place that explains more, by so much, speaks against it then: one outside the
 # map contradicts nothing, but explains little.
 KNOWN_HERE, EXPLAINS_MORE = 0.6, 0.05
+# Less than this of a scan in the map is worth a word: a mirrored laser in a plain room looks like moved furniture.
+WELL_KNOWN = 0.75
 # A search takes several scans' time, so only every so many scans are searched for.
 SEARCH_EVERY = 3
 # A place that the search gives less than this, so many times in a row, is not believed any longer.
@@ -136,7 +138,14 @@ class Localizer:
         self._doubted = 0 if good else self._doubted + 1
         if not good:
             self.confidence *= DOUBTED_PART
-        self.last_reason = placed.reason if good else placed.reason or "the scan fits the map badly here"
+        self.last_reason = placed.reason
+        if not good:
+            self.last_reason = placed.reason or "the scan fits the map badly here"
+        elif match is not None and match.explained < WELL_KNOWN:
+            self.last_reason = (
+                f"only {match.explained:.0%} of the scan is in the map: much was moved,"
+                " or the laser is mounted otherwise than its frame says (nanorover doctor --live)"
+            )
         if self._doubted >= DOUBTED_SCANS:
             self.front_end.counts["times lost"] += 1
             self._lose("lost: the scans no longer fit the map at the believed place")
