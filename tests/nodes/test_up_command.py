@@ -109,6 +109,15 @@ def test_nodes_that_die_or_hang_come_back(robot, tmp_path):
     assert "ended by signal 9" in said and "said nothing for 2.5 s" in said
 
 
+def test_a_parameter_that_is_an_empty_list_reaches_its_node(robot, tmp_path):
+    """ROS cannot say one; the recorder's list of further topics is one."""
+    own = tmp_path / "own.yaml"
+    own.write_text(f"recorder: {{ros__parameters: {{folder: {tmp_path / 'kept'}}}}}\n")
+    robot.up("record", f"params_file:={own}")
+    robot.wait_for(lambda _: "all 2 nodes are active" in robot.said.read_text())
+    assert list((tmp_path / "kept").iterdir()), "it records"
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

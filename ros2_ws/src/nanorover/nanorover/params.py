@@ -19,6 +19,8 @@ from nanorover.errors import InputError
 
 FOLDER = Path(__file__).parent / "params"
 
+# What stands for an empty list on the way to a node: ROS itself knows no parameter without a type.
+EMPTY_LIST = [""]
 EVERY_NODE = "/**"
 EXPECTED_FORM = "expected is 'node: {ros__parameters: {name: value}}'"
 

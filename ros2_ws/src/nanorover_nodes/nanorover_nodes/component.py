@@ -266,6 +266,7 @@ class Component(LifecycleNode):
         for component, cls in self.PARAMS.items():
             values = {name: given[name] for name in params.declared(cls)}
             values = {n: list(v) if isinstance(v, array) else v for n, v in values.items()}
+            values = {n: [] if v == params.EMPTY_LIST else v for n, v in values.items()}
             self.params[component] = params.from_mapping(cls, values, source)
 
     # -- diagnostics ----------------------------------------------------------------------------------

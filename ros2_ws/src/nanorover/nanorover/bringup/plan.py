@@ -15,6 +15,7 @@ from nanorover.bringup.run_state import robot_folder
 from nanorover.bringup.security import enclave_of
 from nanorover.errors import InputError
 from nanorover.files import replacing
+from nanorover.params import EMPTY_LIST
 from nanorover.ros_environment import ros_environment
 from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.tables import MODES, NODES, Node
@@ -85,7 +86,11 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
             elif argument in NAMED and values[argument]:
                 NAMED[argument](parameters[node.name])
     sim_time = {"use_sim_time": values["use_sim_time"] or mode == "replay"}
-    return [PlannedNode(node, parameters[node.name] | sim_time) for node in nodes]
+    return [PlannedNode(node, _sayable(parameters[node.name] | sim_time)) for node in nodes]
+
+
+def _sayable(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: EMPTY_LIST if value == [] else value for name, value in parameters.items()}
 
 
 def _simulated_ports(values: dict[str, Any]) -> dict[str, Any]:
