@@ -7,16 +7,19 @@ ten times a second has no use for being woken two hundred times.
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.subscription import Subscription
 
 from nanorover_nodes.component import Component
 
 
 class _NotWoken(MutuallyExclusiveCallbackGroup):
-    """The executor does not wait for the messages of this group, only for what happens to its subscriptions."""
+    """The executor waits for nothing of this group.
+
+    Not for the events of its subscriptions either: waiting for one is ended by every message. That a quality of
+    service does not fit is then said by the publisher's side alone.
+    """
 
     def can_execute(self, entity: Any) -> bool:
-        return not isinstance(entity, Subscription) and bool(super().can_execute(entity))
+        return False
 
 
 class PatientComponent(Component):
