@@ -44,4 +44,4 @@ def view(
 
     path = out or bag.with_suffix(".rrd")
     counts = export(bag, path)
-    console.print(f"{path}: {', '.join(f'{n} {name}s' for name, n in counts.items())}; open it with: rerun {path}")
+    console.print(f"{path}: {', '.join(f'{n} {name}' for name, n in counts.items())}; open it with: rerun {path}")
