@@ -1,7 +1,8 @@
 """INT8: after training with calibration pictures, or with further training that feels the rounding.
 
 Two files, because engines differ: unsigned asymmetric activations for CPUs, signed symmetric for TensorRT.
-The layers that predict stay in floating point; they are small, and scores and boxes live from their last bits.
+The layers that predict stay in floating point; they are small, and scores and boxes live from their last bits. For
+TensorRT so does the one that reads the picture.
 """
 
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
@@ -70,7 +72,7 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"] if gpu else None,
-            nodes_to_exclude=_prediction_nodes(graph) if gpu else [],
+            nodes_to_exclude=_unrounded_nodes(graph) if gpu else [],
             per_channel=True,
             # Seven bits of weight on CPUs: without VNNI their products would overflow 16 bits and be cut off.
             reduce_range=not gpu,
@@ -83,8 +85,10 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
             require_clean(temporary)
 
 
-def _prediction_nodes(graph: Any) -> list[str]:
-    """Everything from the predicting convolutions to the outputs: what is reached before another convolution."""
+def _unrounded_nodes(graph: Any) -> list[str]:
+    """What stays as it is: everything from the predicting convolutions to the outputs, which is what is reached
+    before another convolution; and the convolution that reads the picture, cheap with its three channels, whose
+    rounding costs more accuracy than that of all others together."""
     makers = {output: node for node in graph.graph.node for output in node.output}
     waiting = [output.name for output in graph.graph.output]
     reached: dict[str, None] = {}
@@ -95,7 +99,11 @@ def _prediction_nodes(graph: Any) -> list[str]:
         reached[node.name] = None
         if node.op_type != "Conv":
             waiting.extend(node.input)
-    return list(reached)
+    picture = graph.graph.input[0].name
+    return [
+        *reached,
+        *(node.name for node in graph.graph.node if node.op_type == "Conv" and node.input[0] == picture),
+    ]
 
 
 @contextmanager
@@ -125,8 +133,9 @@ def aware(model: Network, tensors: list[np.ndarray]) -> Network:
     plain = folded(model)
     for parameter in plain.parameters():
         parameter.requires_grad_(True)
-    predicting = {id(layer) for layer in plain.prediction_layers()}
-    names = [name for name, layer in plain.named_modules() if id(layer) in predicting]
+    reading = next(layer for layer in plain.modules() if isinstance(layer, nn.Conv2d))
+    unrounded = {id(layer) for layer in (reading, *plain.prediction_layers())}
+    names = [name for name, layer in plain.named_modules() if id(layer) in unrounded]
 
     def forward(network: Network) -> None:
         with torch.inference_mode():
