@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from nanorover.perception.nms import suppress, top_k
 
+# No overlap of boxes with whole-numbered corners is exactly one of these, where rounding would decide.
+LIMITS = [0.1**0.5, 0.2**0.5, 0.37**0.5]
+
 
 def textbook(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, limit: float) -> list[int]:
     """Greedy suppression, one class at a time, one pair at a time."""
@@ -37,7 +40,7 @@ def crowds(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return boxes, rng.permutation(count) / count, rng.integers(0, draw(st.integers(1, 4)), count)
 
 
-@given(crowd=crowds(), limit=st.sampled_from([0.3, 0.45, 0.6]))
+@given(crowd=crowds(), limit=st.sampled_from(LIMITS))
 def test_the_same_boxes_stay_as_in_the_textbook(crowd, limit) -> None:
     boxes, scores, classes = crowd
     assert list(suppress(boxes, scores, classes, limit, most=1000)) == textbook(boxes, scores, classes, limit)
@@ -46,7 +49,10 @@ def test_the_same_boxes_stay_as_in_the_textbook(crowd, limit) -> None:
 @given(crowd=crowds(), most=st.integers(1, 20))
 def test_a_limit_on_the_number_keeps_the_best(crowd, most) -> None:
     boxes, scores, classes = crowd
-    assert list(suppress(boxes, scores, classes, 0.45, most)) == textbook(boxes, scores, classes, 0.45)[:most]
+    assert (
+        list(suppress(boxes, scores, classes, LIMITS[1], most))
+        == textbook(boxes, scores, classes, LIMITS[1])[:most]
+    )
 
 
 @given(scores=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.5]), max_size=60), k=st.integers(1, 40))
