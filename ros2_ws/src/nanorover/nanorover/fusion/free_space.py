@@ -67,13 +67,22 @@ def _take(
 
 
 @njit(cache=True)
+def _inner_cell(point: NDArray[np.float64], size: int) -> tuple[int, int]:
+    """Row and column of a point (in cells) with neighbours on all sides; −1 and −1 at the edge and beyond."""
+    column, row = math.floor(point[0]), math.floor(point[1])
+    if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
+        return -1, -1
+    return row, column
+
+
+@njit(cache=True)
 def _entered(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
     """Whether each point (in cells) lies amid what was free for sure until just now."""
     size = layers.shape[1]
     result = np.zeros(len(points), np.bool_)
     for i in range(len(points)):
-        column, row = math.floor(points[i, 0]), math.floor(points[i, 1])
-        if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
+        row, column = _inner_cell(points[i], size)
+        if row < 0:
             continue
         entered = True
         for r in range(row - 1, row + 2):
@@ -92,8 +101,8 @@ def _new(layers: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np
     size = layers.shape[1]
     result = np.zeros(len(points), np.bool_)
     for i in range(len(points)):
-        column, row = math.floor(points[i, 0]), math.floor(points[i, 1])
-        if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
+        row, column = _inner_cell(points[i], size)
+        if row < 0:
             continue
         result[i] = np.all(layers[HIT, row - 1 : row + 2, column - 1 : column + 2] == -math.inf)
     return result
@@ -105,8 +114,8 @@ def _gone(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float
     size = layers.shape[1]
     result = np.zeros(len(points), np.bool_)
     for i in range(len(points)):
-        column, row = math.floor(points[i, 0]), math.floor(points[i, 1])
-        if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
+        row, column = _inner_cell(points[i], size)
+        if row < 0:
             continue
         gone = now_s - layers[FREE_SINCE, row, column] >= GONE_FREE_S
         for r in range(row - 1, row + 2):

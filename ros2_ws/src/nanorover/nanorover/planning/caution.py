@@ -101,6 +101,18 @@ class Caution:
 
 
 @njit(cache=True)
+def _in_map(x: float, y: float, base: tuple[float, float, float, float]) -> tuple[float, float]:
+    """A place about the robot, in the map frame; ``base`` is the robot's x, y, and its yaw's cosine and sine."""
+    return base[0] + base[2] * x - base[3] * y, base[1] + base[3] * x + base[2] * y
+
+
+@njit(cache=True)
+def _cell(x: float, y: float, corner: tuple[float, float, float]) -> tuple[int, int]:
+    """Row and column of a place in the map frame; ``corner`` is the raster's x, y and resolution."""
+    return int((y - corner[1]) / corner[2]), int((x - corner[0]) / corner[2])
+
+
+@njit(cache=True)
 def _reaches(
     ends: NDArray[np.float64],
     kinds: NDArray[np.uint8],
@@ -110,7 +122,7 @@ def _reaches(
     corner: tuple[float, float, float],
 ) -> NDArray[np.float64]:
     """How far the view reaches at each bearing (BINS,) before a mapped wall ends it; nan where no beam says."""
-    c, s = math.cos(pose[2]), math.sin(pose[2])
+    base = (pose[0], pose[1], math.cos(pose[2]), math.sin(pose[2]))
     reaches = np.full(BINS, math.nan)
     around = int(OF_THE_MAP_M / corner[2])
     rows, columns = static.shape
@@ -120,8 +132,7 @@ def _reaches(
         dx, dy = ends[i, 0] - origin[0], ends[i, 1] - origin[1]
         length = math.hypot(dx, dy)
         if kinds[i] == RETURN and length < REACH_M + 1.0:
-            x, y = pose[0] + c * ends[i, 0] - s * ends[i, 1], pose[1] + s * ends[i, 0] + c * ends[i, 1]
-            column, row = int((x - corner[0]) / corner[2]), int((y - corner[1]) / corner[2])
+            row, column = _cell(*_in_map(ends[i, 0], ends[i, 1], base), corner)
             of_the_map = False
             for r in range(max(0, row - around), min(rows, row + around + 1)):
                 for k in range(max(0, column - around), min(columns, column + around + 1)):
@@ -166,8 +177,7 @@ def _open_way(
     steps = int((length - REACH_M / 10.0) / corner[2])
     for i in range(steps):
         share = i * corner[2] / length
-        column = int((x + share * (pose[0] - x) - corner[0]) / corner[2])
-        row = int((y + share * (pose[1] - y) - corner[1]) / corner[2])
+        row, column = _cell(x + share * (pose[0] - x), y + share * (pose[1] - y), corner)
         if 0 <= row < rows and 0 <= column < columns and distance_m[row, column] == 0.0:
             return False
     return True
@@ -190,13 +200,12 @@ def _corner_gap(
     reaches = _reaches(ends, kinds, origin, pose, static, corner)
     size = 2 * int(REACH_M / STEP_M) + 1
     states = np.full((size, size), NOWHERE)
-    c, s = math.cos(pose[2]), math.sin(pose[2])
+    base = (pose[0], pose[1], math.cos(pose[2]), math.sin(pose[2]))
     rows, columns = distance_m.shape
     for i in range(size):
         for k in range(size):
             bx, by = (k - size // 2) * STEP_M, (i - size // 2) * STEP_M
-            x, y = pose[0] + c * bx - s * by, pose[1] + s * bx + c * by
-            column, row = int((x - corner[0]) / corner[2]), int((y - corner[1]) / corner[2])
+            row, column = _cell(*_in_map(bx, by, base), corner)
             if not (0 <= row < rows and 0 <= column < columns):
                 continue
             if unknown[row, column] or distance_m[row, column] < radius:
@@ -212,7 +221,7 @@ def _corner_gap(
             bx, by = (k - size // 2) * STEP_M, (i - size // 2) * STEP_M
             gap = rectangle_distance(bx, by, outline) - radius
             if gap < nearest:
-                x, y = pose[0] + c * bx - s * by, pose[1] + s * bx + c * by
+                x, y = _in_map(bx, by, base)
                 if _open_way(x, y, pose, distance_m, corner):
                     nearest = gap
     return nearest
