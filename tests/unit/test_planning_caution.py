@@ -13,7 +13,7 @@ from nanorover.errors import InputError
 from nanorover.fusion.objects import MOVING, TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.grid import OccupancyGrid
-from nanorover.planning.caution import CautionParams, check_against_base
+from nanorover.planning.caution import Caution, CautionParams, check_against_base
 from nanorover.planning.navigator import Navigator, load_settings
 
 SETTINGS = load_settings()
@@ -85,6 +85,15 @@ def test_an_open_door_beside_the_way_is_a_blind_corner_and_a_wall_is_none():
     assert corner_gap_m(corridor(door=False), before) == math.inf
     assert corner_gap_m(corridor(), np.array([1.5, 0.6, 0.0])) == math.inf  # too far off
     assert corner_gap_m(corridor(), np.array([5.6, 0.6, 0.0])) == math.inf  # behind the robot
+
+
+def test_a_blind_corner_slows_to_what_its_gap_allows_but_never_below_its_least_speed():
+    caution = Caution(CAUTION, SETTINGS.robot)
+    assert caution.speed_limit_m_s([], np.zeros(3)) == math.inf
+    for gap_m, limit in ((0.5, CAUTION.blind_corner_m_s), (2.5, CAUTION.speed_m_s(2.5, 0.35))):
+        caution.corner_gap_m = gap_m
+        assert caution.speed_limit_m_s([], np.zeros(3)) == pytest.approx(limit)
+    assert CAUTION.speed_m_s(0.5, 0.35) < CAUTION.blind_corner_m_s < CAUTION.speed_m_s(2.5, 0.35) < math.inf
 
 
 def test_what_stands_about_hides_nobody():
