@@ -27,6 +27,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 
 from nanorover import params
 from nanorover.errors import InputError
@@ -138,13 +139,16 @@ class Component(LifecycleNode):
         self._offered.append(publisher)
         return publisher
 
-    def listen(self, topic: str, callback: Callable[[Any], None], type_name: str | None = None) -> None:
+    def listen(
+        self, topic: str, callback: Callable[[Any], None], type_name: str | None = None
+    ) -> Subscription:
         """Subscribe to a declared topic; an unexpected exception is said and counted, never fatal.
 
         ``type_name`` is for the one topic whose type a parameter chooses.
         """
         guarded = self.guarded(callback, f"message on {topic}")
         self.heard.append(hear_declared(self, topic, guarded, type_name, self.hearing_group))
+        return self.heard[-1]
 
     def guarded(self, callback: Callable[[Any], None], what: str) -> Callable[[Any], None]:
         """The callback, so that a fault in one call costs one call and stands in the diagnostics."""

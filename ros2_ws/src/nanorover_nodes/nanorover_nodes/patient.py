@@ -4,9 +4,11 @@ Every time rclpy wakes it gathers all that it waits for, which costs more than m
 ten times a second has no use for being woken two hundred times.
 """
 
+from collections.abc import Container
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.subscription import Subscription
 
 from nanorover_nodes.component import Component
 
@@ -29,9 +31,14 @@ class PatientComponent(Component):
         self.hearing_group = _NotWoken()
         super().__init__(name)
 
-    def hear(self) -> None:
-        """Have what came since the last call handled, topic by topic; of a flood no more than a queue holds."""
+    def hear(self, but: Container[Subscription] = ()) -> None:
+        """Have what came since the last call handled, topic by topic; of a flood no more than a queue holds.
+
+        What came on the subscriptions of ``but`` waits for a later call.
+        """
         for subscription in self.heard:
+            if subscription in but:
+                continue
             handle = subscription.handle
             with handle:
                 for _ in range(subscription.qos_profile.depth):

@@ -19,14 +19,16 @@ from nanorover.params import param
 from nanorover.slam.front_end import ScanResult
 from nanorover.slam.params import SlamParams
 from nanorover.slam.session import MODES, Session
+from nanorover.slam.trajectory import evenly_along
 from nanorover_interfaces.srv import FilePath as FilePathSrv
 from nanorover_interfaces.srv import SetSlamMode
 from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
 from nanorover_nodes.frames import FrameListener
 
-# A path for people to look at needs no more poses than this.
-PATH_POSES = 2000
+# A path for people to look at needs no more poses than this; no scan can be placed while they are made (20 µs each),
+# and everybody who listens pays as much again.
+PATH_POSES = 500
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,9 @@ class SlamNode(Component):
         frame = self.settings.map_frame
         self.map_publisher.publish(convert.grid_msg(grid, self.stamp_ns, frame))
         stamps_ns, poses = self.session.estimator.trajectory()
-        chosen = np.unique(np.linspace(0, len(poses) - 1, min(len(poses), PATH_POSES)).astype(int))
         path = Path()
         path.header.frame_id, path.header.stamp = frame, convert.time_of(self.stamp_ns)
-        for i in chosen:
+        for i in evenly_along(poses, PATH_POSES):
             pose = PoseStamped(pose=convert.pose_msg(poses[i]))
             pose.header.frame_id, pose.header.stamp = frame, convert.time_of(int(stamps_ns[i]))
             path.poses.append(pose)

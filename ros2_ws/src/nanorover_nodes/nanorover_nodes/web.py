@@ -28,6 +28,8 @@ from nanorover_nodes.patient import PatientComponent
 # Commands are carried to the robot, and what is new to the browsers, this often.
 BEAT_S = 0.05
 HEALTH_RATE_HZ = 1.0
+# Paths are read this often: one has thousands of poses, and taking it costs more than everything else together.
+LINES_RATE_HZ = 1.0
 LEVELS = {b"\x00": "ok", b"\x01": "warn", b"\x02": "error", b"\x03": "stale"}
 
 # How sure a person is who points at a map: standard deviations of x, y (m) and yaw (rad).
@@ -66,13 +68,15 @@ class WebNode(PatientComponent):
         self.battery: dict[str, float] = {}
         self.lines: dict[str, list[list[float]]] = {}
         self.state_pace, self.health_pace = Pace(self.settings.rate_hz), Pace(HEALTH_RATE_HZ)
-        self.picture_pace = Pace(self.settings.picture_rate_hz)
+        self.picture_pace, self.lines_pace = Pace(self.settings.picture_rate_hz), Pace(LINES_RATE_HZ)
         self.driving = False
         self.outputs = {t: self.offer(t) for t in ("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop")}
         self.listen("map", self.on_map)
         self.listen("scan", self.on_scan)
-        self.listen("path", lambda message: self.on_line("path", message))
-        self.listen("plan", lambda message: self.on_line("plan", message))
+        self.line_topics = [
+            self.listen("path", lambda message: self.on_line("path", message)),
+            self.listen("plan", lambda message: self.on_line("plan", message)),
+        ]
         self.listen("camera/image_raw/compressed", self.on_picture)
         self.listen("detections", self.on_detections)
         self.listen("objects", self.on_objects)
@@ -97,11 +101,11 @@ class WebNode(PatientComponent):
 
     def beat(self) -> None:
         """Take what came, carry what was asked for, and send what there is to see."""
-        self.hear()
+        now_s = time.monotonic()
+        self.hear(but=() if self.lines_pace.due(now_s) else self.line_topics)
         if not self.active:
             return
         self.carry()
-        now_s = time.monotonic()
         if self.server.watched and self.state_pace.due(now_s):
             self.send_state()
         if self.server.watched and self.health_pace.due(now_s):

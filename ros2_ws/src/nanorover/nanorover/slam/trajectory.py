@@ -75,6 +75,13 @@ class Trajectory:
         )
 
 
+def evenly_along(poses: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Indices of at most ``most`` of the poses (N, 3), even in the way driven, both ends among them."""
+    way_m = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(poses[:, :2], axis=0).T))])
+    chosen = np.searchsorted(way_m, np.linspace(0.0, way_m[-1], most - 1))
+    return np.unique(np.append(chosen, len(poses) - 1))
+
+
 def write_tum(path: Path, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]) -> None:
     """Write lines ``t x y z qx qy qz qw``; the stamp with the six decimals of the log it came from."""
     lines = []
