@@ -7,7 +7,7 @@ import pytest
 
 from nanorover.errors import InputError
 from nanorover.slam.relations import errors_of, read_relations, relation_error
-from nanorover.slam.trajectory import write_tum
+from nanorover.slam.trajectory import evenly_along, write_tum
 
 NS = 1_000_000_000
 
@@ -53,3 +53,15 @@ def test_tum_keeps_the_stamp_to_the_digit(tmp_path):
     lines = [line.split() for line in (tmp_path / "t.tum").read_text().splitlines()]
     assert [line[0] for line in lines] == ["1215.570657", "976053451.215867"]
     assert [float(v) for v in lines[1][1:]] == pytest.approx([0.5, -1, 0, 0, 0, math.sqrt(0.5), math.sqrt(0.5)])
+
+
+def test_poses_chosen_evenly_along_the_way():
+    standing, driving = np.zeros((500, 3)), np.zeros((1001, 3))
+    driving[:, 0] = np.linspace(0.0, 10.0, 1001)
+    poses = np.concatenate([standing, driving])
+    chosen = evenly_along(poses, 101)
+    assert len(chosen) <= 101
+    assert (chosen[0], chosen[-1]) == (0, len(poses) - 1)
+    assert np.diff(poses[chosen, 0]) == pytest.approx(0.1, abs=0.0101)
+    assert evenly_along(standing, 10).tolist() == [0, 499]
+    assert evenly_along(standing[:1], 10).tolist() == [0]

@@ -26,7 +26,7 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
 from nanorover_nodes.frames import FrameListener
 
-# A path for people to look at needs no more poses than this; no scan can be placed while they are made (20 µs each),
+# A path for people to look at needs no more poses than this; no scan is placed while they are made (20 µs each),
 # and everybody who listens pays as much again.
 PATH_POSES = 500
 
