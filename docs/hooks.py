@@ -13,7 +13,7 @@ from nanorover import params
 from nanorover.bringup.arguments import ARGUMENTS
 from nanorover.bringup.supervisor import SupervisorParams
 from nanorover.cli import with_commands
-from nanorover.tables import GROUPS, MODES, NODES, TOPICS, Qos
+from nanorover.tables import ACTIONS, GROUPS, MODES, NODES, SERVICES, TOPICS, Qos
 from nanorover_nodes.effective import component_of
 
 DOCS = Path(__file__).parent
@@ -83,20 +83,25 @@ def parameters_page() -> str:
 
 
 def topics_page() -> str:
-    """Every topic and node of the tables."""
-    lines = ["# Topics and nodes", "", "## Topics", ""]
+    """Every topic, service, action and node of the tables."""
+    lines = ["# Topics, services, actions and nodes", "", "## Topics", ""]
     lines += ["| topic | type | offered | taken | Hz | recorded | meaning |", "| --- " * 7 + "|"]
     for topic in TOPICS.values():
         rate = f"{topic.rate_hz:g}" if topic.rate_hz else "on change"
         recorded = "yes" if topic.recorded else ""
         row = (f"`{topic.name}`", f"`{topic.type}`", _qos(topic.publish), _qos(topic.subscribe), rate, recorded)
         lines.append(_row(*row, topic.meaning))
+    for title, table in (("Services", SERVICES), ("Actions", ACTIONS)):
+        lines += ["", f"## {title}", "", "| name | type | meaning |", "| --- | --- | --- |"]
+        lines += [_row(f"`{s.name}`", f"`{s.type}`", s.meaning) for s in table.values()]
     for group, meaning in GROUPS.items():
         lines += ["", f"## {group.capitalize()}", "", f"{meaning[0].upper()}{meaning[1:]}."]
         for node in (n for n in NODES.values() if n.group == group):
             lines += ["", f"### {node.name}", "", f"{node.meaning[0].upper()}{node.meaning[1:]}.", ""]
             lines.append(f"- publishes {_listed(node.publishes)}")
             lines.append(f"- subscribes to {_listed(node.subscribes)}")
+            lines += [f"- serves {_listed(node.serves)}"] if node.serves else []
+            lines += [f"- acts on {_listed(node.acts)}"] if node.acts else []
             lines.append(f"- parameter sets: {_listed(tuple(component_of(node.name).PARAMS))}")
     return "\n".join(lines) + "\n"
 

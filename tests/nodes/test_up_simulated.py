@@ -7,8 +7,10 @@ import sys
 import time
 
 import pytest
+from rclpy.node import Node
 from websockets.sync.client import connect
 
+from nanorover.bringup.security import policy
 from nanorover.view.server import KINDS
 
 pytest.importorskip("mujoco", reason="the simulated world needs ./scripts/setup sim")
@@ -17,7 +19,9 @@ pytestmark = [pytest.mark.nodes, pytest.mark.slow]
 NANOROVER = [sys.executable, "-c", "from nanorover.cli import main; main()"]
 
 
-def test_a_simulated_robot_maps_and_can_be_driven_from_the_page(domain, tmp_path, monkeypatch):
+def test_a_simulated_robot_maps_can_be_driven_from_the_page_and_keeps_to_its_policy(
+    domain, graph, tmp_path, monkeypatch
+):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     port = 20000 + domain
     words = [
@@ -25,7 +29,6 @@ def test_a_simulated_robot_maps_and_can_be_driven_from_the_page(domain, tmp_path
         "sim",
         "--view",
         f"view_port:={port}",
-        "without:=perception,planner",
         "--log-dir",
         str(tmp_path / "log"),
     ]
@@ -39,7 +42,12 @@ def test_a_simulated_robot_maps_and_can_be_driven_from_the_page(domain, tmp_path
             before = seen["state"]["pose"]
             wait_for(page, seen, lambda: distance(seen["state"]["pose"], before) > 0.1, drive=True)
             wait_for(page, seen, lambda: all(n["level"] == "ok" for n in seen["health"].values()), drive=True)
-            assert {"simulator", "lidar", "base", "slam", "safety", "web"} <= set(seen["health"])
+            alive = {"simulator", "lidar", "base", "slam", "detector", "planner", "safety", "web"}
+            assert alive <= set(seen["health"])
+            graph.wait_until(lambda: alive <= set(endpoints(graph.node)), "the nodes are seen")
+            assert {name: beyond_policy(name, used) for name, used in endpoints(graph.node).items()} == {
+                name: set() for name in alive | {"static_frames", "lifecycle_manager"}
+            }
             page.send(json.dumps({"type": "stop"}))
             wait_for(page, seen, lambda: seen["state"]["stopped"])
     finally:
@@ -73,3 +81,33 @@ def wait_for(page, seen: dict[str, dict], condition, drive: bool = False) -> Non
 
 def distance(a: list[float], b: list[float]) -> float:
     return ((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5
+
+
+def endpoints(node: Node) -> dict[str, set[tuple[str, str]]]:
+    """What every node of the robot does: pairs of what and with which topic or service."""
+    look = {
+        "publish": node.get_publisher_names_and_types_by_node,
+        "subscribe": node.get_subscriber_names_and_types_by_node,
+        "reply": node.get_service_names_and_types_by_node,
+        "request": node.get_client_names_and_types_by_node,
+    }
+    others = [place for place in node.get_node_names_and_namespaces() if place[0] != node.get_name()]
+    return {
+        name: {(action, used) for action, ask in look.items() for used, _ in ask(name, namespace)}
+        for name, namespace in others
+    }
+
+
+def beyond_policy(node: str, used: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """What a node does that its SROS2 policy does not allow; an action stands for its topics and services."""
+    path = f"enclaves/enclave[@path='/nanorover/{node}']/profiles/profile/*"
+    allowed = set()
+    for rules in policy().findall(path):
+        (action,) = rules.attrib
+        for item in rules:
+            name = "/" + item.text.replace("~", node).lstrip("/")
+            if action == "execute":
+                allowed |= {("reply", f"{name}/_action/{s}") for s in ("send_goal", "cancel_goal", "get_result")}
+                allowed |= {("publish", f"{name}/_action/{t}") for t in ("feedback", "status")}
+            allowed.add((action, name))
+    return used - allowed

@@ -21,8 +21,9 @@ def rights(node: str, action: str) -> set[str]:
 def test_a_node_may_do_what_the_table_says(node):
     assert rights(node, "publish") - EVERYBODY == {TOPICS[n].name for n in NODES[node].publishes} - EVERYBODY
     assert rights(node, "subscribe") - EVERYBODY == {TOPICS[n].name for n in NODES[node].subscribes} - EVERYBODY
-    assert {f"~/{name}" for name in LIFECYCLE_SERVICES} <= rights(node, "reply")
-    assert rights(node, "request") == set()
+    assert {f"~/{name}" for name in LIFECYCLE_SERVICES} | set(NODES[node].serves) <= rights(node, "reply")
+    assert rights(node, "request") == set(NODES[node].asks)
+    assert rights(node, "execute") == set(NODES[node].acts)
 
 
 def test_only_the_manager_may_change_states_and_only_the_base_chain_drives():

@@ -1,4 +1,4 @@
-"""What exists on the robot, declared once: topics and nodes.
+"""What exists on the robot, declared once: topics, services, actions and nodes.
 
 Launch files, the supervisor, the recorder, the doctor, the tests and the documentation read these
 tables; nothing else repeats them.
@@ -94,6 +94,54 @@ TOPICS = {
 }
 
 
+@dataclass(frozen=True)
+class Service:
+    """A service, or an action: its name as seen from the robot's namespace, and its ROS type."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service("start_scan", "std_srvs/srv/Trigger", "lets the lidar turn and measure"),
+        Service("stop_scan", "std_srvs/srv/Trigger", "lets the lidar rest"),
+        Service("slam/save_map", "nanorover_interfaces/srv/FilePath", "writes the map as `.yaml` and `.pgm`"),
+        Service("slam/serialize_map", "nanorover_interfaces/srv/FilePath",
+                "writes the graph, from which mapping can go on"),
+        Service("slam/deserialize_map", "nanorover_interfaces/srv/FilePath", "goes on with a written graph"),
+        Service("slam/set_mode", "nanorover_interfaces/srv/SetSlamMode", "mapping, localization or lifelong"),
+        Service("slam/pause", "std_srvs/srv/SetBool", "true leaves scans out until false comes"),
+        Service("reinitialize_global_localization", "std_srvs/srv/Empty",
+                "looks for the robot everywhere in the map"),
+        Service("detector/enable", "std_srvs/srv/SetBool", "false rests the detector until true comes"),
+        Service("global_costmap/clear_entirely_global_costmap", "nav2_msgs/srv/ClearEntireCostmap",
+                "forgets the obstacles seen"),
+        Service("local_costmap/clear_entirely_local_costmap", "nav2_msgs/srv/ClearEntireCostmap", "the same"),
+    )
+}
+
+ACTIONS = {
+    action.name: action
+    for action in (
+        Service("navigate_to_pose", "nav2_msgs/action/NavigateToPose", "drives to a pose"),
+        Service("navigate_through_poses", "nav2_msgs/action/NavigateThroughPoses", "drives through poses"),
+        Service("follow_waypoints", "nav2_msgs/action/FollowWaypoints",
+                "stops at poses, and leaves out those that it cannot reach"),
+        Service("compute_path_to_pose", "nav2_msgs/action/ComputePathToPose", "plans and does not drive"),
+        Service("follow_path", "nav2_msgs/action/FollowPath", "drives along a path as it is given"),
+        Service("spin", "nav2_msgs/action/Spin", "turns in place"),
+        Service("backup", "nav2_msgs/action/BackUp", "drives straight back"),
+        Service("wait", "nav2_msgs/action/Wait", "stands"),
+        Service("dock_robot", "nav2_msgs/action/DockRobot", "drives to a dock and slowly into it"),
+        Service("explore", "nanorover_interfaces/action/Explore", "drives to what is not mapped yet until all is"),
+        Service("follow_person", "nanorover_interfaces/action/FollowPerson", "keeps its distance behind a person"),
+    )
+}
+
+
 # The parts of the robot in the order in which they start. A mode is a choice of parts; launch files and
 # `nanorover up` start modes.
 GROUPS = {
@@ -125,6 +173,7 @@ class Node:
     """One process of the robot: ``python -m <module>``, installed as ``<executable>`` of its package.
 
     ``group`` is one of GROUPS. ``arguments`` maps a launch argument to the parameter of the node that it sets.
+    ``serves`` and ``acts`` name services and actions that it offers, ``asks`` services of others.
     A node with ``lifecycle`` is configured and activated from outside and says on /diagnostics once a second
     that it lives. Where it runs, the nodes that it ``replaces`` do not.
     """
@@ -139,6 +188,9 @@ class Node:
     arguments: Mapping[str, str] = field(default_factory=dict)
     lifecycle: bool = True
     replaces: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    acts: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     package: str = "nanorover_nodes"
 
 
@@ -161,7 +213,7 @@ NODES = {
              publishes=("scan", "points", "lidar/raw", "/diagnostics"),
              subscribes=(),
              meaning="reads the lidar",
-             group="drivers", arguments={"port": "port"}),
+             group="drivers", arguments={"port": "port"}, serves=("start_scan", "stop_scan")),
         Node("base", "base", "nanorover_nodes.base",
              publishes=("odom", "/tf", "cmd_vel_sent", "battery", "/diagnostics"),
              subscribes=("cmd_vel", "e_stop"),
@@ -176,19 +228,23 @@ NODES = {
              publishes=("map", "pose", "path", "/tf", "/diagnostics"),
              subscribes=("scan", "odom", "/tf", "/tf_static", "initialpose"),
              meaning="maps and localizes",
-             group="slam", arguments={"slam_mode": "mode", "map": "map"}),
+             group="slam", arguments={"slam_mode": "mode", "map": "map"},
+             serves=("slam/save_map", "slam/serialize_map", "slam/deserialize_map", "slam/set_mode", "slam/pause",
+                     "reinitialize_global_localization")),
         Node("detector", "detector", "nanorover_nodes.detector",
              publishes=("detections", "detections/image", "/diagnostics"),
              subscribes=("camera/image_raw", "camera/image_raw/compressed"),
              meaning="finds objects in the newest picture",
-             group="perception", arguments={"model": "model"}),
+             group="perception", arguments={"model": "model"}, serves=("detector/enable",)),
         Node("planner", "planner", "nanorover_nodes.planner",
              publishes=("cmd_vel_nav", "plan", "local_plan", "objects", "objects/markers",
                         "global_costmap/costmap", "local_costmap/costmap", "/diagnostics"),
              subscribes=("map", "odom", "pose", "scan", "detections", "camera/camera_info", "goal_pose", "/tf",
                          "/tf_static"),
              meaning="tracks what moves, plans, and drives to goals",
-             group="navigation"),
+             group="navigation", acts=tuple(ACTIONS),
+             serves=("global_costmap/clear_entirely_global_costmap",
+                     "local_costmap/clear_entirely_local_costmap")),
         Node("playback", "playback", "nanorover_nodes.playback",
              publishes=("scan", "odom", "camera/image_raw/compressed", "/tf", "/tf_static", "/clock",
                         "/diagnostics"),
@@ -200,7 +256,7 @@ NODES = {
              subscribes=("cmd_vel_nav", "cmd_vel_teleop", "scan", "odom", "pose", "objects", "e_stop", "/tf",
                          "/tf_static", "/diagnostics"),
              meaning="has the last word on every velocity",
-             group="navigation"),
+             group="navigation", asks=("base/get_parameters",)),
         Node("web", "web", "nanorover_nodes.web",
              publishes=("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop", "/diagnostics"),
              subscribes=("map", "scan", "path", "plan", "/tf", "/tf_static", "detections", "objects", "battery",

@@ -31,7 +31,7 @@ from rclpy.subscription import Subscription
 
 from nanorover import params
 from nanorover.errors import InputError
-from nanorover.tables import TOPICS, Qos
+from nanorover.tables import SERVICES, TOPICS, Qos
 from nanorover_nodes.convert import message_class
 
 OK, WARN, ERROR, STALE = (
@@ -139,9 +139,7 @@ class Component(LifecycleNode):
         self._offered.append(publisher)
         return publisher
 
-    def listen(
-        self, topic: str, callback: Callable[[Any], None], type_name: str | None = None
-    ) -> Subscription:
+    def listen(self, topic: str, callback: Callable[[Any], None], type_name: str | None = None) -> Subscription:
         """Subscribe to a declared topic; an unexpected exception is said and counted, never fatal.
 
         ``type_name`` is for the one topic whose type a parameter chooses.
@@ -167,8 +165,8 @@ class Component(LifecycleNode):
         self.get_logger().error(f"{self._last_fault}\n{traceback.format_exc()}", throttle_duration_sec=5.0)
         return self._last_fault
 
-    def serve(self, service_type: type, name: str, answer: Callable[[Any], str]) -> None:
-        """Offer a service whose response has ``success`` and ``message``, or nothing.
+    def serve(self, name: str, answer: Callable[[Any], str]) -> None:
+        """Offer a declared service whose response has ``success`` and ``message``, or nothing.
 
         ``answer`` takes the request and returns the sentence of success; an InputError becomes the
         sentence of failure.
@@ -186,7 +184,7 @@ class Component(LifecycleNode):
                 response.message, response.success = message, success
             return response
 
-        self._services_served.append(self.create_service(service_type, name, call))
+        self._services_served.append(self.create_service(message_class(SERVICES[name].type), name, call))
 
     # -- lifecycle ------------------------------------------------------------------------------------
 

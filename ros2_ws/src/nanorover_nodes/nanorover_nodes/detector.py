@@ -126,7 +126,7 @@ class DetectorNode(Component):
         self.detections_publisher = self.offer("detections")
         self.image_publisher = self.offer("detections/image")
         self.listen(COMPRESSED if self.settings.use_compressed else RAW, self.on_message)
-        self.serve(SetBool, "~/enable", self.enable)
+        self.serve("detector/enable", self.enable)
 
     def cleanup(self) -> None:
         if self.worker is not None:

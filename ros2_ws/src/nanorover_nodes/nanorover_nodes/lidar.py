@@ -32,8 +32,8 @@ class LidarNode(Component):
         self.scan_publisher = self.offer("scan")
         self.points_publisher = self.offer("points") if self.settings.publish_points else None
         self.raw_publisher = self.offer("lidar/raw") if self.settings.publish_raw else None
-        self.serve(Trigger, "start_scan", self.on_start)
-        self.serve(Trigger, "stop_scan", self.on_stop)
+        self.serve("start_scan", self.on_start)
+        self.serve("stop_scan", self.on_stop)
         on_bytes = self.on_bytes if self.raw_publisher is not None else None
         self.lidar = Lidar(self.settings, self.on_revolution, on_bytes)
         self.lidar.open()

@@ -12,19 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import PoseStamped
-from nav2_msgs.action import (
-    BackUp,
-    ComputePathToPose,
-    DockRobot,
-    FollowPath,
-    FollowWaypoints,
-    NavigateThroughPoses,
-    NavigateToPose,
-)
-from nav2_msgs.action import Spin as SpinAction
-from nav2_msgs.action import Wait as WaitAction
 from nav2_msgs.msg import MissedWaypoint
-from nav2_msgs.srv import ClearEntireCostmap
 from numpy.typing import NDArray
 from py_trees.behaviour import Behaviour
 from py_trees.common import Status
@@ -35,11 +23,10 @@ from nanorover.base.gate import STILL, Velocity
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import Pose
 from nanorover.planning import missions
-from nanorover.planning.behaviours import FollowPath as FollowPathLeaf
-from nanorover.planning.behaviours import Spin, Straight, Wait
+from nanorover.planning.behaviours import FollowPath, Spin, Straight, Wait
 from nanorover.planning.missions import Mission
 from nanorover.planning.pilot import Moment, Pilot
-from nanorover_interfaces.action import Explore, FollowPerson
+from nanorover.tables import ACTIONS
 from nanorover_nodes import convert
 
 if TYPE_CHECKING:
@@ -81,23 +68,20 @@ class Tasks:
     def __init__(self, node: "PlannerNode") -> None:
         self.node = node
         self.task: Task | None = None
-        self.servers = [
-            self._serve(NavigateToPose, "navigate_to_pose", self._navigate),
-            self._serve(NavigateThroughPoses, "navigate_through_poses", self._navigate),
-            self._serve(FollowWaypoints, "follow_waypoints", self._waypoints),
-            self._serve(FollowPath, "follow_path", self._follow_path),
-            self._serve(SpinAction, "spin", self._spin),
-            self._serve(BackUp, "backup", self._back_up),
-            self._serve(WaitAction, "wait", self._wait),
-            self._serve(DockRobot, "dock_robot", self._dock),
-            self._serve(Explore, "explore", self._explore),
-            self._serve(FollowPerson, "follow_person", self._follow_person),
-            ActionServer(node, ComputePathToPose, "compute_path_to_pose", self._compute_path),
-        ]
-        self.services = [
-            node.create_service(ClearEntireCostmap, f"{name}_costmap/clear_entirely_{name}_costmap", self._clear)
-            for name in ("global", "local")
-        ]
+        self.servers: list[ActionServer] = []
+        self._serve_task("navigate_to_pose", self._navigate)
+        self._serve_task("navigate_through_poses", self._navigate)
+        self._serve_task("follow_waypoints", self._waypoints)
+        self._serve_task("follow_path", self._follow_path)
+        self._serve_task("spin", self._spin)
+        self._serve_task("backup", self._back_up)
+        self._serve_task("wait", self._wait)
+        self._serve_task("dock_robot", self._dock)
+        self._serve_task("explore", self._explore)
+        self._serve_task("follow_person", self._follow_person)
+        self._serve("compute_path_to_pose", self._compute_path)
+        for name in ("global", "local"):
+            node.serve(f"{name}_costmap/clear_entirely_{name}_costmap", self._clear)
 
     @property
     def running(self) -> bool:
@@ -113,8 +97,6 @@ class Tasks:
         """Close the servers."""
         for server in self.servers:
             server.destroy()
-        for service in self.services:
-            self.node.destroy_service(service)
 
     def trajectory(self) -> NDArray[np.float64]:
         """Where the last command leads."""
@@ -182,15 +164,27 @@ class Tasks:
         if task.goal is None or moment.now_s - task.told_s < FEEDBACK_PERIOD_S:
             return
         task.told_s = moment.now_s
-        feedback = task.goal._action_server.action_type.Feedback()
+        feedback = _type_of(task.goal).Feedback()
         task.fill(feedback, task)
         task.goal.publish_feedback(feedback)
 
     # -- action servers -------------------------------------------------------------------------------
 
-    def _serve(self, kind: Any, name: str, begin: Callable[[Any, Any], Task]) -> ActionServer:
+    def _serve(self, name: str, execute: Callable[[Any], Any]) -> None:
+        """Offer a declared action, where the ROS distribution knows its type: Humble has no docking."""
+        try:
+            kind = convert.message_class(ACTIONS[name].type)
+        except AttributeError:
+            self.node.get_logger().warning(f"no action {name}: this ROS has no {ACTIONS[name].type}")
+            return
+        accept = CancelResponse.ACCEPT
+        self.servers.append(ActionServer(self.node, kind, name, execute, cancel_callback=lambda _: accept))
+
+    def _serve_task(self, name: str, begin: Callable[[Any, Any], Task]) -> None:
+        """Offer an action that makes the robot move."""
+
         async def execute(goal: Any) -> Any:
-            result = kind.Result()
+            result = _type_of(goal).Result()
             try:
                 task = begin(goal, goal.request)
             except InputError as error:
@@ -208,7 +202,7 @@ class Tasks:
             {SUCCEEDED: goal.succeed, FAILED: goal.abort, CANCELLED: goal.canceled}[end.outcome]()
             return result
 
-        return ActionServer(self.node, kind, name, execute, cancel_callback=lambda _: CancelResponse.ACCEPT)
+        self._serve(name, execute)
 
     def _navigate(self, goal: Any, request: Any) -> Task:
         messages = request.poses if hasattr(request, "poses") else [request.pose]
@@ -244,9 +238,7 @@ class Tasks:
             poses.append(self.node.goals.read(one))
         if len(poses) < 2:
             raise InputError(f"the path has {len(poses)} poses", "two are the least")
-        task = self._begin(
-            "follow_path", lambda pilot, _: FollowPathLeaf(pilot, np.array(poses)), poses[-1:], goal
-        )
+        task = self._begin("follow_path", lambda pilot, _: FollowPath(pilot, np.array(poses)), poses[-1:], goal)
 
         def fill(feedback: Any, t: Task) -> None:
             feedback.distance_to_goal = float(self.node.navigator.left_m())
@@ -310,7 +302,7 @@ class Tasks:
         return task
 
     def _compute_path(self, goal: Any) -> Any:
-        result, start_s = ComputePathToPose.Result(), time.monotonic()
+        result, start_s = _type_of(goal).Result(), time.monotonic()
         try:
             end = self.node.goals.read(goal.request.goal)
             start = (
@@ -328,9 +320,9 @@ class Tasks:
         goal.abort() if error else goal.succeed()
         return result
 
-    def _clear(self, request: Any, response: Any) -> Any:
+    def _clear(self, request: Any) -> str:
         self.node.navigator.clear_costmaps(time.monotonic())
-        return response
+        return "cleared"
 
     # -- what is told ---------------------------------------------------------------------------------
 
@@ -355,6 +347,11 @@ class Tasks:
     def _mapped_m2(self) -> float:
         world = self.node.navigator.world
         return 0.0 if world is None else float(np.count_nonzero(~world.unknown)) * world.raster.resolution_m**2
+
+
+def _type_of(goal: Any) -> Any:
+    """The action that was asked for."""
+    return goal._action_server.action_type
 
 
 def _with(message: Any, **values: Any) -> Any:

@@ -75,12 +75,12 @@ class SlamNode(Component):
         self.listen("scan", self.on_scan)
         self.listen("odom", self.on_odometry)
         self.listen("initialpose", self.on_initial_pose)
-        self.serve(FilePathSrv, "~/save_map", self.save_map)
-        self.serve(FilePathSrv, "~/serialize_map", self.save_graph)
-        self.serve(FilePathSrv, "~/deserialize_map", self.open_map)
-        self.serve(SetSlamMode, "~/set_mode", self.set_mode)
-        self.serve(SetBool, "~/pause", self.pause)
-        self.serve(Empty, "reinitialize_global_localization", self.look_everywhere)
+        self.serve("slam/save_map", self.save_map)
+        self.serve("slam/serialize_map", self.save_graph)
+        self.serve("slam/deserialize_map", self.open_map)
+        self.serve("slam/set_mode", self.set_mode)
+        self.serve("slam/pause", self.pause)
+        self.serve("reinitialize_global_localization", self.look_everywhere)
         self.map_timer = self.create_timer(self.settings.map_period_s, self.publish_map, clock=self.steady_clock)
 
     def cleanup(self) -> None:

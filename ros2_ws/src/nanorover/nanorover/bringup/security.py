@@ -3,6 +3,7 @@
 The form is that of the ROS 2 security policy, version 0.2.0 (the ROS 2 design article "Access Control Policies").
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -57,7 +58,9 @@ def write_policy(path: Path, namespace: str = "") -> None:
 def _add_node(enclaves: ElementTree.Element, node: Node, namespace: str) -> None:
     profile = _profile(enclaves, node.name, namespace)
     offered = PARAMETER_SERVICES + (LIFECYCLE_SERVICES if node.lifecycle else ())
-    _rules(profile, "services", "reply", "service", [f"~/{name}" for name in offered])
+    _rules(profile, "services", "reply", "service", [*(f"~/{name}" for name in offered), *node.serves])
+    _rules(profile, "services", "request", "service", node.asks)
+    _rules(profile, "actions", "execute", "action", node.acts)
     events = ["~/transition_event"] if node.lifecycle else []
     _rules(
         profile, "topics", "publish", "topic", [*_names(node.publishes), "rosout", "/parameter_events", *events]
@@ -89,7 +92,9 @@ def _names(topics: tuple[str, ...]) -> list[str]:
     return [TOPICS[topic].name for topic in topics]
 
 
-def _rules(profile: ElementTree.Element, group: str, action: str, kind: str, names: list[str]) -> None:
+def _rules(profile: ElementTree.Element, group: str, action: str, kind: str, names: Collection[str]) -> None:
+    if not names:
+        return
     rules = ElementTree.SubElement(profile, group, {action: "ALLOW"})
     for name in sorted(set(names)):
         ElementTree.SubElement(rules, kind).text = name

@@ -39,7 +39,8 @@ def security(
             continue
         made = subprocess.run(["ros2", "security", *step], capture_output=True, text=True, check=False)
         if made.returncode:
-            raise InputError(f"ros2 security {step[0]} failed: {made.stderr.strip()}", "is sros2 installed?")
+            *_, said = ["nothing said", *made.stderr.strip().splitlines()]
+            raise InputError(f"`ros2 security {step[0]}` failed: {said}", "is the package sros2 installed?")
     console.print(
         "switch it on for every node:\n"
         f"  export ROS_SECURITY_KEYSTORE={keystore.resolve()}\n"
