@@ -37,31 +37,12 @@ def terminal():
 
 def test_this_machine_is_well_where_the_tests_run():
     here = Machine(ports={})
-    for look in (machine.packages, machine.clock, machine.disk, machine.caches):
+    for look in (machine.clock, machine.disk, machine.caches):
         assert only(look(here)).level == OK
-
-
-def test_a_missing_package_is_named(tmp_path):
-    found = only(machine.packages(made(tmp_path, library=("numpy", "no_such_package"))))
-    assert found.level == ERROR and "no_such_package" in found.sentence and "setup" in found.mend
-    found = only(machine.ros(made(tmp_path, ros=("no_such_msgs",))))
-    assert found.level == ERROR and "no_such_msgs" in found.sentence
 
 
 def _has(name: str) -> bool:
     return machine.importlib.util.find_spec(name) is not None
-
-
-def test_ros_out_of_reach_is_told_from_a_missing_message_package(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; sys.modules['rclpy'] = None\n"
-        "import importlib.util as u; real = u.find_spec\n"
-        "u.find_spec = lambda n, *a: None if n == 'rclpy' else real(n, *a)\n"
-        "from nanorover.doctor.machine import Machine, ros\n"
-        "print(ros(Machine(ports={}))[0].mend)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "source /opt/ros" in said
 
 
 def test_a_machine_without_graphics_and_one_without_tensorrt(tmp_path):
@@ -113,6 +94,15 @@ def test_a_port_that_another_process_holds(tmp_path, terminal):
         assert found.level == WARN and "in use" in found.sentence and f"process {holder.pid}" in found.mend
         assert only(machine.lidar(made(tmp_path, ports={"lidar": port}))).level == NOTE, "it must not be disturbed"
         holder.communicate("\n")
+
+
+def test_an_emulator_behind_a_port_does_not_take_it(tmp_path):
+    code = "import os, pty; ends = pty.openpty(); print(os.ttyname(ends[1]), flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as emulator:
+        port = emulator.stdout.readline().strip()
+        assert only(machine.serial_ports(made(tmp_path, ports={"lidar": port}))).level == OK
+        emulator.communicate("\n")
 
 
 def test_two_nodes_on_one_port(tmp_path, terminal):

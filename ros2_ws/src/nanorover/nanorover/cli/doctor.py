@@ -35,18 +35,14 @@ def doctor(
 
     from rich.console import Console
 
-    from nanorover.doctor.checks import GRAPH, MACHINE, SIGNALS
-    from nanorover.doctor.evidence import evidence_of
-    from nanorover.doctor.findings import ERROR
+    from nanorover.doctor.findings import ERROR, NOTE, Finding
+    from nanorover.doctor.packages import PACKAGES
 
-    machine = _machine(params_file)
-    looked = [("machine", check.name, f) for check in MACHINE for f in check.look(machine)]
-    if bag is not None:
-        evidence = evidence_of(bag)
-        looked += [(str(bag), check.name, f) for check in SIGNALS for f in check.look(evidence)]
-    if live:
-        evidence = _observed(seconds, namespace)
-        looked += [("live", check.name, f) for check in (*GRAPH, *SIGNALS) for f in check.look(evidence)]
+    looked = [("packages", check.name, f) for check in PACKAGES for f in check.look()]
+    if any(name == "library" and finding.level == ERROR for _, name, finding in looked):
+        looked.append(("packages", "others", Finding(NOTE, "nothing else was looked at: it takes these packages")))
+    else:
+        looked += _looked(params_file, bag, seconds if live else 0.0, namespace)
     faults = sum(finding.level == ERROR for _, _, finding in looked)
     if as_json:
         rows = [{"of": of, "check": name, **vars(finding)} for of, name, finding in looked]
@@ -54,6 +50,24 @@ def doctor(
     else:
         _print(Console(highlight=False), looked)
     raise typer.Exit(1 if faults else 0)
+
+
+def _looked(
+    params_file: Path | None, bag: Path | None, live_s: float, namespace: str
+) -> "list[tuple[str, str, Finding]]":
+    """What was looked at, the check and its finding, of everything but the packages."""
+    from nanorover.doctor.checks import GRAPH, MACHINE, SIGNALS
+    from nanorover.doctor.evidence import evidence_of
+
+    machine = _machine(params_file)
+    looked = [("machine", check.name, f) for check in MACHINE for f in check.look(machine)]
+    if bag is not None:
+        evidence = evidence_of(bag)
+        looked += [(str(bag), check.name, f) for check in SIGNALS for f in check.look(evidence)]
+    if live_s > 0.0:
+        evidence = _observed(live_s, namespace)
+        looked += [("live", check.name, f) for check in (*GRAPH, *SIGNALS) for f in check.look(evidence)]
+    return looked
 
 
 def _print(out, looked: "list[tuple[str, str, Finding]]") -> None:

@@ -1,11 +1,9 @@
-"""Every check of the doctor, in the order in which a person wants to read them."""
+"""Every check of the doctor beside that of the packages, in the order in which a person wants to read them."""
 
 from nanorover.doctor import frames, graph, machine, motion, signals
 from nanorover.doctor.findings import Check
 
 MACHINE = (
-    Check("packages", machine.packages),
-    Check("ros", machine.ros),
     Check("graphics", machine.graphics),
     Check("ports", machine.serial_ports),
     Check("lidar", machine.lidar),

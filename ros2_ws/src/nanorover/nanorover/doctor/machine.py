@@ -1,4 +1,4 @@
-"""Checks of the machine: packages, graphics processor, ports, disk, cache, clock, a Jetson's heat and power."""
+"""Checks of the machine: graphics processor, ports, disk, cache, clock, a Jetson's heat and power."""
 
 import importlib.util
 import os
@@ -13,26 +13,12 @@ from nanorover.doctor.findings import ERROR, NOTE, WARN, Finding, ok
 from nanorover.lidar.port import LinkError, Port
 from nanorover.lidar.session import Session
 
-# What the robot cannot do without, and what comes with ROS 2.
-LIBRARY = (
-    "numpy",
-    "numba",
-    "scipy",
-    "cv2",
-    "serial",
-    "yaml",
-    "rosbags",
-    "mcap",
-    "xacro",
-    "websockets",
-    "onnxruntime",
-)
-ROS = ("rclpy", "sensor_msgs", "nav_msgs", "tf2_msgs", "vision_msgs", "nanorover_interfaces", "nanorover_nodes")
-
 SPARE_BYTES, LAST_BYTES = 2_000_000_000, 200_000_000
 HOT_C, TOO_HOT_C = 80.0, 95.0
 # A Jetson Nano has no battery for its clock: without a network it wakes up years ago.
 PROJECT_BEGAN_S = 1_735_689_600  # 2025-01-01
+# Who has this open emulates what is behind a pseudo terminal.
+BEHIND_A_TERMINAL = {"/dev/ptmx", "/dev/pts/ptmx"}
 JETSON = Path("etc/nv_tegra_release")
 
 
@@ -44,34 +30,12 @@ class Machine:
     root: Path = Path("/")
     caches: dict[str, Path] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-    library: tuple[str, ...] = LIBRARY
-    ros: tuple[str, ...] = ROS
     disk: Path = field(default_factory=Path.home)
 
     @property
     def is_jetson(self) -> bool:
         """Whether this is one of NVIDIA's boards."""
         return (self.root / JETSON).exists()
-
-
-def packages(machine: Machine) -> list[Finding]:
-    """Every package can be found."""
-    missing = [name for name in machine.library if importlib.util.find_spec(name) is None]
-    if missing:
-        return [Finding(ERROR, f"Python packages are missing: {', '.join(missing)}", "./scripts/setup")]
-    return ok(f"all {len(machine.library)} Python packages are there")
-
-
-def ros(machine: Machine) -> list[Finding]:
-    """ROS 2 and the message packages can be found."""
-    missing = [name for name in machine.ros if importlib.util.find_spec(name) is None]
-    if "rclpy" in missing:
-        mend = "source /opt/ros/*/setup.bash, or ./scripts/setup where ROS is not installed"
-        return [Finding(ERROR, "ROS 2 (rclpy) is not in this Python's reach", mend)]
-    if missing:
-        mend = "source the workspace's install/setup.bash, or ./scripts/setup"
-        return [Finding(ERROR, f"ROS packages are missing: {', '.join(missing)}", mend)]
-    return ok("ROS 2 and its message packages are there")
 
 
 def graphics(machine: Machine) -> list[Finding]:
@@ -136,14 +100,15 @@ def lidar(machine: Machine) -> list[Finding]:
 
 
 def holders_of(path: Path) -> list[tuple[int, str]]:
-    """Processes (id, command) that have a file open, of those that we may look into."""
+    """Processes (id, command) that have a file open, of those that we may look into, but for a port's emulator."""
     real = os.path.realpath(path)
     holders = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
         try:
-            if any(os.path.realpath(link) == real for link in (process / "fd").iterdir()):
+            opened = {os.path.realpath(link) for link in (process / "fd").iterdir()}
+            if real in opened and opened.isdisjoint(BEHIND_A_TERMINAL):
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 holders.append((int(process.name), command[:60].strip()))
         except OSError:
