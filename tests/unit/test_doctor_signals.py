@@ -141,6 +141,8 @@ def test_mixed_clocks(healthy):
     simulated = [(stamp - START_NS, received) for stamp, received in healthy.clocks["/scan"]]
     found = only(signals.clocks(Evidence(clocks=healthy.clocks | {"/scan": simulated})))
     assert found.level == ERROR and "/scan use clocks that are 1000 s apart" in found.sentence
+    arm = Evidence(clocks=healthy.clocks, edges=[edge("base_link", "arm", late_s=3.0)])
+    assert "base_link → arm use clocks that are 3 s apart" in only(signals.clocks(arm)).sentence
     assert "use_sim_time" in found.mend
     live = Evidence(clocks={"/scan": simulated}, live=True)
     assert "1000 s behind" in only(signals.clocks(live)).sentence
@@ -199,7 +201,9 @@ def test_subscriptions_that_get_nothing():
 def test_a_graph_that_is_empty_or_has_two_masters():
     assert "no node" in only(graph.graph(Evidence())).sentence
     two = Evidence(endpoints=[endpoint("/cmd_vel", n, True, STATE) for n in ("/safety", "/joy")])
-    assert "cmd_vel has 2 publishers: /joy, /safety" in only(graph.graph(two)).sentence
+    assert "/cmd_vel has 2 publishers: /joy, /safety" in only(graph.graph(two)).sentence
+    apart = [endpoint("/truth/map", "/simulator", True, LATCHED), endpoint("/map", "/slam", True, LATCHED)]
+    assert only(graph.graph(Evidence(endpoints=apart))).level == OK
 
 
 def test_nodes_that_are_unwell_or_silent():

@@ -1,10 +1,13 @@
 """Checks of the running graph: who publishes what to whom, and how the nodes are."""
 
-from collections import Counter
+from collections import defaultdict
 
 from nanorover.doctor.evidence import Evidence
 from nanorover.doctor.findings import ERROR, WARN, Finding, ok
 from nanorover.tables import Qos
+
+# Two who say these contradict each other.
+ONE_PUBLISHER = {"scan", "odom", "map", "cmd_vel"}
 
 
 def quality_of_service(evidence: Evidence) -> list[Finding]:
@@ -38,17 +41,20 @@ def _mismatch(publisher: Qos, subscription: Qos) -> str:
 
 
 def graph(evidence: Evidence) -> list[Finding]:
-    """One publisher per state of the robot, and no topic of the table that is wanted but not published."""
+    """One publisher per state of each robot."""
     found = []
     if not evidence.endpoints:
         mend = "is it up (`nanorover status`)? The same ROS_DOMAIN_ID, discovery range and user as here?"
         return [Finding(ERROR, "no node of the robot can be seen", mend)]
-    published = Counter(e.topic.rsplit("/", 1)[-1] for e in evidence.endpoints if e.publishes)
-    for topic in ("scan", "odom", "map", "cmd_vel"):
-        if published[topic] > 1:
-            nodes = sorted(e.node for e in evidence.endpoints if e.publishes and e.topic.endswith(f"/{topic}"))
+    publishers: dict[str, list[str]] = defaultdict(list)
+    for endpoint in evidence.endpoints:
+        if endpoint.publishes and endpoint.topic.rsplit("/", 1)[-1] in ONE_PUBLISHER:
+            publishers[endpoint.topic].append(endpoint.node)
+    for topic, nodes in publishers.items():
+        if len(nodes) > 1:
             mend = "stop one of them; teleop goes to cmd_vel_teleop, which safety lets through"
-            found.append(Finding(ERROR, f"{topic} has {published[topic]} publishers: {', '.join(nodes)}", mend))
+            sentence = f"{topic} has {len(nodes)} publishers: {', '.join(sorted(nodes))}"
+            found.append(Finding(ERROR, sentence, mend))
     return found or ok("one publisher for each state")
 
 

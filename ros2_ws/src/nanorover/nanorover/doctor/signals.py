@@ -1,7 +1,7 @@
 """Checks of scans, rates and clocks, of a recording or of the running robot."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -69,17 +69,21 @@ def rates(evidence: Evidence) -> list[Finding]:
 
 
 def clocks(evidence: Evidence) -> list[Finding]:
-    """All stamps come from one clock."""
+    """All stamps come from one clock, those of moving transforms too."""
+    stamps = defaultdict(list, evidence.clocks)
+    for edge in evidence.edges:
+        if not edge.static:
+            stamps[f"{edge.parent} → {edge.child}"].append((edge.stamp_ns, edge.received_ns))
     offsets_ns = {
         topic: int(np.median([received - stamp for stamp, received in pairs]))
-        for topic, pairs in evidence.clocks.items()
+        for topic, pairs in stamps.items()
         if pairs
     }
     if len(offsets_ns) > 1:
         least, most = min(offsets_ns, key=offsets_ns.__getitem__), max(offsets_ns, key=offsets_ns.__getitem__)
         if offsets_ns[most] - offsets_ns[least] > CLOCK_TOLERANCE_NS:
             apart_s = (offsets_ns[most] - offsets_ns[least]) / NS
-            mend = "use_sim_time must be the same for every node; machines need NTP or chrony"
+            mend = "use_sim_time must be the same for every node; machines need chrony; or one is overloaded"
             return [Finding(ERROR, f"{least} and {most} use clocks that are {apart_s:.0f} s apart", mend)]
     late = {topic: offset for topic, offset in offsets_ns.items() if abs(offset) > CLOCK_TOLERANCE_NS}
     if late and evidence.live and not evidence.uses_sim_time:
