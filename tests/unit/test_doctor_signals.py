@@ -95,7 +95,7 @@ def test_more_than_a_turn_and_a_covered_lidar(healthy):
         ),
         (Build(T_base_laser=np.array([0.05, 0, math.pi])), MOUNTING, ERROR, "driving back", "laser_yaw_rad: "),
         (Build(way_read=-1.0), MOUNTING, ERROR, "driving back", "odometry's sign"),
-        (Build(way_read=1.2), MOUNTING, WARN, "way is 1.20 of", "wheel_radius_m"),
+        (Build(way_read=1.2, turn_read=1.2), MOUNTING, WARN, "way is 1.20 of", "wheel_radius_m"),
         (Build(turn_read=0.85), MOUNTING, WARN, "turn is 0.85 of", "wheel_separation_m"),
     ],
     ids=[
@@ -111,6 +111,11 @@ def test_more_than_a_turn_and_a_covered_lidar(healthy):
 def test_motion_that_does_not_fit(build, mounting, level, named, mend):
     found = only(motion.motion(driven(build, mounting)))
     assert found.level == level and named in found.sentence and mend in found.mend, found
+
+
+def test_wheels_of_the_wrong_size_at_the_wrong_distance():
+    size, base = motion.motion(driven(Build(way_read=1.2, turn_read=1.02)))
+    assert "way is 1.20" in size.sentence and "turn is 0.85" in base.sentence
 
 
 def test_an_upside_down_lidar_that_is_declared_so_is_well():

@@ -32,9 +32,10 @@ def motion(evidence: Evidence) -> list[Finding]:
         return [Finding(NOTE, f"mounting and wheels not checked: {error.args[0]}", error.hint)]
     found = []
     if fit.turn_scale < 0:
+        roll = "0 where the lidar stands upright" if upside_down else "π where the lidar hangs upside down"
         mend = (
-            "turn it left by hand: if odometry turns left too, the scan is mirrored (laser_roll_rad: π where "
-            "the lidar hangs upside down); else left and right wheel are swapped"
+            f"turn it left by hand: if odometry turns left too, the scan is mirrored (laser_roll_rad: {roll}); "
+            "else left and right wheel are swapped"
         )
         return [Finding(ERROR, "the scan turns against the odometry", mend)]
     wrong_rad = math.remainder(fit.T_base_laser[2] - mounting[2], 2 * math.pi)
@@ -46,9 +47,11 @@ def motion(evidence: Evidence) -> list[Finding]:
         found.append(
             Finding(ERROR, f"the scan is rotated by {math.degrees(wrong_rad):.0f}° against the motion", mend)
         )
+    # Wheels of the wrong size stretch the turn as much as the way: what is left is the distance between them.
+    turn_scale = fit.turn_scale / fit.way_scale if math.isfinite(fit.way_scale) else fit.turn_scale
     for name, scale, parameter in (
         ("way", fit.way_scale, "wheel_radius_m, or ticks_per_revolution"),
-        ("turn", fit.turn_scale, "wheel_separation_m"),
+        ("turn", turn_scale, "wheel_separation_m"),
     ):
         if math.isfinite(scale) and abs(scale - 1) > SCALE_TOLERANCE:
             mend = f"{parameter} is wrong: `nanorover calibrate wheels`"
