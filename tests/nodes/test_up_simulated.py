@@ -11,6 +11,7 @@ from rclpy.node import Node
 from websockets.sync.client import connect
 
 from nanorover.bringup.security import policy
+from nanorover.mapping.map_files import load_map
 from nanorover.view.server import KINDS
 
 pytest.importorskip("mujoco", reason="the simulated world needs ./scripts/setup sim")
@@ -50,11 +51,21 @@ def test_a_simulated_robot_maps_can_be_driven_from_the_page_and_keeps_to_its_pol
             }
             page.send(json.dumps({"type": "stop"}))
             wait_for(page, seen, lambda: seen["state"]["stopped"])
+        flat = tmp_path / "flat.yaml"
+        assert commanded("map", "save", str(flat.with_suffix(""))) == (0, f"map written: {flat}\n")
+        assert (load_map(flat).cells > 65).sum() > 50
+        exit_code, _ = commanded("map", "open", str(tmp_path / "nowhere.yaml"))
+        assert exit_code == 2
     finally:
-        stopped = subprocess.run([*NANOROVER, "stop"], capture_output=True, text=True, check=False)
-        assert stopped.returncode == 0, stopped.stderr
+        assert commanded("stop")[0] == 0
     assert robot.wait(timeout=5.0) == 0
     assert "ended" not in said.read_text(), "no node had to be started again"
+
+
+def commanded(*words: str) -> tuple[int, str]:
+    """Exit code and output of a command."""
+    made = subprocess.run([*NANOROVER, *words], capture_output=True, text=True, check=False)
+    return made.returncode, made.stdout
 
 
 def opened(address: str, robot: subprocess.Popen, said):

@@ -34,3 +34,5 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"), replacing(tmp_path / "file" / "map.png"):
         pass
+    with pytest.raises(InputError, match="it is a folder"), replacing(tmp_path):
+        pytest.fail("nothing may be written")

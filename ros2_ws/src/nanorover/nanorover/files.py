@@ -14,9 +14,11 @@ def replacing(path: Union[Path, str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed over ``path``, else removed.
 
     The temporary name keeps the suffix, because image writers choose their format by it.
-    Raises InputError when the folder cannot be written.
+    Raises InputError when the folder cannot be written or the path is one itself.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder", "name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)

@@ -1,0 +1,59 @@
+"""``nanorover map``: the map of the running robot, written and opened."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Namespace = Annotated[str, typer.Option(help="namespace with which the robot was started")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(no_args_is_help=True, help="The map of the running robot, written and opened.")
+    group.command("save")(save)
+    group.command("open")(open_)
+    app.add_typer(group, name="map")
+
+
+def save(
+    path: Annotated[Path, typer.Argument(help="file to write, without ending; on the machine where SLAM runs")],
+    graph: Annotated[bool, typer.Option("--graph", help="write the graph, from which mapping can go on")] = False,
+    namespace: Namespace = "",
+) -> None:
+    """Write the map that the robot has now: PATH.yaml and PATH.pgm, as Nav2's map_server does."""
+    service = "slam/serialize_map" if graph else "slam/save_map"
+    _ask(service, {"path": str(path.absolute())}, namespace)
+
+
+def open_(
+    path: Annotated[Path, typer.Argument(help="map (.yaml) or graph")],
+    mode: Annotated[
+        str, typer.Option(help="localization in it, mapping on from a graph, or lifelong: both")
+    ] = "localization",
+    namespace: Namespace = "",
+) -> None:
+    """Let the robot go on in a map that was written before; it finds its place itself."""
+    _ask("slam/set_mode", {"mode": mode, "path": str(path.absolute())}, namespace)
+
+
+def _ask(service: str, fields: dict[str, Any], namespace: str) -> None:
+    """Print what the service says; InputError with its sentence where it refuses."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    from nanorover.errors import InputError
+    from nanorover.ros_environment import ros_environment
+
+    asked = subprocess.run(
+        [sys.executable, "-m", "nanorover_nodes.ask", service, json.dumps(fields), namespace],
+        env={**os.environ, **ros_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        raise InputError(asked.stderr.strip() or "nothing was answered")
+    typer.echo(asked.stdout.strip())
