@@ -20,7 +20,7 @@ from nanorover_models.evaluate import LIMITS, Figures, evaluate, torch_detector
 from nanorover_models.export import export, write_description
 from nanorover_models.measure import Cost, cost, file_cost
 from nanorover_models.model import ModelSpec
-from nanorover_models.params import TrainParams
+from nanorover_models.params import QatParams, TrainParams
 from nanorover_models.prune import prune
 from nanorover_models.quantize import TARGETS, aware, calibration_tensors, quantize_file, write_aware
 from nanorover_models.train import FurtherLoss, Pictures, Trainer, join_world
@@ -157,10 +157,14 @@ def quantize(
     settings: TrainParams,
     out: Path,
     *,
-    trained: bool,
+    trained: QatParams | None,
     say: Say,
 ) -> list[Cost]:
-    """Write FP32 and both INT8 files into ``out``; ``trained`` adds training that feels the rounding."""
+    """Write FP32 and both INT8 files into ``out``; ``trained`` adds training that feels the rounding.
+
+    That training has one aim: to say what the FP32 network says of the same pictures. The objects' own loss would
+    pull a well trained network towards the few pictures at hand.
+    """
     spec, network = _start(checkpoint, training)
     settings = _for(spec, settings)
     name = out.name
@@ -171,14 +175,23 @@ def quantize(
     tensors = calibration_tensors(spec, network, training, CALIBRATION_PICTURES)
     for target, path in files.items():
         quantize_file(plain, path, target, tensors)
-        costs.append(file_cost(f"int8 {target}, PTQ", spec, network, path, validation))
-    if trained:
-        rounding = aware(network, tensors)
-        trainer = Trainer(spec, rounding, settings, out / "run", world=join_world(), keep=False)
+        costs.append(file_cost(f"int8 {target}, PTQ", spec, network, path, validation, for_gpu=target == "gpu"))
+    if trained is not None:
+        trainer = Trainer(
+            spec,
+            aware(network, tensors),
+            replace(settings, **asdict(trained)),
+            out / "run",
+            world=join_world(),
+            further_loss=DenseTeacher(spec, spec, network, 1.0),
+            own_loss=False,
+            keep=False,
+        )
         trainer.run(training, validation, say)
         write_aware(spec, trainer.average.model, files["gpu"], files["cpu"], tensors)
         for target, path in files.items():
-            costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation))
+            gpu = target == "gpu"
+            costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation, for_gpu=gpu))
     named = {"fp32": plain.name, **{f"int8_{target}": path.name for target, path in files.items()}}
     write_description(spec, network, out / f"{name}.yaml", named)
     return costs
@@ -197,7 +210,10 @@ def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, comman
     """Measure every file of a model and write its card beside its YAML."""
     description = load_model(model)
     spec, network = models.load(checkpoint)
-    costs = [file_cost(variant, spec, network, path, data) for variant, path in description.files.items()]
+    costs = [
+        file_cost(variant, spec, network, path, data, for_gpu=variant == "int8_gpu")
+        for variant, path in description.files.items()
+    ]
     with OnnxRuntimeEngine(description.files["fp32"], "fp32") as engine:
         figures = evaluate(Detector(description, engine, LIMITS), data)
     path = description.source.with_suffix(".md")

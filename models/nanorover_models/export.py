@@ -25,6 +25,9 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
 
 PARITY_PICTURES = 4
 
+# The outputs' names in the file.
+SCORES, BOXES = "scores", "boxes"
+
 
 class _Half(Network):
     """A network in half precision that takes and returns single precision."""
@@ -85,7 +88,7 @@ def write_onnx(spec: ModelSpec, network: Network, path: Path) -> None:
             dynamo=False,
             opset_version=MOST_OPSET,
             input_names=["image"],
-            output_names=["scores", "boxes"],
+            output_names=[SCORES, BOXES],
         )
 
 

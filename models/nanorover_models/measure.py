@@ -24,7 +24,7 @@ RUNS = 40
 
 @dataclass(frozen=True)
 class Cost:
-    """One state of a model: precision, size and speed. ``cpu_ms`` is the network alone, one thread."""
+    """One state of a model: precision, size and speed. ``cpu_ms`` is the network alone, one thread, where it runs."""
 
     name: str
     ap: float
@@ -32,7 +32,7 @@ class Cost:
     mmacs: float
     parameters: float
     file_kib: float
-    cpu_ms: float
+    cpu_ms: float | None
 
     def row(self) -> tuple[str, ...]:
         """For a table."""
@@ -43,7 +43,7 @@ class Cost:
             f"{self.mmacs:.0f}",
             f"{self.parameters / 1e6:.3f}",
             f"{self.file_kib:.0f}",
-            f"{self.cpu_ms:.2f}",
+            "–" if self.cpu_ms is None else f"{self.cpu_ms:.2f}",
         )
 
 
@@ -91,11 +91,14 @@ def cost(name: str, spec: ModelSpec, model: Network, data: DataSet) -> Cost:
     return Cost(name, figures.ap, figures.ap50, mmacs, parameters, size, ms)
 
 
-def file_cost(name: str, spec: ModelSpec, model: Network, onnx: Path, data: DataSet) -> Cost:
-    """Evaluate and time an ONNX file of a network."""
+def file_cost(
+    name: str, spec: ModelSpec, model: Network, onnx: Path, data: DataSet, *, for_gpu: bool = False
+) -> Cost:
+    """Evaluate and time an ONNX file of a network; ``for_gpu``: rounded as by TensorRT, and not timed."""
     described: ModelDescription = describe(spec, model, onnx, {"fp32": onnx})
     mmacs, parameters = count(spec, model)
-    with OnnxRuntimeEngine(onnx, "") as engine:
+    with OnnxRuntimeEngine(onnx, "", as_written=for_gpu) as engine:
         figures = evaluate(Detector(described, engine, LIMITS), data)
-        ms = cpu_ms(engine, np.zeros((1, 3, spec.input_height, spec.input_width), np.float32))
+        picture = np.zeros((1, 3, spec.input_height, spec.input_width), np.float32)
+        ms = None if for_gpu else cpu_ms(engine, picture)
     return Cost(name, figures.ap, figures.ap50, mmacs, parameters, onnx.stat().st_size / 1024, ms)

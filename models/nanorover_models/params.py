@@ -40,3 +40,17 @@ class TrainParams:
     def augmentation(self, *, plain: bool) -> Augmentation:
         """How pictures are changed; ``plain`` without mosaic, as at the end of training."""
         return Augmentation(0.0 if plain else self.mosaic, self.flip, self.zoom, self.colour)
+
+
+@dataclass(frozen=True)
+class QatParams:
+    """What differs when a quantized network is trained further; the values stand in ``params/quantize.yaml``."""
+
+    epochs: int = param("passes over the training pictures", minimum=1, maximum=1000)
+    learning_rate: float = param("highest learning rate, for 16 pictures per step", minimum=1e-7, maximum=0.01)
+    warm_up_epochs: float = param("linear warm-up", "epochs", minimum=0.0, maximum=100.0)
+    ema_decay: float = param("decay of the averaged weights", minimum=0.0, maximum=0.99999)
+    mosaic: float = param("part of pictures put together from four", minimum=0.0, maximum=1.0)
+    zoom: float = param("largest logarithm of a random scale", minimum=0.0, maximum=1.5)
+    colour: float = param("strength of random brightness, contrast and colour", minimum=0.0, maximum=1.5)
+    mixed_precision: bool = param("compute in half precision, which the rounding to eight bits suffers from")

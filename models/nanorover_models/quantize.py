@@ -1,30 +1,33 @@
 """INT8: after training with calibration pictures, or with further training that feels the rounding.
 
 Two files, because engines differ: unsigned asymmetric activations for CPUs, signed symmetric for TensorRT.
-The layers that predict stay in floating point; they are small, and scores and boxes live from their last bits. For
-TensorRT so does the one that reads the picture.
+The layers that predict stay in floating point for TensorRT, and for CPUs those that predict boxes: boxes live from
+their last bits, scores hardly do. For CPUs so do the first layers, which are quicker that way.
 """
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.perception.preprocess import Preprocessor
 from nanorover_models.blocks import Network
 from nanorover_models.data import DataSet
-from nanorover_models.export import folded, write_onnx
+from nanorover_models.export import BOXES, SCORES, folded, write_onnx
 from nanorover_models.lint import load_onnx, require_clean
 from nanorover_models.model import ModelSpec, describe
 
 TARGETS = ("cpu", "gpu")
+
+# From so many products per output on, a CPU's integer kernels are quicker than those in floating point.
+LONG_SUM = 32
 
 
 def calibration_tensors(spec: ModelSpec, model: Network, data: DataSet, most: int) -> list[np.ndarray]:
@@ -62,6 +65,11 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
 
     graph = load_onnx(onnx)
     gpu = target == "gpu"
+    plain = (
+        _predicting_nodes(graph, SCORES, BOXES)
+        if gpu
+        else [*_first_nodes(graph), *_predicting_nodes(graph, BOXES)]
+    )
     extra = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False} if gpu else {}
     if gpu:
         extra |= {"DedicatedQDQPair": True, "AddQDQPairToWeight": True}
@@ -72,7 +80,7 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"] if gpu else None,
-            nodes_to_exclude=_unrounded_nodes(graph) if gpu else [],
+            nodes_to_exclude=plain,
             per_channel=True,
             # Seven bits of weight on CPUs: without VNNI their products would overflow 16 bits and be cut off.
             reduce_range=not gpu,
@@ -85,12 +93,10 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
             require_clean(temporary)
 
 
-def _unrounded_nodes(graph: Any) -> list[str]:
-    """What stays as it is: everything from the predicting convolutions to the outputs, which is what is reached
-    before another convolution; and the convolution that reads the picture, cheap with its three channels, whose
-    rounding costs more accuracy than that of all others together."""
+def _predicting_nodes(graph: Any, *outputs: str) -> list[str]:
+    """Everything from the predicting convolutions to ``outputs``: what is reached before another convolution."""
     makers = {output: node for node in graph.graph.node for output in node.output}
-    waiting = [output.name for output in graph.graph.output]
+    waiting = list(outputs)
     reached: dict[str, None] = {}
     while waiting:
         node = makers.get(waiting.pop())
@@ -99,11 +105,14 @@ def _unrounded_nodes(graph: Any) -> list[str]:
         reached[node.name] = None
         if node.op_type != "Conv":
             waiting.extend(node.input)
-    picture = graph.graph.input[0].name
-    return [
-        *reached,
-        *(node.name for node in graph.graph.node if node.op_type == "Conv" and node.input[0] == picture),
-    ]
+    return list(reached)
+
+
+def _first_nodes(graph: Any) -> list[str]:
+    """The convolutions that read the picture, up to the first whose sums are long enough for integer kernels."""
+    products = {weights.name: int(np.prod(weights.dims[1:])) for weights in graph.graph.initializer}
+    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+    return [node.name for node in takewhile(lambda node: products[node.input[1]] < LONG_SUM, convolutions)]
 
 
 @contextmanager
@@ -133,9 +142,8 @@ def aware(model: Network, tensors: list[np.ndarray]) -> Network:
     plain = folded(model)
     for parameter in plain.parameters():
         parameter.requires_grad_(True)
-    reading = next(layer for layer in plain.modules() if isinstance(layer, nn.Conv2d))
-    unrounded = {id(layer) for layer in (reading, *plain.prediction_layers())}
-    names = [name for name, layer in plain.named_modules() if id(layer) in unrounded]
+    predicting = {id(layer) for layer in plain.prediction_layers()}
+    names = [name for name, layer in plain.named_modules() if id(layer) in predicting]
 
     def forward(network: Network) -> None:
         with torch.inference_mode():

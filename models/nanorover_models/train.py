@@ -135,9 +135,11 @@ class Trainer:
         *,
         world: World,
         further_loss: FurtherLoss | None = None,
+        own_loss: bool = True,
         keep: bool = True,
     ) -> None:
-        """``further_loss`` is added to the network's own; without ``keep`` no checkpoints are written."""
+        """``further_loss`` is added to the network's own, or replaces it if ``own_loss`` is not wanted; without
+        ``keep`` no checkpoints are written."""
         torch.manual_seed(settings.seed + world.rank)
         torch.set_num_threads(settings.threads)
         self.spec, self.settings, self.folder, self.world = spec, settings, folder, world
@@ -145,7 +147,7 @@ class Trainer:
         fast_layout(self.model)
         self.loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head())
         self.loss.to(world.device)
-        self.further_loss, self.keep = further_loss, keep
+        self.further_loss, self.own_loss, self.keep = further_loss, own_loss, keep
         self.average = Average(self.model, settings.ema_decay)
         self.optimizer = torch.optim.AdamW(_groups(self.model, settings.weight_decay), lr=1e-6)
         self.half = half_precision(world.device) if settings.mixed_precision else None
@@ -210,7 +212,7 @@ class Trainer:
         )
         with context:
             outputs = self.parallel(inputs)
-        losses = self.loss(outputs, targets.to(device))
+        losses = self.loss(outputs, targets.to(device)) if self.own_loss else {}
         if self.further_loss is not None:
             losses["teacher"] = self.further_loss(inputs, outputs)
         total = torch.stack(list(losses.values())).sum()

@@ -204,3 +204,43 @@ def test_one_thread_unless_told_otherwise(tiny_onnx: Path) -> None:
     with OnnxRuntimeEngine(tiny_onnx, "fp32") as engine:
         assert engine.title.endswith("CPU, 1 thread")
         assert [o.shape for o in engine.run(np.zeros((1, 3, 64, 96), np.float32))] == [(1, 24, 8)]
+
+
+def test_a_file_quantized_for_tensorrt_is_summed_exactly_on_a_cpu(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: scripts/requirements/train.txt")
+    helper, node = onnx.helper, onnx.helper.make_node
+
+    def constant(name: str, value: np.ndarray) -> object:
+        return onnx.numpy_helper.from_array(value, name)
+
+    def rounded(name: str, scale: str) -> list[object]:
+        parts = [scale, "zero"]
+        quantized = node("QuantizeLinear", [name, *parts], [f"{name}_s8"])
+        return [quantized, node("DequantizeLinear", [f"{name}_s8", *parts], [f"{name}_rounded"])]
+
+    graph = helper.make_graph(
+        [
+            *rounded("image", "one"),
+            node("DequantizeLinear", ["weights", "one", "zero"], ["largest"]),
+            node("Conv", ["image_rounded", "largest"], ["sum"]),
+            *rounded("sum", "thousand"),
+        ],
+        "largest",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("sum_rounded", onnx.TensorProto.FLOAT, [1, 8, 8, 8])],
+        [
+            constant("one", np.float32(1)),
+            constant("thousand", np.float32(1000)),
+            constant("zero", np.int8(0)),
+            constant("weights", np.full((8, 4, 1, 1), 127, np.int8)),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    images = np.full((1, 4, 8, 8), 100, np.float32)
+    chosen = described({})._replace(files={"int8_gpu": tmp_path / "m.onnx"})
+    engine = make_engine(
+        chosen, engine="onnxruntime", precision="auto", threads=1, cache_folder=tmp_path, workspace_mib=64
+    )
+    with engine:
+        assert engine.run(images)[0] == pytest.approx(51_000)  # 4 · 127 · 100 = 50,800; 16 bits hold 32,767

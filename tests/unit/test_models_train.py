@@ -24,10 +24,10 @@ from nanorover_models.data import load_data
 from nanorover_models.evaluate import evaluate, torch_detector
 from nanorover_models.explain import explained, heat_map
 from nanorover_models.export import folded
-from nanorover_models.lint import lint
+from nanorover_models.lint import lint, load_onnx
 from nanorover_models.measure import count
 from nanorover_models.model import ModelSpec
-from nanorover_models.params import TrainParams
+from nanorover_models.params import QatParams, TrainParams
 from nanorover_models.train import Trainer, join_world
 
 QUIET = lambda _: None  # noqa: E731
@@ -183,10 +183,16 @@ def test_quantized_files_keep_the_precision_and_fit_their_engines(
 ) -> None:
     out = tmp_path / "q"
     plain, cpu, gpu = commands.quantize(
-        trained, load_data(blocks), load_data(unseen), settings(), out, trained=False, say=QUIET
+        trained, load_data(blocks), load_data(unseen), settings(), out, trained=None, say=QUIET
     )
     assert min(cpu.ap50, gpu.ap50) > plain.ap50 - 0.1
     assert cpu.file_kib < 0.6 * plain.file_kib
+    assert gpu.cpu_ms is None
+    # Boxes are not rounded in the end, and the layer that reads the picture is quicker unrounded.
+    graph = load_onnx(out / "q_int8_cpu.onnx").graph
+    last = {name: node.op_type for node in graph.node for name in node.output if name in ("scores", "boxes")}
+    assert last == {"scores": "DequantizeLinear", "boxes": "Concat"}
+    assert next(node for node in graph.node if "image" in node.input).op_type == "Conv"
     assert lint(out / "q_int8_gpu.onnx") == []
     problems = {f.problem for f in lint(out / "q_int8_cpu.onnx")}
     assert {"a quantized bias (INT32)", "quantization to another type than INT8"} <= problems
@@ -200,9 +206,9 @@ def test_training_that_feels_the_rounding(trained: Path, blocks: Path, unseen: P
         trained,
         load_data(blocks),
         load_data(unseen),
-        settings(epochs=1, learning_rate=0.0002),
+        settings(),
         out,
-        trained=True,
+        trained=load(QatParams, "quantize"),
         say=QUIET,
     )
     by_name = {c.name: c for c in costs}

@@ -172,11 +172,10 @@ def quantize(
     """Write FP32 and INT8 files (unsigned for CPUs, symmetric for TensorRT); prints before and after."""
     if mode not in ("ptq", "qat"):
         raise InputError(f"there is no mode '{mode}'", "ptq or qat")
-    commands, settings = _settings(params_file, epochs)
+    commands, settings = _settings(params_file, None)
     training, held_back = commands.data_of(data, images, validation, settings)
-    costs = commands.quantize(
-        checkpoint, training, held_back, settings, out, trained=mode == "qat", say=console.print
-    )
+    further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
+    costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, say=console.print)
     _show(costs, as_json)
 
 
@@ -230,11 +229,14 @@ def card(
 
 def _settings(params_file: Path | None, epochs: int | None) -> tuple[Any, Any]:
     """The commands and the training parameters."""
+    commands = torch_models("commands")
+    return commands, _parameters(commands.TrainParams, "train", params_file, epochs)
+
+
+def _parameters(cls: Any, section: str, params_file: Path | None, epochs: int | None) -> Any:
     from nanorover.params import load
 
-    commands = torch_models("commands")
-    overrides = {} if epochs is None else {"epochs": epochs}
-    return commands, load(commands.TrainParams, "train", params_file, **overrides)
+    return load(cls, section, params_file, **({} if epochs is None else {"epochs": epochs}))
 
 
 def _show(costs: list[Any], as_json: bool) -> None:

@@ -52,7 +52,7 @@ def choose_on_gpu(files: Dict[str, Path], wanted: str, compute_capability: str, 
             "INT8 cannot be computed by %s" % gpu, "use fp16 there: the original Jetson Nano has no INT8"
         )
     if wanted == "int8" and "int8_gpu" not in files:
-        raise InputError("the model has no file 'int8_gpu'", "make one: nanorover model quantize --target gpu")
+        raise InputError("the model has no file 'int8_gpu'", "make one: nanorover model quantize")
     if wanted == "fp16" and half_variant not in files:
         raise InputError("the model has no file '%s'" % half_variant, "nanorover model export --precision fp16")
     if wanted == "fp32":
@@ -70,7 +70,7 @@ def choose_on_cpu(files: Dict[str, Path], wanted: str) -> Choice:
     if wanted == "fp16":
         raise InputError("FP16 is slower than FP32 on a CPU", "use --precision fp32 or int8")
     if wanted == "int8" and "int8_cpu" not in files:
-        raise InputError("the model has no file 'int8_cpu'", "make one: nanorover model quantize --target cpu")
+        raise InputError("the model has no file 'int8_cpu'", "make one: nanorover model quantize")
     if wanted == "int8" or (wanted == "auto" and "int8_cpu" in files):
         return Choice("int8", "int8_cpu", "INT8 on the CPU: the model has a file for it")
     for variant in ("fp32", "int8_cpu", "int8_gpu"):
@@ -119,7 +119,9 @@ def make_engine(
                 description, precision, device, cache_folder=cache_folder, workspace_mib=workspace_mib, say=say
             )
     choice = choose_on_cpu(description.files, precision)
-    made = OnnxRuntimeEngine(description.files[choice.variant], choice.precision, threads)
+    made = OnnxRuntimeEngine(
+        description.files[choice.variant], choice.precision, threads, as_written=choice.variant == "int8_gpu"
+    )
     made.notice = choice.reason + (" (no GPU engine: %s)" % refusal if refusal else "")
     return made
 

@@ -14,8 +14,12 @@ ERRORS_ONLY = 3
 class OnnxRuntimeEngine(Engine):
     """A network on the CPU; one thread unless told otherwise, because the robot has other work to do."""
 
-    def __init__(self, onnx: Path, precision: str, threads: int = 1) -> None:
-        """Load ``onnx``; InputError when onnxruntime is absent or the file cannot be loaded."""
+    def __init__(self, onnx: Path, precision: str, threads: int = 1, as_written: bool = False) -> None:
+        """Load ``onnx``; InputError when onnxruntime is absent or the file cannot be loaded.
+
+        ``as_written`` computes a file quantized for TensorRT as TensorRT does: rounded, but summed exactly. By
+        itself ONNX Runtime takes integer kernels, whose 16-bit sums overflow on CPUs without VNNI.
+        """
         try:
             import onnxruntime
         except ImportError:
@@ -28,6 +32,8 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = ERRORS_ONLY
         # Threads that spin while they wait would take the cores from SLAM.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if as_written:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self.session = onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library has a dozen exception types without a common base
