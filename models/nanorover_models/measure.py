@@ -24,7 +24,7 @@ RUNS = 40
 
 @dataclass(frozen=True)
 class Cost:
-    """One state of a model: precision, size and speed. ``cpu_ms`` is the network alone, one thread, where it runs."""
+    """One state of a model: precision, size and speed. ``cpu_ms`` is the network alone, one thread, if it runs."""
 
     name: str
     ap: float
