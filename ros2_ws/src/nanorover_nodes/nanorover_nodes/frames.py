@@ -1,22 +1,26 @@
 """The transform tree fed from /tf and /tf_static."""
 
+from collections.abc import Callable
+from typing import Any
+
 from geometry_msgs.msg import TransformStamped
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from tf2_msgs.msg import TFMessage
 
 from nanorover.geometry.frames import FrameTree, planar_pose
 from nanorover.geometry.se2 import Pose
-from nanorover_nodes.component import Component
 from nanorover_nodes.convert import transform_of_msg
 
 
 class FrameListener:
     """Knows where every frame was last said to be."""
 
-    def __init__(self, node: Component) -> None:
+    def __init__(self, listen: Callable[[str, Callable[[TFMessage], None]], Any], logger: RcutilsLogger) -> None:
+        """``listen`` subscribes to a declared topic."""
         self.tree = FrameTree()
-        self._logger = node.get_logger()
-        node.listen("/tf_static", self._on_transforms)
-        node.listen("/tf", self._on_transforms)
+        self._logger = logger
+        listen("/tf_static", self._on_transforms)
+        listen("/tf", self._on_transforms)
 
     def planar(self, target: str, source: str) -> tuple[Pose, bool] | None:
         """``T_target_source`` from above and whether it hangs upside down; None while unknown."""

@@ -1,6 +1,8 @@
 """A live view of the running graph in the browser, drawn by rerun (an extra dependency)."""
 
 import sys
+from functools import partial
+from urllib.parse import quote
 
 import numpy as np
 import rclpy
@@ -14,10 +16,12 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from nanorover.errors import InputError
-from nanorover.geometry.se2 import transform_points
+from nanorover.view.rerun_export import layout, seen_points
 from nanorover_nodes.component import hear_declared
-from nanorover_nodes.convert import pose_of
+from nanorover_nodes.convert import pose_of, scan_of
+from nanorover_nodes.frames import FrameListener
 
+PORT = 9090
 GREY_OF_UNKNOWN = 205
 
 
@@ -34,8 +38,11 @@ class LiveView:
         self._rerun = rerun
         self._pose = np.zeros(3)
         rerun.init("nanorover")
-        rerun.serve_web_viewer(connect_to=rerun.serve_grpc(), open_browser=True)
-        console.print("live view: http://localhost:9090 (open it by hand where no browser opens)")
+        data = rerun.serve_grpc(default_blueprint=layout(rerun, "map"))
+        rerun.serve_web_viewer(web_port=PORT, connect_to=data, open_browser=True)
+        address = f"http://localhost:{PORT}/?url={quote(data, safe='')}"
+        console.print(f"live view: {address} (open it by hand where no browser opens)", soft_wrap=True)
+        self._frames = FrameListener(partial(hear_declared, node), node.get_logger())
         for topic, callback in (
             ("pose", self._on_pose),
             ("scan", self._on_scan),
@@ -54,11 +61,10 @@ class LiveView:
         self._rerun.log("map/robot", arrow)
 
     def _on_scan(self, message: LaserScanMsg) -> None:
-        ranges_m = np.asarray(message.ranges)
-        bearings_rad = message.angle_min + message.angle_increment * np.arange(len(ranges_m))
-        hit = np.isfinite(ranges_m) & (ranges_m > message.range_min) & (ranges_m < message.range_max)
-        points = ranges_m[hit, None] * np.column_stack((np.cos(bearings_rad[hit]), np.sin(bearings_rad[hit])))
-        seen = transform_points(self._pose, points.astype(np.float64)) * (1.0, -1.0)  # rerun's y points down
+        mounting = self._frames.planar("base_link", message.header.frame_id.lstrip("/"))
+        if mounting is None:
+            return
+        seen = seen_points(scan_of(message, *mounting), self._pose)
         self._rerun.log("map/scan", self._rerun.Points2D(seen, radii=0.02, colors=[[40, 120, 220]]))
 
     def _on_map(self, message: OccupancyGridMsg) -> None:

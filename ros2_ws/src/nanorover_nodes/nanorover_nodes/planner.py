@@ -111,7 +111,7 @@ class PlannerNode(Component):
         warm_up(parts)
         self.navigator = Navigator(parts, s.random_seed)
         self.fusion = Fusion(self.params["fusion"])
-        self.frames = FrameListener(self)
+        self.frames = FrameListener(self.listen, self.get_logger())
         self.poses = PoseSource(self.frames, s.map_frame, s.odom_frame, s.base_frame)
         self.goals = GoalReader(self.frames.tree, s.map_frame, s.goal_max_age_s, self._now_ns)
         self.refused: Counter[str] = Counter()

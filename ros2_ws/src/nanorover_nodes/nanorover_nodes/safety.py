@@ -65,7 +65,7 @@ class SafetyNode(Component):
         self._warm_up()
         self.decision = Decision(STILL, "", "nothing decided yet")
         self.T_map_base: np.ndarray | None = None
-        self.frames = FrameListener(self)
+        self.frames = FrameListener(self.listen, self.get_logger())
         stamped = self.settings.enable_stamped_cmd_vel
         self.velocity_publisher = self.offer("cmd_vel", STAMPED if stamped else None)
         self.listen("cmd_vel_nav", lambda m: self.on_velocity(AUTONOMY, m))

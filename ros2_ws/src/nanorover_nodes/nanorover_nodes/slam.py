@@ -61,7 +61,7 @@ class SlamNode(Component):
             self.params["slam"], self.settings.mode, FilePath(self.settings.map) if self.settings.map else None
         )
         self.session.estimator.warm_up()  # compiled kernels are loaded here, not in the first scan
-        self.frames = FrameListener(self)
+        self.frames = FrameListener(self.listen, self.get_logger())
         self.refused: Counter[str] = Counter()
         self.last_reason = "no scan yet"
         self.paused = False

@@ -62,7 +62,7 @@ class WebNode(PatientComponent):
     def configure(self) -> None:
         self.settings: WebParams = self.params["web"]
         self.commands = Commands(self.settings)
-        self.frames = FrameListener(self)
+        self.frames = FrameListener(self.listen, self.get_logger())
         self.map: OccupancyGrid | None = None
         self.health: dict[str, tuple[float, dict[str, Any]]] = {}
         self.battery: dict[str, float] = {}

@@ -20,7 +20,9 @@ def view(
     port: Annotated[int | None, typer.Option(help="TCP port of the page")] = None,
     namespace: Annotated[str, typer.Option(help="namespace of the robot")] = "",
     rerun: Annotated[bool, typer.Option("--rerun", help="show or export with rerun instead of the page")] = False,
-    out: Annotated[Path | None, typer.Option(help="with --rerun and a recording: the .rrd file to write")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="with --rerun and a recording: the .rrd file to write, by default here")
+    ] = None,
 ) -> None:
     """Serve the page of a robot that runs already: map, scan, camera, health; goals, driving, stop."""
     from nanorover.bringup import run
@@ -42,6 +44,6 @@ def view(
         raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
     from nanorover.view.rerun_export import export
 
-    path = out or bag.with_suffix(".rrd")
+    path = out or Path(bag.stem).with_suffix(".rrd")
     counts = export(bag, path)
     console.print(f"{path}: {', '.join(f'{n} {name}' for name, n in counts.items())}; open it with: rerun {path}")

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
@@ -27,7 +28,7 @@ def export(recording: Path, path: Path) -> dict[str, int]:
     log = open_log(recording)
     counts: Counter[str] = Counter()
     with replacing(path) as temporary, rerun.RecordingStream("nanorover") as stream:
-        stream.save(temporary)
+        stream.save(temporary, default_blueprint=layout(rerun, "world"))
         scene = _Scene(rerun, stream)
         for record in log:
             if scene.show(record):
@@ -52,6 +53,8 @@ class _Scene:
         """Log one record; False where there is nothing to see in it."""
         self._stream.set_time(TIMELINE, timestamp=record.stamp_ns / 1e9)
         if isinstance(record, TruePose):
+            if not self._truth_known:
+                self._driven.clear()  # what came before stood in the odometry's frame
             self._truth_known = True
             self._move(record.T_map_base)
         elif isinstance(record, Odometry):
@@ -77,11 +80,21 @@ class _Scene:
             self._stream.log("world/driven", self._rerun.LineStrips2D([self._driven]))
 
     def _scan(self, scan: LaserScan) -> None:
-        hit = (
-            np.isfinite(scan.ranges_m) & (scan.ranges_m >= scan.range_min_m) & (scan.ranges_m <= scan.range_max_m)
-        )
-        bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
-        ranges_m = scan.ranges_m[hit].astype(np.float64)
-        points = np.column_stack((ranges_m * np.cos(bearings_rad), ranges_m * np.sin(bearings_rad)))
-        seen = transform_points(compose(self._T_world_base, scan.T_base_laser), points) * (1.0, -1.0)
+        seen = seen_points(scan, self._T_world_base)
         self._stream.log("world/scan", self._rerun.Points2D(seen, radii=0.02, colors=[[55, 224, 208]]))
+
+
+def layout(rerun, world: str):
+    """What the viewer shows: everything below ``world`` in one view, the camera beside it."""
+    views = rerun.blueprint
+    shown = views.Spatial2DView(origin=f"/{world}", name=world), views.Spatial2DView(origin="/camera", name="camera")
+    return views.Blueprint(views.Horizontal(*shown, column_shares=[2, 1]), collapse_panels=True)
+
+
+def seen_points(scan: LaserScan, T_world_base: Pose) -> NDArray[np.float64]:
+    """The hits of a scan (N, 2) in the world as rerun draws it, whose y points down."""
+    hit = np.isfinite(scan.ranges_m) & (scan.ranges_m >= scan.range_min_m) & (scan.ranges_m <= scan.range_max_m)
+    bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
+    ranges_m = scan.ranges_m[hit].astype(np.float64)
+    points = np.column_stack((ranges_m * np.cos(bearings_rad), ranges_m * np.sin(bearings_rad)))
+    return transform_points(compose(T_world_base, scan.T_base_laser), points) * (1.0, -1.0)
