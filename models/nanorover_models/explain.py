@@ -107,20 +107,19 @@ def explain(
     """
     spec, network = load(checkpoint)
     written = []
-    for source in sources:
-        for picture in pictures(source):
-            try:
-                if picture.refused is not None:
-                    raise picture.refused
-                assert picture.image_bgr is not None
-                drawn = explained(spec, network, picture.image_bgr, limits)
-            except InputError as error:
-                say(f"{picture.source}: {error}")
-                continue
-            path = out / f"{picture.stem}.png"
-            with replacing(path) as temporary:
-                cv2.imwrite(str(temporary), drawn)
-            written.append(path)
+    for picture in pictures(sources):
+        try:
+            if picture.refused is not None:
+                raise picture.refused
+            assert picture.image_bgr is not None
+            drawn = explained(spec, network, picture.image_bgr, limits)
+        except InputError as error:
+            say(f"{picture.source}: {error}")
+            continue
+        path = out / f"{picture.stem}.png"
+        with replacing(path) as temporary:
+            cv2.imwrite(str(temporary), drawn)
+        written.append(path)
     if not written:
         raise InputError("no picture was explained", "the reasons stand above")
     return written

@@ -8,6 +8,7 @@ import pytest
 
 from nanorover.errors import InputError
 from nanorover.perception.images import ENCODINGS, decode_image, from_message, read_image
+from nanorover.perception.pictures import pictures
 
 COLOUR = (10, 120, 200)  # blue, green, red
 
@@ -105,3 +106,12 @@ def test_a_huge_picture_is_refused_by_its_size() -> None:
     encoded = cv2.imencode(".png", np.zeros((12000, 12000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
     with pytest.raises(InputError, match="12000 × 12000 pixels"):
         decode_image(encoded.ravel(), "huge.png")
+
+
+def test_no_two_pictures_are_written_to_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.png", "b/a.png", "c/a.png", "c/a-2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    found = list(pictures([tmp_path, tmp_path / "a.png"]))
+    assert [picture.source for picture in found[-2:]] == [str(tmp_path / "c/a.png"), str(tmp_path / "a.png")]
+    assert len({picture.stem for picture in found}) == len(found) == 5

@@ -59,15 +59,16 @@ def detect(
     found: list[dict[str, Any]] = []
     refused = 0
     with detector.engine:
-        for source in sources:
-            for picture in pictures(source):
-                if picture.image_bgr is None:
-                    refused += 1
-                    console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
-                    continue
-                found += _one(detector, picture, out, not as_json)
+        for picture in pictures(sources):
+            if picture.image_bgr is None:
+                refused += 1
+                console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
+                continue
+            found += _one(detector, picture, out, not as_json)
     if as_json:
         print(json.dumps(found))
+    if out is not None:
+        console.print(f"pictures with boxes: {out}")
     if refused:
         raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
 

@@ -1,8 +1,9 @@
 """Pictures from files, folders, videos and bags, one after another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 import cv2
@@ -28,11 +29,21 @@ class Picture:
     refused: InputError | None = None
 
 
-def pictures(source: Path) -> Iterator[Picture]:
-    """The pictures of a file, folder, video or bag.
+def pictures(sources: Iterable[Path]) -> Iterator[Picture]:
+    """The pictures of files, folders, videos and bags; no two have the same ``stem``.
 
-    Raises InputError when the source cannot be used at all; a single bad picture in it is returned as refused.
+    Raises InputError when a source cannot be used at all; a single bad picture in it is returned as refused.
     """
+    taken: set[str] = set()
+    for source in sources:
+        for picture in _of(source):
+            others = (f"{picture.stem}-{number}" for number in count(2))
+            stem = next(name for name in chain([picture.stem], others) if name not in taken)
+            taken.add(stem)
+            yield replace(picture, stem=stem)
+
+
+def _of(source: Path) -> Iterator[Picture]:
     if not source.exists():
         raise InputError(f"there is no {source}", "name a picture, a folder of pictures, a video or a bag")
     if source.is_dir():
@@ -96,4 +107,6 @@ def _bag(path: Path) -> Iterator[Picture]:
                 except ValueError as error:
                     yield Picture(name, stem, None, InputError(f"{name}: message cannot be decoded: {error}"))
     if number == 0:
-        raise InputError(f"{path} holds no camera pictures", f"wanted are topics of type {IMAGE_TYPE}")
+        raise InputError(
+            f"{path} holds no camera pictures", f"wanted are topics of type {IMAGE_TYPE} or {COMPRESSED_TYPE}"
+        )
