@@ -7,8 +7,9 @@ import pytest
 from slam_rooms import rectangle, seen_from
 
 from nanorover.geometry.se2 import between, compose
+from nanorover.geometry.symmetric import solve3
 from nanorover.slam.field import Field, doubled_part
-from nanorover.slam.matching import judge, refine, search, solve3
+from nanorover.slam.matching import judge, refine, search
 from nanorover.slam.motion import Prediction
 from nanorover.slam.params import slam_params
 from nanorover.slam.tracker import Match, Tracker

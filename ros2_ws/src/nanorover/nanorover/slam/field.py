@@ -45,7 +45,7 @@ class FieldArrays(NamedTuple):
     cells: NDArray[np.int32]  # (M,) flat index of the surfel's own cell
     used: NDArray[np.int32]  # (1,) how many surfels there are
     frame: NDArray[np.float64]  # x, y of the lower-left corner, cells per metre
-    disc: NDArray[np.int32]  # (D, 3) row, column offset and likelihood there
+    disc: NDArray[np.uint8]  # (2 REACH_CELLS + 1)² likelihood around a surfel
     free: NDArray[np.bool_]  # (H / FREE_CELLS, W / FREE_CELLS) a ray went through
     free_to_the_cell: NDArray[np.bool_]  # (1,) whether ``free`` is known exactly, from a map
 
@@ -60,117 +60,117 @@ def _clear(f: FieldArrays) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _same_surface(f: FieldArrays, surfel: int, x: float, y: float, nx: float, ny: float) -> bool:
-    """Whether a point of a neighbouring cell belongs to a surfel all the same.
-
-    Else a wall along the edge of two cells would be cut in two by its noise, one half on either side.
-    """
-    near = SAME_CELLS / f.frame[2]
-    if abs(x - f.surfels[surfel, 0]) > near or abs(y - f.surfels[surfel, 1]) > near:
-        return False
-    return nx * f.surfels[surfel, 2] + ny * f.surfels[surfel, 3] > SAME_FACING
-
-
-@njit(cache=True, nogil=True)
-def _add_point(f: FieldArrays, x: float, y: float, nx: float, ny: float, weight: float) -> None:
-    """Add one point given in the field's own frame."""
-    height, width = f.nearest.shape
-    column, row = math.floor(x * f.frame[2]), math.floor(y * f.frame[2])
-    if row < REACH_CELLS or column < REACH_CELLS or row >= height - REACH_CELLS or column >= width - REACH_CELLS:
-        return
-    flat = row * width + column
-    surfel = int(f.nearest[row, column])
-    if surfel == NONE or (f.cells[surfel] != flat and not _same_surface(f, surfel, x, y, nx, ny)):
-        surfel = int(f.used[0])
-        if surfel >= len(f.cells):
-            return
-        f.used[0] += 1
-        f.cells[surfel] = flat
-        f.sums[surfel] = 0.0
-        for k in range(len(f.disc)):
-            r, c, value = row + f.disc[k, 0], column + f.disc[k, 1], f.disc[k, 2]
-            if f.likelihood[r, c] < value:
-                f.likelihood[r, c] = value
-                f.nearest[r, c] = surfel
-    sums = f.sums[surfel]
-    sums[0], sums[1], sums[4] = sums[0] + weight * x, sums[1] + weight * y, sums[4] + weight
-    sums[2], sums[3] = sums[2] + weight * nx, sums[3] + weight * ny
-    length = math.hypot(sums[2], sums[3])
-    mean = f.surfels[surfel]
-    mean[0], mean[1] = sums[0] / sums[4], sums[1] / sums[4]
-    # Normals that point every way cancel out: then the cell is a point, not a surface.
-    if length > 0.5 * sums[4]:
-        mean[2], mean[3] = sums[2] / length, sums[3] / length
-    else:
-        mean[2], mean[3] = 0.0, 0.0
-
-
-@njit(cache=True, nogil=True)
-def _bridge(
-    f: FieldArrays, x0: float, y0: float, x1: float, y1: float, nx: float, ny: float, parallel: float
-) -> None:
-    """Fill the gap between two neighbours on one wall.
+def _bridge_points(dx: float, dy: float, nx: float, ny: float, parallel: float, cells_per_m: float) -> int:
+    """How many points fill the gap between two neighbours on one wall.
 
     Far away the rays are sparse; left as dots, they would fit best where they lie on the same dots again, which
     holds a robot without odometry at its place in a corridor.
     """
-    dx, dy = x1 - x0, y1 - y0
-    length = math.hypot(dx, dy)
+    length = math.sqrt(dx * dx + dy * dy)
     if length > BRIDGE_M or parallel < BRIDGE_PARALLEL or abs(nx * dx + ny * dy) > BRIDGE_ACROSS * length:
-        return
-    steps = int(length * f.frame[2])
-    for k in range(1, steps + 1):
-        part = k / (steps + 1)
-        _add_point(f, x0 + part * dx, y0 + part * dy, nx, ny, BRIDGE_WEIGHT)
-
-
-@njit(cache=True, nogil=True)
-def _free_ray(f: FieldArrays, x0: float, y0: float, x1: float, y1: float, nx: float, ny: float) -> None:
-    """Note what a ray to a surface with the given normal went through, in the field's own frame."""
-    dx, dy = x1 - x0, y1 - y0
-    length = math.hypot(dx, dy)
-    if nx == 0.0 and ny == 0.0:
-        free_m = length - max(FREE_CLEAR_M, FREE_SHORT_OF_PART * length)
-    else:
-        free_m = length - FREE_CLEAR_M * length / max(abs(nx * dx + ny * dy), 0.01)
-    cell_m = FREE_CELLS / f.frame[2]
-    height, width = f.free.shape
-    column, row = x0 / cell_m, y0 / cell_m
-    for _ in range(int(free_m / cell_m) + 1 if free_m > 0.0 else 0):
-        if 0.0 <= row < height and 0.0 <= column < width:
-            f.free[int(row), int(column)] = True
-        column += dx / length
-        row += dy / length
+        return 0
+    return int(length * cells_per_m)
 
 
 @njit(cache=True, nogil=True)
 def _add_points(
-    f: FieldArrays,
-    points: NDArray[np.float32],
-    T_map_base: NDArray[np.float64],
-    T_base_laser: NDArray[np.float64],
+    f: FieldArrays, points: NDArray[np.float32], T_map_points: NDArray[np.float64], bridged: bool
 ) -> None:
-    c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
-    tx, ty = T_map_base[0] - f.frame[0], T_map_base[1] - f.frame[1]
-    x0 = tx + c * T_base_laser[0] - s * T_base_laser[1]
-    y0 = ty + s * T_base_laser[0] + c * T_base_laser[1]
-    last = np.zeros(4)
+    """Add points (N, 4) ``x, y, nx, ny`` of a frame of the map, and between neighbours what bridges their gap.
+
+    One loop without calls that take the field: each would count references to all its arrays, point by point.
+    """
+    height, width = f.nearest.shape
+    cells_per_m = f.frame[2]
+    near = SAME_CELLS / cells_per_m
+    c, s = math.cos(T_map_points[2]), math.sin(T_map_points[2])
+    tx, ty = T_map_points[0] - f.frame[0], T_map_points[1] - f.frame[1]
+    x0, y0, nx0, ny0 = 0.0, 0.0, 0.0, 0.0
     for i in range(len(points)):
-        x, y, nx, ny = points[i, 0], points[i, 1], points[i, 2], points[i, 3]
-        x1, y1 = tx + c * x - s * y, ty + s * x + c * y
-        mx, my = c * nx - s * ny, s * nx + c * ny
-        _add_point(f, x1, y1, mx, my, 1.0)
-        _free_ray(f, x0, y0, x1, y1, mx, my)
-        if i > 0:
-            _bridge(f, last[0], last[1], x1, y1, mx, my, last[2] * mx + last[3] * my)
-        last[0], last[1], last[2], last[3] = x1, y1, mx, my
+        # In the field's own frame.
+        x1 = tx + c * points[i, 0] - s * points[i, 1]
+        y1 = ty + s * points[i, 0] + c * points[i, 1]
+        nx = c * points[i, 2] - s * points[i, 3]
+        ny = s * points[i, 2] + c * points[i, 3]
+        bridges = 0
+        if bridged and i > 0:
+            bridges = _bridge_points(x1 - x0, y1 - y0, nx, ny, nx0 * nx + ny0 * ny, cells_per_m)
+        for k in range(bridges + 1):
+            x, y, weight = x1, y1, 1.0
+            if k > 0:
+                part = k / (bridges + 1)
+                x, y, weight = x0 + part * (x1 - x0), y0 + part * (y1 - y0), BRIDGE_WEIGHT
+            column, row = math.floor(x * cells_per_m), math.floor(y * cells_per_m)
+            if min(row, column) < REACH_CELLS or row >= height - REACH_CELLS or column >= width - REACH_CELLS:
+                continue
+            surfel = int(f.nearest[row, column])
+            known = surfel != NONE
+            if known and f.cells[surfel] != row * width + column:
+                # A point of a neighbouring cell may belong to the surfel all the same: else a wall along the edge
+                # of two cells would be cut in two by its noise, one half on either side.
+                known = abs(x - f.surfels[surfel, 0]) <= near and abs(y - f.surfels[surfel, 1]) <= near
+                known = known and nx * f.surfels[surfel, 2] + ny * f.surfels[surfel, 3] > SAME_FACING
+            if not known:
+                surfel = int(f.used[0])
+                if surfel >= len(f.cells):
+                    return
+                f.used[0] += 1
+                f.cells[surfel] = row * width + column
+                f.sums[surfel] = 0.0
+                bottom, left = row - REACH_CELLS, column - REACH_CELLS
+                for r in range(2 * REACH_CELLS + 1):
+                    for q in range(2 * REACH_CELLS + 1):
+                        if f.likelihood[bottom + r, left + q] < f.disc[r, q]:
+                            f.likelihood[bottom + r, left + q] = f.disc[r, q]
+                            f.nearest[bottom + r, left + q] = surfel
+            count = f.sums[surfel, 4] + weight
+            sx, sy = f.sums[surfel, 0] + weight * x, f.sums[surfel, 1] + weight * y
+            snx, sny = f.sums[surfel, 2] + weight * nx, f.sums[surfel, 3] + weight * ny
+            f.sums[surfel, 0], f.sums[surfel, 1], f.sums[surfel, 4] = sx, sy, count
+            f.sums[surfel, 2], f.sums[surfel, 3] = snx, sny
+            length = math.sqrt(snx * snx + sny * sny)
+            # Normals that point every way cancel out: then the cell is a point, not a surface.
+            unit = 1.0 / length if length > 0.5 * count else 0.0
+            f.surfels[surfel, 0], f.surfels[surfel, 1] = sx / count, sy / count
+            f.surfels[surfel, 2], f.surfels[surfel, 3] = unit * snx, unit * sny
+        x0, y0, nx0, ny0 = x1, y1, nx, ny
 
 
 @njit(cache=True, nogil=True)
-def _add_surfaces(f: FieldArrays, points: NDArray[np.float32]) -> None:
+def _mark_free(
+    f: FieldArrays, points: NDArray[np.float32], T_map_base: NDArray[np.float64], T_base_laser: NDArray[np.float64]
+) -> None:
+    """Note what the rays to points (N, 4) ``x, y, nx, ny`` of the base frame went through."""
+    height, width = f.free.shape
+    cells_per_m = f.frame[2] / FREE_CELLS
+    c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
+    x0 = (T_map_base[0] - f.frame[0] + c * T_base_laser[0] - s * T_base_laser[1]) * cells_per_m
+    y0 = (T_map_base[1] - f.frame[1] + s * T_base_laser[0] + c * T_base_laser[1]) * cells_per_m
     for i in range(len(points)):
-        x, y = points[i, 0] - f.frame[0], points[i, 1] - f.frame[1]
-        _add_point(f, x, y, points[i, 2], points[i, 3], 1.0)
+        dx, dy = points[i, 0] - T_base_laser[0], points[i, 1] - T_base_laser[1]
+        length = math.sqrt(dx * dx + dy * dy)
+        nx, ny = points[i, 2], points[i, 3]
+        if nx == 0.0 and ny == 0.0:
+            free_m = length - max(FREE_CLEAR_M, FREE_SHORT_OF_PART * length)
+        else:
+            free_m = length - FREE_CLEAR_M * length / max(abs(nx * dx + ny * dy), 0.01)
+        if free_m <= 0.0:
+            continue
+        step_x, step_y = (c * dx - s * dy) / length, (s * dx + c * dy) / length
+        column, row = x0, y0
+        for _ in range(int(free_m * cells_per_m) + 1):
+            if 0.0 <= row < height and 0.0 <= column < width:
+                f.free[int(row), int(column)] = True
+            column += step_x
+            row += step_y
+
+
+@njit(cache=True, nogil=True)
+def _add_scan(
+    f: FieldArrays, points: NDArray[np.float32], T_map_base: NDArray[np.float64], T_base_laser: NDArray[np.float64]
+) -> None:
+    _add_points(f, points, T_map_base, True)
+    _mark_free(f, points, T_map_base, T_base_laser)
 
 
 @njit(cache=True, nogil=True)
@@ -200,16 +200,12 @@ def doubled_part(f: FieldArrays) -> float:
     return doubled / max(surfaces, 1)
 
 
-def _disc(resolution_m: float) -> NDArray[np.int32]:
-    """Offsets within reach and the likelihood there; farther cells get less, so nearer surfels win."""
-    offsets = []
-    for row in range(-REACH_CELLS, REACH_CELLS + 1):
-        for column in range(-REACH_CELLS, REACH_CELLS + 1):
-            distance = math.hypot(row, column)
-            if distance <= REACH_CELLS:
-                likelihood = math.exp(-0.5 * (distance * resolution_m / LIKELIHOOD_SIGMA_M) ** 2)
-                offsets.append((row, column, max(round(LIKELIHOOD_FULL * likelihood), 1)))
-    return np.array(offsets, dtype=np.int32)
+def _disc(resolution_m: float) -> NDArray[np.uint8]:
+    """The likelihood around a surfel, 0 out of its reach; farther cells get less, so nearer surfels win."""
+    offsets = np.arange(-REACH_CELLS, REACH_CELLS + 1)
+    distance = np.hypot(*np.meshgrid(offsets, offsets))
+    likelihood = np.round(LIKELIHOOD_FULL * np.exp(-0.5 * (distance * resolution_m / LIKELIHOOD_SIGMA_M) ** 2))
+    return np.where(distance <= REACH_CELLS, np.maximum(likelihood, 1), 0).astype(np.uint8)
 
 
 class Field:
@@ -246,11 +242,11 @@ class Field:
         T_base_laser: NDArray[np.float64],
     ) -> None:
         """Add points (N, 4) ``x, y, nx, ny`` of the base frame, seen from ``T_base_laser``."""
-        _add_points(self.arrays, points, T_map_base, T_base_laser)
+        _add_scan(self.arrays, points, T_map_base, T_base_laser)
 
     def add_surfaces(self, points: NDArray[np.float32]) -> None:
         """Add points (N, 4) ``x, y, nx, ny`` of the map of which only the place is known."""
-        _add_surfaces(self.arrays, points)
+        _add_points(self.arrays, points, np.zeros(3), False)
 
     def centre_m(self) -> NDArray[np.float64]:
         """x, y of the middle of the window in the map."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
+from nanorover.geometry.symmetric import inverse3
 from nanorover.slam.field import Field
 from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, Velocity, motion_of, twist_of
 from nanorover.slam.params import SlamParams
@@ -215,7 +216,7 @@ class FrontEnd:
                 self._motion_error.learn(self.motion, moved)
             self.motion = moved
             self.unplaced = 0
-            self.covariance = np.linalg.inv(match.information)
+            self.covariance = inverse3(match.information)
         else:
             self.motion = predictions[0].T_last_now
             if expected:

@@ -8,11 +8,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, between
+from nanorover.geometry.symmetric import inverse3
 
 # A turn counts as this much way when paths along the graph are measured.
 METRES_PER_RADIAN = 0.3
 # Standard deviations (x, y, yaw) below which no edge is believed.
-EDGE_FLOOR = np.array([0.01, 0.01, 0.003])
+EDGE_FLOOR = (0.01, 0.01, 0.003)
 # An edge known worse than this only says that the robot went on; its ends lie far apart until a loop is found.
 LOOSE_SIGMA_M, LOOSE_WAY_M = 0.3, 100.0
 
@@ -125,7 +126,7 @@ class Graph:
             way_m=_grown(self._adjacency.way_m, entries),
         )
         way_m = math.hypot(relative[0], relative[1]) + METRES_PER_RADIAN * abs(relative[2])
-        if np.linalg.eigvalsh(information[:2, :2])[0] < LOOSE_SIGMA_M**-2:
+        if _least_of_place(information) < LOOSE_SIGMA_M**-2:
             way_m += LOOSE_WAY_M
         for entry, (node, other) in ((entries - 2, (i, j)), (entries - 1, (j, i))):
             a.neighbour[entry], a.way_m[entry], a.following[entry] = other, way_m, a.first[node]
@@ -148,10 +149,19 @@ class Graph:
         return path_m
 
 
+@njit(cache=True, nogil=True)
 def softened(information: NDArray[np.float64]) -> NDArray[np.float64]:
     """The information of an edge that is believed no better than ``EDGE_FLOOR``."""
-    tiny = np.diag([1e-3, 1e-3, 1e-3])
-    return np.linalg.inv(np.linalg.inv(information + tiny) + np.diag(EDGE_FLOOR**2))
+    covariance = inverse3(information + 1e-3 * np.eye(3))
+    for k in range(3):
+        covariance[k, k] += EDGE_FLOOR[k] ** 2
+    return inverse3(covariance)
+
+
+def _least_of_place(information: NDArray[np.float64]) -> float:
+    """The information of x and y in the direction of which least is known: the smaller eigenvalue."""
+    xx, xy, yy = float(information[0, 0]), float(information[0, 1]), float(information[1, 1])
+    return 0.5 * (xx + yy) - math.hypot(0.5 * (xx - yy), xy)
 
 
 def without(information: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:

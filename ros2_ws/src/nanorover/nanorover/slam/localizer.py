@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, are_close, compose
+from nanorover.geometry.symmetric import inverse3
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.slam.field import Field, doubled_part
 from nanorover.slam.front_end import LEAST_POINTS, FrontEnd, Placed, ScanResult
@@ -206,7 +207,7 @@ class Localizer:
         if 1.0 - doubt >= CONFIDENT and best.match.score >= DOUBTED_SCORE:
             if self.localized:
                 self.front_end.counts["times found elsewhere"] += 1
-            covariance = np.linalg.inv(best.match.information).astype(np.float64)
+            covariance = inverse3(best.match.information)
             self._settle(best.T_map_base, covariance, 1.0 - doubt)
         elif not self.localized:
             alike = sum(place.share > best.share / 10.0 for place in places)

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nanorover.geometry.symmetric import solve3
 from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, NONE, FieldArrays
 
 ITERATIONS = 12
@@ -89,15 +90,17 @@ def _normal_equations(
     f: FieldArrays, points: NDArray[np.float64], pose: NDArray[np.float64], kernel_m: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
     """Hessian, gradient, sum of weights and of weighted squares."""
-    H, g = np.zeros((3, 3)), np.zeros(3)
     height, width = f.nearest.shape
+    cells_per_m, tightness = f.frame[2], 1.0 / kernel_m**2
     c, s = math.cos(pose[2]), math.sin(pose[2])
     tx, ty = pose[0] - f.frame[0], pose[1] - f.frame[1]
-    weights, squares = 0.0, 0.0
+    # Sums in registers; in an array each addition would wait for the one before.
+    h00, h01, h02, h11, h12, h22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    g0, g1, g2, weights, squares = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(len(points)):
         rx, ry = c * points[i, 0] - s * points[i, 1], s * points[i, 0] + c * points[i, 1]
         x, y = tx + rx, ty + ry
-        column, row = math.floor(x * f.frame[2]), math.floor(y * f.frame[2])
+        column, row = math.floor(x * cells_per_m), math.floor(y * cells_per_m)
         if row < 0 or column < 0 or row >= height or column >= width:
             continue
         surfel = f.nearest[row, column]
@@ -106,54 +109,28 @@ def _normal_equations(
         dx, dy = x - f.surfels[surfel, 0], y - f.surfels[surfel, 1]
         nx, ny = f.surfels[surfel, 2], f.surfels[surfel, 3]
         mx, my = c * points[i, 2] - s * points[i, 3], s * points[i, 2] + c * points[i, 3]
-        facing = nx * mx + ny * my
-        if facing < -0.3:  # the other side of a thin wall
+        if nx * mx + ny * my < -0.3:  # the other side of a thin wall
             continue
         if nx == 0.0 and ny == 0.0:
             nx, ny = mx, my  # the scan's own normal will do
         if nx != 0.0 or ny != 0.0:
             r = nx * dx + ny * dy
-            w = 1.0 / (1.0 + (r / kernel_m) ** 2) ** 2
-            j2 = nx * -ry + ny * rx
-            H[0, 0] += w * nx * nx
-            H[0, 1] += w * nx * ny
-            H[0, 2] += w * nx * j2
-            H[1, 1] += w * ny * ny
-            H[1, 2] += w * ny * j2
-            H[2, 2] += w * j2 * j2
-            g[0] += w * nx * r
-            g[1] += w * ny * r
-            g[2] += w * j2 * r
+            r2 = r * r
+            w = 1.0 / (1.0 + tightness * r2) ** 2
+            turn = nx * -ry + ny * rx
+            h00, h01, h02 = h00 + w * nx * nx, h01 + w * nx * ny, h02 + w * nx * turn
+            h11, h12, h22 = h11 + w * ny * ny, h12 + w * ny * turn, h22 + w * turn * turn
+            g0, g1, g2 = g0 + w * nx * r, g1 + w * ny * r, g2 + w * turn * r
         else:
-            r = math.hypot(dx, dy)
-            w = 0.5 / (1.0 + (r / kernel_m) ** 2) ** 2
-            H[0, 0] += w
-            H[1, 1] += w
-            H[0, 2] -= w * ry
-            H[1, 2] += w * rx
-            H[2, 2] += w * (rx * rx + ry * ry)
-            g[0] += w * dx
-            g[1] += w * dy
-            g[2] += w * (rx * dy - ry * dx)
+            r2 = dx * dx + dy * dy
+            w = 0.5 / (1.0 + tightness * r2) ** 2
+            h00, h02, h11, h12 = h00 + w, h02 - w * ry, h11 + w, h12 + w * rx
+            h22 += w * (rx * rx + ry * ry)
+            g0, g1, g2 = g0 + w * dx, g1 + w * dy, g2 + w * (rx * dy - ry * dx)
         weights += w
-        squares += w * r * r
-    H[1, 0], H[2, 0], H[2, 1] = H[0, 1], H[0, 2], H[1, 2]
-    return H, g, weights, squares
-
-
-@njit(cache=True, nogil=True)
-def solve3(A: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """x of A x = b for a symmetric A (3, 3), by cofactors: three unknowns are not worth a library call."""
-    c00, c01 = A[1, 1] * A[2, 2] - A[1, 2] * A[2, 1], A[1, 2] * A[2, 0] - A[1, 0] * A[2, 2]
-    c02 = A[1, 0] * A[2, 1] - A[1, 1] * A[2, 0]
-    c11, c12 = A[0, 0] * A[2, 2] - A[0, 2] * A[2, 0], A[0, 1] * A[2, 0] - A[0, 0] * A[2, 1]
-    c22 = A[0, 0] * A[1, 1] - A[0, 1] * A[1, 0]
-    determinant = A[0, 0] * c00 + A[0, 1] * c01 + A[0, 2] * c02
-    x = np.empty(3)
-    x[0] = (c00 * b[0] + c01 * b[1] + c02 * b[2]) / determinant
-    x[1] = (c01 * b[0] + c11 * b[1] + c12 * b[2]) / determinant
-    x[2] = (c02 * b[0] + c12 * b[1] + c22 * b[2]) / determinant
-    return x
+        squares += w * r2
+    H = np.array([[h00, h01, h02], [h01, h11, h12], [h02, h12, h22]])
+    return H, np.array([g0, g1, g2]), weights, squares
 
 
 @njit(cache=True, nogil=True)
@@ -171,18 +148,18 @@ def refine(
     deviation of one point.
     """
     pose = guess.copy()
+    # In the equations the weight of one point is 1.
+    prior_weight = prior_information * noise_m**2
     kernel = KERNEL_START_M
     H, g, weights, squares = _normal_equations(f, points, pose, kernel)
     for _ in range(ITERATIONS):
-        A = H / noise_m**2
-        b = g / noise_m**2
         for k in range(3):
-            A[k, k] += prior_information[k]
-        b[0] += prior_information[0] * (pose[0] - prior[0])
-        b[1] += prior_information[1] * (pose[1] - prior[1])
-        turn = (pose[2] - prior[2] + math.pi) % (2.0 * math.pi) - math.pi
-        b[2] += prior_information[2] * turn
-        step = solve3(A, b)
+            off = pose[k] - prior[k]
+            if k == 2:
+                off = (off + math.pi) % (2.0 * math.pi) - math.pi
+            H[k, k] += prior_weight[k]
+            g[k] += prior_weight[k] * off
+        step = solve3(H, g)
         pose -= step
         done = abs(step[0]) + abs(step[1]) < CONVERGED_M and abs(step[2]) < CONVERGED_RAD
         last = kernel == KERNEL_END_M
@@ -192,10 +169,7 @@ def refine(
             break
     pose[2] = (pose[2] + math.pi) % (2.0 * math.pi) - math.pi
     rms = math.sqrt(squares / weights) if weights > 0.0 else 0.0
-    information = H / noise_m**2
-    for k in range(3):
-        information[k, k] += prior_information[k]
-    return pose, information, rms
+    return pose, H / noise_m**2 + np.diag(prior_information), rms
 
 
 @njit(cache=True, nogil=True)
