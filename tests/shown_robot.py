@@ -121,6 +121,7 @@ class ShownRobot:
             ("/slam", DiagnosticStatus.OK, "mapping"),
             ("/camera", DiagnosticStatus.WARN, "3 pictures dropped in the last second"),
             ("/base", DiagnosticStatus.ERROR, "/dev/ttyACM0: no such device"),
+            ("/safety", DiagnosticStatus.WARN, "obstacle in 0.3 s"),
         )
         statuses = [
             DiagnosticStatus(name=n, level=level, message=m, values=[KeyValue(key="rate_hz", value="10.0")])

@@ -78,8 +78,9 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     shown.wait_for("document.getElementById('pose').textContent.startsWith('x -1.00 m')")
     levels = "[...document.querySelectorAll('#health li')].map(l => l.firstChild.data + '=' + l.dataset.level)"
     shown.wait_for(f"{levels}.includes('web=ok')")
-    assert page.value(levels) == ["base=error", "camera=warn", "lidar=ok", "slam=ok", "web=ok"]
-    assert page.value("document.getElementById('health-button').textContent") == "2 of 5 nodes unwell"
+    assert page.value(levels) == ["base=error", "camera=warn", "lidar=ok", "safety=warn", "slam=ok", "web=ok"]
+    assert page.value("document.getElementById('health-button').textContent") == "3 of 6 nodes unwell"
+    assert page.value("document.getElementById('held').innerText") == "safety: obstacle in 0.3 s"
     shown.picture("desktop.png")
 
     # The wall at x = 3.5 m is drawn where the map says: bright there, dark beside it.

@@ -86,6 +86,9 @@ const show = {
       return item;
     });
     $("health").querySelector("ul").replaceChildren(...items);
+    const safety = nodes.safety;
+    $("held").hidden = !safety || safety.level === "ok";
+    $("held").textContent = safety ? `safety: ${safety.message}` : "";
     const worst = names.reduce((w, n) => Math.max(w, WORST.indexOf(nodes[n].level)), 0);
     const bad = names.filter((n) => nodes[n].level !== "ok").length;
     $("health-button").dataset.level = WORST[worst];
