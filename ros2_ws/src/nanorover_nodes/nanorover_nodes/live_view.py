@@ -1,7 +1,12 @@
-"""A live view of the running graph in the browser, drawn by rerun (an extra dependency)."""
+"""A view of the running graph by rerun (an extra dependency), live in the browser or as a file.
+
+``python -m nanorover_nodes.live_view NAMESPACE [FILE]``
+"""
 
 import sys
+from contextlib import nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -16,6 +21,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from nanorover.errors import InputError
+from nanorover.files import replacing
 from nanorover.view.rerun_export import layout, seen_points
 from nanorover_nodes.component import hear_declared
 from nanorover_nodes.convert import pose_of, scan_of
@@ -26,9 +32,9 @@ GREY_OF_UNKNOWN = 205
 
 
 class LiveView:
-    """Subscribes to what there is to see and hands it to rerun's web viewer."""
+    """Subscribes to what there is to see and hands it to rerun's web viewer, or into ``file``."""
 
-    def __init__(self, node: Node, console: Console) -> None:
+    def __init__(self, node: Node, console: Console, file: Path | None = None) -> None:
         try:
             import rerun
         except ImportError as error:
@@ -38,10 +44,13 @@ class LiveView:
         self._rerun = rerun
         self._pose = np.zeros(3)
         rerun.init("nanorover")
-        data = rerun.serve_grpc(default_blueprint=layout(rerun, "map"))
-        rerun.serve_web_viewer(web_port=PORT, connect_to=data, open_browser=True)
-        address = f"http://localhost:{PORT}/?url={quote(data, safe='')}"
-        console.print(f"live view: {address} (open it by hand where no browser opens)", soft_wrap=True)
+        if file is None:
+            data = rerun.serve_grpc(default_blueprint=layout(rerun, "map"))
+            rerun.serve_web_viewer(web_port=PORT, connect_to=data, open_browser=True)
+            address = f"http://localhost:{PORT}/?url={quote(data, safe='')}"
+            console.print(f"live view: {address} (open it by hand where no browser opens)", soft_wrap=True)
+        else:
+            rerun.save(file, default_blueprint=layout(rerun, "map"))
         self._frames = FrameListener(partial(hear_declared, node), node.get_logger())
         for topic, callback in (
             ("pose", self._on_pose),
@@ -51,6 +60,10 @@ class LiveView:
             ("camera/image_raw/compressed", self._on_picture),
         ):
             hear_declared(node, topic, callback)
+
+    def close(self) -> None:
+        """Hand over what is still on its way."""
+        self._rerun.disconnect()
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self._pose = pose_of(message.pose.pose)
@@ -87,16 +100,21 @@ class LiveView:
 def main() -> None:
     """Show the running robot until Ctrl-C."""
     console = Console(stderr=True, highlight=False)
+    namespace, *files = sys.argv[1:]
     rclpy.init()
     try:
-        node = Node("live_view")
-        LiveView(node, console)
-        rclpy.spin(node)
+        node = Node("live_view", namespace=namespace or None)
+        with replacing(files[0]) if files else nullcontext() as file:
+            view = LiveView(node, console, file)
+            if files:
+                console.print(f"{files[0]} is written until Ctrl-C")
+            with suppress(KeyboardInterrupt, ExternalShutdownException):
+                rclpy.spin(node)
+            view.close()
+        console.print(f"open it with: rerun {files[0]}" if files else "view closed")
     except InputError as error:
         console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(2)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        console.print("view closed")
     finally:
         rclpy.try_shutdown()
 

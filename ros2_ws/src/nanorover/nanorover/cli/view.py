@@ -1,7 +1,6 @@
 """``nanorover view``: look at the robot, in the page it serves or in rerun."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +20,7 @@ def view(
     namespace: Annotated[str, typer.Option(help="namespace of the robot")] = "",
     rerun: Annotated[bool, typer.Option("--rerun", help="show or export with rerun instead of the page")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="with --rerun and a recording: the .rrd file to write, by default here")
+        Path | None, typer.Option(help="with --rerun: the .rrd file to write; of a recording by default here")
     ] = None,
 ) -> None:
     """Serve the page of a robot that runs already: map, scan, camera, health; goals, driving, stop."""
@@ -36,12 +35,13 @@ def view(
         raise typer.Exit(
             run.run("view", given, run.default_log_base(), lambda text: console.print(text, soft_wrap=True))
         )
+    if host or port is not None:
+        raise InputError("--host and --port are the page's, not rerun's", "leave them out")
     if bag is None:
         from nanorover.ros_environment import ros_environment
 
-        environment = {**os.environ, **ros_environment()}
-        command = [sys.executable, "-m", "nanorover_nodes.live_view"]
-        raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+        command = [sys.executable, "-m", "nanorover_nodes.live_view", namespace, *([str(out)] if out else [])]
+        os.execve(sys.executable, command, {**os.environ, **ros_environment()})  # Ctrl-C is for it alone
     from nanorover.view.rerun_export import export
 
     path = out or Path(bag.stem).with_suffix(".rrd")
