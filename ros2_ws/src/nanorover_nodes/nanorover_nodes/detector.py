@@ -162,7 +162,7 @@ class DetectorNode(Component):
 
     def _failed(self, reason: str) -> None:
         self.faults += 1
-        self.fault = reason.replace("\n", " ")
+        self.fault = " ".join(reason.split())
         self.get_logger().error(self.fault, throttle_duration_sec=5.0)
 
     def publish(self, message: Any, image: NDArray[np.uint8], found: Detections, labels: tuple[str, ...]) -> None:

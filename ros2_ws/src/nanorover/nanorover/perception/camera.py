@@ -128,7 +128,9 @@ def existing(source: str) -> Path:
     """The device, file or folder that a source names; InputError where it is not there."""
     path = Path(source).expanduser()
     if not path.exists():
-        raise InputError(f"there is no camera {source}", "plugged in? `ls /dev/video*` shows the devices")
+        device = path.is_relative_to("/dev")
+        what = "plugged in? `ls /dev/video*` shows the devices" if device else "it names no device, file or folder"
+        raise InputError(f"there is no camera {source}", what)
     return path
 
 
