@@ -10,6 +10,8 @@ from rich.markup import escape
 from nanorover.cli import console
 from nanorover.errors import InputError
 
+SIMULATED = "rover"  # the shipped model, which has never seen a photograph
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -56,6 +58,8 @@ def detect(
         return
     detector = make_detector(settings, say=console.print)
     console.print(f"{detector.description.name}: {detector.engine.title}; {detector.engine.notice}")
+    if detector.description.name == SIMULATED:
+        console.print(f"{SIMULATED} knows the simulated world only; for photographs: --model yolox_nano_416.onnx")
     found: list[dict[str, Any]] = []
     refused = 0
     with detector.engine:
