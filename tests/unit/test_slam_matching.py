@@ -39,6 +39,15 @@ def test_solve3_solves():
         assert solve3(A, A @ x) == pytest.approx(x, rel=1e-6, abs=1e-6)
 
 
+def test_a_cleared_field_knows_nothing():
+    field = field_of(np.concatenate([rectangle(6.0, 4.0), rectangle(29.0, 29.0)]))
+    assert len(field) > 0 and field.arrays.free.any()
+    field.clear(np.zeros(2))
+    assert len(field) == 0
+    for known in (field.arrays.nearest, field.arrays.likelihood, field.arrays.free):
+        assert not known.any()
+
+
 def test_refine_finds_the_pose_to_a_millimetre(room):
     points, field = room
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ TILE_BITS = 6
 TILE = 1 << TILE_BITS
 # The directory covers DIRECTORY × DIRECTORY tiles around the origin: 3.2 km at 5 cm.
 DIRECTORY = 1024
-TILES_AT_ONCE = 512
+TILES_AT_ONCE = 64
 # A ray that ends in a cell weighs as much as this many that pass through it: rays graze walls.
 HIT_WEIGHT = 4.0
 MOST_COUNT = 255
@@ -57,12 +57,16 @@ def _cast(
     T_base_laser: Pose,
     cells_per_m: float,
     sign: int,
-) -> None:
-    """Add (sign 1) or take away again (−1) the rays of one scan: cells passed, and the cell hit."""
+    first: int,
+) -> int:
+    """Add (sign 1) or take away again (−1) the rays of one scan: cells passed, and the cell hit.
+
+    Begins with ray ``first``; returns the first for which there may not be enough tiles, or the number of rays.
+    """
     c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
     x0 = (T_map_base[0] + c * T_base_laser[0] - s * T_base_laser[1]) * cells_per_m
     y0 = (T_map_base[1] + s * T_base_laser[0] + c * T_base_laser[1]) * cells_per_m
-    for i in range(len(points)):
+    for i in range(first, len(points)):
         x1 = (T_map_base[0] + c * points[i, 0] - s * points[i, 1]) * cells_per_m
         y1 = (T_map_base[1] + s * points[i, 0] + c * points[i, 1]) * cells_per_m
         column, row = math.floor(x0), math.floor(y0)
@@ -74,6 +78,8 @@ def _cast(
         t_y = ((row + (step_y > 0)) - y0) / dy if dy != 0.0 else math.inf
         d_x, d_y = (abs(1.0 / dx) if dx != 0.0 else math.inf), (abs(1.0 / dy) if dy != 0.0 else math.inf)
         steps = abs(last_column - column) + abs(last_row - row)
+        if used[0] + steps // TILE + 3 > len(counts):
+            return i
         tile, tile_x, tile_y = -1, -1, -1
         for step in range(steps + 1):
             here_x, here_y = (column >> TILE_BITS) + DIRECTORY // 2, (row >> TILE_BITS) + DIRECTORY // 2
@@ -87,6 +93,7 @@ def _cast(
                 column, t_x = column + step_x, t_x + d_x
             else:
                 row, t_y = row + step_y, t_y + d_y
+    return len(points)
 
 
 @njit(cache=True, nogil=True)
@@ -132,19 +139,10 @@ class GridMap:
             self._add(points[k], poses[k], sensors[k], 1)
 
     def _add(self, points: NDArray[np.float32], T_map_base: Pose, T_base_laser: Pose, sign: int) -> None:
-        if len(self._counts) - self._used[0] < TILES_AT_ONCE:
+        scan, done = (points, T_map_base, T_base_laser, 1.0 / self.resolution_m, sign), 0
+        while (done := _cast(self._counts, self._directory, self._used, *scan, done)) < len(points):
             # Grown in place: a copy would for a moment need twice the memory.
-            self._counts.resize((len(self._counts) + 2 * TILES_AT_ONCE, TILE, TILE, 2), refcheck=False)
-        _cast(
-            self._counts,
-            self._directory,
-            self._used,
-            points,
-            T_map_base,
-            T_base_laser,
-            1.0 / self.resolution_m,
-            sign,
-        )
+            self._counts.resize((len(self._counts) + TILES_AT_ONCE, TILE, TILE, 2), refcheck=False)
 
     def grid(self) -> OccupancyGrid:
         """The map as it is now; empty (0, 0) before the first scan."""

@@ -22,8 +22,8 @@ REACH_CELLS = 6
 # Standard deviation of the likelihood that the correlative search looks up, in metres.
 LIKELIHOOD_SIGMA_M = 0.10
 LIKELIHOOD_FULL = 255
-# Surfels are numbered by 16 bits; the last number says that none is near.
-NONE = 65535
+# Surfels are numbered by 16 bits from 1. 0 says that none is near: memory of places where nothing is stays untouched.
+NONE, MOST_SURFELS = 0, 65535
 # A point this many cells from a surfel, facing the same way, is one more measurement of it.
 SAME_CELLS, SAME_FACING = 0.6, 0.9
 # A second surface this many cells behind the first makes a doubled wall; nearer ones are its own noise.
@@ -40,10 +40,10 @@ class FieldArrays(NamedTuple):
 
     nearest: NDArray[np.uint16]  # (H, W) surfel of every cell, or NONE
     likelihood: NDArray[np.uint8]  # (H, W) 255 at a surface, falling with the distance from it
-    sums: NDArray[np.float64]  # (M, 5) x, y, nx, ny, count
-    surfels: NDArray[np.float32]  # (M, 4) mean x, y in the field's frame, unit normal or (0, 0)
-    cells: NDArray[np.int32]  # (M,) flat index of the surfel's own cell
-    used: NDArray[np.int32]  # (1,) how many surfels there are
+    sums: NDArray[np.float64]  # (MOST_SURFELS + 1, 5) x, y, nx, ny, count
+    surfels: NDArray[np.float32]  # (MOST_SURFELS + 1, 4) mean x, y in the field's frame, unit normal or (0, 0)
+    cells: NDArray[np.int32]  # (MOST_SURFELS + 1,) flat index of the surfel's own cell
+    used: NDArray[np.int32]  # (1,) the last surfel's number
     frame: NDArray[np.float64]  # x, y of the lower-left corner, cells per metre
     disc: NDArray[np.uint8]  # (2 REACH_CELLS + 1)² likelihood around a surfel
     free: NDArray[np.bool_]  # (H / FREE_CELLS, W / FREE_CELLS) a ray went through
@@ -52,8 +52,12 @@ class FieldArrays(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _clear(f: FieldArrays) -> None:
-    f.nearest[:] = NONE
-    f.likelihood[:] = 0
+    if f.used[0] > 0:
+        rows, columns = np.divmod(f.cells[1 : f.used[0] + 1], f.nearest.shape[1])
+        bottom, top = rows.min() - REACH_CELLS, rows.max() + REACH_CELLS + 1
+        left, right = columns.min() - REACH_CELLS, columns.max() + REACH_CELLS + 1
+        f.nearest[bottom:top, left:right] = NONE
+        f.likelihood[bottom:top, left:right] = 0
     f.used[0] = 0
     f.free[:] = False
     f.free_to_the_cell[0] = False
@@ -111,10 +115,10 @@ def _add_points(
                 known = abs(x - f.surfels[surfel, 0]) <= near and abs(y - f.surfels[surfel, 1]) <= near
                 known = known and nx * f.surfels[surfel, 2] + ny * f.surfels[surfel, 3] > SAME_FACING
             if not known:
-                surfel = int(f.used[0])
-                if surfel >= len(f.cells):
+                if f.used[0] >= len(f.cells) - 1:
                     return
                 f.used[0] += 1
+                surfel = int(f.used[0])
                 f.cells[surfel] = row * width + column
                 f.sums[surfel] = 0.0
                 bottom, left = row - REACH_CELLS, column - REACH_CELLS
@@ -181,7 +185,7 @@ def doubled_part(f: FieldArrays) -> float:
     """
     height, width = f.nearest.shape
     surfaces, doubled = 0, 0
-    for k in range(f.used[0]):
+    for k in range(1, f.used[0] + 1):
         nx, ny = f.surfels[k, 2], f.surfels[k, 3]
         if nx == 0.0 and ny == 0.0:
             continue
@@ -211,18 +215,18 @@ def _disc(resolution_m: float) -> NDArray[np.uint8]:
 class Field:
     """A square window of the map, ``size_m`` wide, in cells of ``resolution_m``."""
 
-    def __init__(self, size_m: float, resolution_m: float, most_surfels: int = NONE) -> None:
+    def __init__(self, size_m: float, resolution_m: float) -> None:
         cells = FREE_CELLS * math.ceil(size_m / resolution_m / FREE_CELLS)
         self.arrays = FieldArrays(
-            nearest=np.empty((cells, cells), np.uint16),
-            likelihood=np.empty((cells, cells), np.uint8),
-            sums=np.empty((most_surfels, 5)),
-            surfels=np.empty((most_surfels, 4), np.float32),
-            cells=np.empty(most_surfels, np.int32),
+            nearest=np.zeros((cells, cells), np.uint16),
+            likelihood=np.zeros((cells, cells), np.uint8),
+            sums=np.empty((MOST_SURFELS + 1, 5)),
+            surfels=np.empty((MOST_SURFELS + 1, 4), np.float32),
+            cells=np.empty(MOST_SURFELS + 1, np.int32),
             used=np.zeros(1, np.int32),
             frame=np.array([0.0, 0.0, 1.0 / resolution_m]),
             disc=_disc(resolution_m),
-            free=np.empty((cells // FREE_CELLS, cells // FREE_CELLS), np.bool_),
+            free=np.zeros((cells // FREE_CELLS, cells // FREE_CELLS), np.bool_),
             free_to_the_cell=np.zeros(1, np.bool_),
         )
         self.size_m = cells * resolution_m

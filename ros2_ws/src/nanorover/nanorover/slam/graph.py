@@ -69,6 +69,10 @@ def _grown(array: NDArray, length: int) -> NDArray:
     return np.concatenate([array, np.zeros_like(array)])
 
 
+def _reach_m(points: NDArray[np.float32]) -> float:
+    return float(np.abs(points[:, :2]).max(initial=0.0))
+
+
 class Graph:
     """Keyframes with their poses in the map, the scans taken there, and the edges between them.
 
@@ -78,6 +82,7 @@ class Graph:
     def __init__(self) -> None:
         self.points: list[NDArray[np.float32]] = []  # (K, 4) x, y, nx, ny in the base frame
         self.sensors: list[Pose] = []  # T_base_laser, where the rays start
+        self.reaches_m: list[float] = []  # the largest coordinate of the points
         self.stamps_ns: list[int] = []
         self.edges: list[Edge] = []
         self.revision = 0
@@ -105,6 +110,7 @@ class Graph:
         self._adjacency.first[n] = -1
         self.points.append(points)
         self.sensors.append(T_base_laser)
+        self.reaches_m.append(_reach_m(points))
         self.stamps_ns.append(stamp_ns)
         return n
 
@@ -134,7 +140,7 @@ class Graph:
 
     def replace_view(self, k: int, points: NDArray[np.float32], T_base_laser: Pose) -> None:
         """Let a keyframe show what is seen there now: points (K, 4) and sensor in its own frame."""
-        self.points[k], self.sensors[k] = points, T_base_laser
+        self.points[k], self.sensors[k], self.reaches_m[k] = points, T_base_laser, _reach_m(points)
         self.revision += 1
 
     def set_poses(self, poses: NDArray[np.float64]) -> None:

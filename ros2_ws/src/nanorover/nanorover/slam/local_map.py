@@ -26,14 +26,14 @@ SUPPORTERS = 3
 @njit(cache=True, nogil=True)
 def _apart(
     poses: NDArray[np.float64], members: NDArray[np.int64], T_map_base: Pose
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The distance (m) and the turn (rad) from a pose to every member."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The distance (m) and the turn (rad) from a pose to every member, and both together as metres."""
     away, turn = np.empty(len(members)), np.empty(len(members))
     for k in range(len(members)):
         pose = poses[members[k]]
         away[k] = math.hypot(pose[0] - T_map_base[0], pose[1] - T_map_base[1])
         turn[k] = abs((pose[2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
-    return away, turn
+    return away, turn, away + METRES_PER_RADIAN * turn
 
 
 class Drawing:
@@ -56,7 +56,7 @@ class Drawing:
         g = self._graph
         self.field.add(g.points[keyframe], g.poses[keyframe], g.sensors[keyframe])
         self.drawn.add(keyframe)
-        self._reach_m = max(self._reach_m, float(np.abs(g.points[keyframe][:, :2]).max(initial=0.0)))
+        self._reach_m = max(self._reach_m, g.reaches_m[keyframe])
 
     def has_room(self, here_m: NDArray[np.float64]) -> bool:
         """Whether rays as long as those drawn stay in the window of a robot at x, y."""
@@ -128,12 +128,11 @@ class LocalMap:
 
     def nearest(self, T_map_base: Pose) -> tuple[int, float, float]:
         """The member seen from most nearly the same pose: its number, the distance (m) and the turn (rad)."""
-        away, turn = _apart(self.graph.poses, self.members, T_map_base)
-        best = int(np.argmin(away + METRES_PER_RADIAN * turn))
+        away, turn, both = _apart(self.graph.poses, self.members, T_map_base)
+        best = int(both.argmin())
         return int(self.members[best]), float(away[best]), float(turn[best])
 
     def supporters(self, T_map_base: Pose) -> list[int]:
         """The members that see most nearly the same, nearest first: what a new keyframe is tied to."""
-        away, turn = _apart(self.graph.poses, self.members, T_map_base)
-        nearest = np.argsort(away + METRES_PER_RADIAN * turn)[:SUPPORTERS]
-        return [int(self.members[k]) for k in nearest]
+        _, _, both = _apart(self.graph.poses, self.members, T_map_base)
+        return self.members[np.argsort(both)[:SUPPORTERS]].tolist()

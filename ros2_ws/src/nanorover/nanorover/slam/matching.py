@@ -49,7 +49,7 @@ def search(
     n_xy = math.ceil(half[0] * f.frame[2] / stride)
     n_yaw = math.ceil(half[2] / step_rad)
     flat = f.likelihood.ravel()
-    base = np.empty(len(points), np.int64)
+    base = np.empty(len(points), np.uint32)  # cells under the lowest of all shifts
     best, best_score = centre.copy(), -1e9
     margin = n_xy * stride
     tx, ty = centre[0] - f.frame[0], centre[1] - f.frame[1]
@@ -62,15 +62,15 @@ def search(
             column = math.floor((tx + c * points[i, 0] - s * points[i, 1]) * f.frame[2])
             row = math.floor((ty + s * points[i, 0] + c * points[i, 1]) * f.frame[2])
             if margin <= row < height - margin and margin <= column < width - margin:
-                base[count] = row * width + column
+                base[count] = (row - margin) * width + column - margin
                 count += 1
         turned = (a * step_rad / sigma[1]) ** 2
         for iy in range(-n_xy, n_xy + 1):
             for ix in range(-n_xy, n_xy + 1):
-                offset = stride * (iy * width + ix)
+                shifted = flat[stride * ((iy + n_xy) * width + ix + n_xy) :]
                 total = 0
                 for i in range(count):
-                    total += flat[base[i] + offset]
+                    total += shifted[base[i]]
                 moved = (ix * ix + iy * iy) * (stride / f.frame[2] / sigma[0]) ** 2
                 score = total * scale - PENALTY * math.log1p(turned + moved)
                 if score > best_score:

@@ -69,6 +69,7 @@ def map_recording(
     }
     if relations is not None:
         result["relations"] = dataclasses.asdict(relation_error(relations, stamps_ns, poses))
+    del mapper  # the picture needs about as much memory
     write_tum(out / "trajectory.tum", stamps_ns, poses)
     save_map(grid, out / "map")
     draw_map(out / "map.png", grid, poses)

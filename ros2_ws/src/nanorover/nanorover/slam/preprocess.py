@@ -81,11 +81,14 @@ def _normal(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[fl
     if n < 3:
         return 0.0, 0.0
     cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
-    mean, half = 0.5 * (cxx + cyy), math.hypot(0.5 * (cxx - cyy), cxy)
-    if mean - half > FLATNESS * (mean + half):
+    mean, d = 0.5 * (cxx + cyy), 0.5 * (cxx - cyy)
+    half = math.sqrt(d * d + cxy * cxy)
+    if not mean - half < FLATNESS * (mean + half):
         return 0.0, 0.0
-    along = 0.5 * math.atan2(2.0 * cxy, cxx - cyy)
-    return -math.sin(along), math.cos(along)
+    # Along the surface points the eigenvector of the larger eigenvalue, mean + half.
+    x, y = (half + d, cxy) if d > 0.0 else (cxy, half - d)
+    length = math.sqrt(x * x + y * y)
+    return -y / length, x / length
 
 
 @njit(cache=True, nogil=True)
