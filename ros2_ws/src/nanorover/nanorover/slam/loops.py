@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose, between, compose, inverse, wrap_angle
+from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.slam.branch_and_bound import Found, Pyramid, Zone
 from nanorover.slam.changes import moved
 from nanorover.slam.field import Field
@@ -296,7 +296,7 @@ class LoopCloser:
         return (
             apart_m >= EVERY_M
             and math.hypot(*off_m) < AGREE_M + AGREE_PER_M * apart_m
-            and abs(wrap_angle(second[2] - first[2])) < AGREE_RAD
+            and abs(between(first, second)[2]) < AGREE_RAD
         )
 
     def _close(self, finds: list[Find]) -> Generator[None]:

@@ -147,7 +147,8 @@ class Tracker:
         expected = compose(last, prediction.T_last_now)
         centre = expected + np.array([0.0, 0.0, turn])
         sigma = np.array([prediction.sigma_m, prediction.sigma_rad])
-        some = points[:: max(len(points) // SEARCH_POINTS, 1)]
+        # One layout of the array, one compiled kernel.
+        some = np.ascontiguousarray(points[:: max(len(points) // SEARCH_POINTS, 1)])
         start, _ = search(field.arrays, some, centre, window, SEARCH_STEP_M, step_rad, sigma)
         off = math.hypot(start[0] - expected[0], start[1] - expected[1]) / sigma[0]
         off = max(off, abs(start[2] - expected[2]) / sigma[1], 1.0)
