@@ -22,7 +22,7 @@ REACH_CELLS = 6
 # Standard deviation of the likelihood that the correlative search looks up, in metres.
 LIKELIHOOD_SIGMA_M = 0.10
 LIKELIHOOD_FULL = 255
-# Surfels are numbered by 16 bits from 1. 0 says that none is near: memory of places where nothing is stays untouched.
+# Surfels are numbered by 16 bits from 1; 0 says that none is near. What nothing was drawn in is untouched memory.
 NONE, MOST_SURFELS = 0, 65535
 # A point this many cells from a surfel, facing the same way, is one more measurement of it.
 SAME_CELLS, SAME_FACING = 0.6, 0.9

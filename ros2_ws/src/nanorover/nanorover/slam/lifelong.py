@@ -101,9 +101,9 @@ class Lifelong:
         """What turns odometry into the map."""
         return self.mapper.T_map_odom() if self.localizer is None else self.localizer.T_map_odom()
 
-    def trajectory(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Stamps (N,) and poses (N, 3) of the scans that the map was made of."""
-        return self.mapper.trajectory()
+    def trajectory(self, every: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Stamps (N,) and poses (N, 3) of each ``every``-th of the scans that the map was made of."""
+        return self.mapper.trajectory(every)
 
     def grid(self) -> OccupancyGrid:
         """The map as it is now."""

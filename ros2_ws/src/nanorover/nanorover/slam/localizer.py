@@ -130,7 +130,7 @@ class Localizer:
         T_map_base = compose(self._T_map_base, placed.T_middle_stamp)
         self._path.append(scan.stamp_ns, 0, T_map_base)
         quality = 0.0 if placed.match is None else placed.match.explained
-        covariance = self.front_end.covariance if self.localized else UNKNOWN_COVARIANCE
+        covariance = self.front_end.covariance + self._walls.covariance() if self.localized else UNKNOWN_COVARIANCE
         return ScanResult(scan.stamp_ns, T_map_base, covariance.copy(), quality, self.last_reason, False)
 
     def _track(self, placed: Placed) -> None:
@@ -235,9 +235,9 @@ class Localizer:
         """What turns odometry into the map."""
         return self.front_end.T_map_odom(self._T_map_base)
 
-    def trajectory(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Stamps (N,) and poses (N, 3) of every scan in the order of arrival."""
-        return self._path.stamps_ns(), self._path.poses(np.zeros((1, 3)))
+    def trajectory(self, every: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Stamps (N,) and poses (N, 3) of each ``every``-th scan in the order of arrival."""
+        return self._path.stamps_ns(every), self._path.poses(np.zeros((1, 3)), every)
 
     def grid(self) -> OccupancyGrid:
         """The map itself."""

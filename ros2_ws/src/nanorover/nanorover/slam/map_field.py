@@ -91,6 +91,10 @@ class MapWalls:
         low, high = self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)
         return (low + high).astype(np.float64) / 2.0, float((high - low).max()) / 2.0
 
+    def covariance(self) -> NDArray[np.float64]:
+        """(3, 3) x, y, yaw: what the map itself leaves open, as a wall may be anywhere in its cells."""
+        return np.diag([self.grid.resolution_m**2 / 12.0, self.grid.resolution_m**2 / 12.0, 0.0])
+
     def draw(self, field: Field, centre: Pose) -> None:
         """Draw the part of the map around a place into a field."""
         field.clear(centre[:2])

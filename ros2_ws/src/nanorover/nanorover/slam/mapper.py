@@ -171,9 +171,9 @@ class Mapper:
         """What turns odometry into the map; without odometry, the scans' own motion takes its place."""
         return self.front_end.T_map_odom(self.T_map_base())
 
-    def trajectory(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Stamps (N,) and poses (N, 3) of every scan in the order of arrival, as the graph sees them now."""
-        return self._path.stamps_ns(), self._path.poses(self.graph.poses)
+    def trajectory(self, every: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Stamps (N,) and poses (N, 3) of each ``every``-th scan as it arrived, as the graph sees them now."""
+        return self._path.stamps_ns(every), self._path.poses(self.graph.poses, every)
 
     def grid(self) -> OccupancyGrid:
         """The occupancy grid of all keyframes as the graph sees them now."""

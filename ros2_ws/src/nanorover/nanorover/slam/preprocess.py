@@ -20,6 +20,9 @@ GAP_SPACINGS = 6.0
 GAP_MIN_M = 0.10
 # A surface is flat when the scatter across it is below this part of the scatter along it.
 FLATNESS = 0.15
+# Where a flat surface is seen by at least this many points, a point is moved onto it: so their noise averages out.
+# With fewer, far apart, the line through them is not the surface.
+AVERAGED = 5
 
 
 @njit(cache=True, nogil=True)
@@ -58,8 +61,11 @@ def _measured(
 
 
 @njit(cache=True, nogil=True)
-def _normal(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[float, float]:
-    """The unit normal at point i from its neighbours along the scan, or (0, 0) where there is no surface."""
+def _surface(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[float, float, float]:
+    """The unit normal at point i from its neighbours along the scan, (0, 0) where there is no surface.
+
+    The third value is how far along the normal the surface lies from the point, in metres.
+    """
     gap = GAP_MIN_M + GAP_SPACINGS * spacing_rad * points[i, 2]
     n, sx, sy, sxx, sxy, syy = 1, 0.0, 0.0, 0.0, 0.0, 0.0
     for direction in (-1, 1):
@@ -79,16 +85,17 @@ def _normal(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[fl
             sxx, sxy, syy = sxx + dx * dx, sxy + dx * dy, syy + dy * dy
             last = j
     if n < 3:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
     mean, d = 0.5 * (cxx + cyy), 0.5 * (cxx - cyy)
     half = math.sqrt(d * d + cxy * cxy)
     if not mean - half < FLATNESS * (mean + half):
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     # Along the surface points the eigenvector of the larger eigenvalue, mean + half.
     x, y = (half + d, cxy) if d > 0.0 else (cxy, half - d)
     length = math.sqrt(x * x + y * y)
-    return -y / length, x / length
+    nx, ny = -y / length, x / length
+    return nx, ny, (nx * sx + ny * sy) / n if n >= AVERAGED else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -114,10 +121,11 @@ def _oriented(
     made = np.empty((len(chosen), 4))
     for k in range(len(chosen)):
         i = chosen[k]
-        nx, ny = _normal(points, i, spacing_rad)
-        if nx * (T_base_laser[0] - points[i, 0]) + ny * (T_base_laser[1] - points[i, 1]) < 0.0:
+        nx, ny, off = _surface(points, i, spacing_rad)
+        x, y = points[i, 0] + off * nx, points[i, 1] + off * ny
+        if nx * (T_base_laser[0] - x) + ny * (T_base_laser[1] - y) < 0.0:
             nx, ny = -nx, -ny
-        made[k, 0], made[k, 1], made[k, 2], made[k, 3] = points[i, 0], points[i, 1], nx, ny
+        made[k, 0], made[k, 1], made[k, 2], made[k, 3] = x, y, nx, ny
     return made
 
 

@@ -54,16 +54,16 @@ class Trajectory:
             made.append(int(stamp_ns), int(reference), relative)
         return made
 
-    def stamps_ns(self) -> NDArray[np.int64]:
-        """(N,) in the order of arrival."""
-        return self._stamps_ns[: self._count].copy()
+    def stamps_ns(self, every: int = 1) -> NDArray[np.int64]:
+        """(N,) in the order of arrival, of each ``every``-th scan."""
+        return self._stamps_ns[: self._count : every].copy()
 
-    def poses(self, keyframes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 3) T_map_base, from the keyframes' poses (M, 3)."""
+    def poses(self, keyframes: NDArray[np.float64], every: int = 1) -> NDArray[np.float64]:
+        """(N, 3) T_map_base of each ``every``-th scan, from the keyframes' poses (M, 3)."""
+        relative = self._relative[: self._count : every]
         if len(keyframes) == 0:
-            return self._relative[: self._count].astype(np.float64)
-        at = keyframes[self._references[: self._count]]
-        relative = self._relative[: self._count]
+            return relative.astype(np.float64)
+        at = keyframes[self._references[: self._count : every]]
         c, s = np.cos(at[:, 2]), np.sin(at[:, 2])
         yaw = at[:, 2] + relative[:, 2]
         return np.column_stack(
@@ -77,6 +77,8 @@ class Trajectory:
 
 def evenly_along(poses: NDArray[np.float64], most: int) -> NDArray[np.int64]:
     """Indices of at most ``most`` of the poses (N, 3), even in the way driven, both ends among them."""
+    if len(poses) == 0:
+        return np.empty(0, np.int64)
     way_m = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(poses[:, :2], axis=0).T))])
     chosen = np.searchsorted(way_m, np.linspace(0.0, way_m[-1], most - 1))
     return np.unique(np.append(chosen, len(poses) - 1))

@@ -1,0 +1,44 @@
+"""The points of a scan of a room known exactly: on the walls, with the walls' normals."""
+
+import numpy as np
+import pytest
+
+from nanorover.geometry.scan import LaserScan
+from nanorover.slam.preprocess import surface_points
+
+HALF = np.array([3.0, 2.0])  # the room reaches this far from the robot, in metres
+SPACING_M, NOISE_M = 0.05, 0.02
+
+
+def points_of(beams: int, noise_m: float = 0.0) -> np.ndarray:
+    bearings = -np.pi + 2.0 * np.pi / beams * np.arange(beams)
+    with np.errstate(divide="ignore"):
+        ranges_m = np.minimum(HALF[0] / np.abs(np.cos(bearings)), HALF[1] / np.abs(np.sin(bearings)))
+    ranges_m += np.random.default_rng(2).normal(size=beams) * noise_m
+    scan = LaserScan(0, ranges_m.astype(np.float32), -np.pi, 2.0 * np.pi / beams, 0.1, 16.0)
+    return surface_points(scan, np.zeros(3), SPACING_M, 30.0)
+
+
+def off_the_walls_m(points: np.ndarray) -> np.ndarray:
+    return np.abs(np.abs(points[:, :2]) - HALF).min(axis=1)
+
+
+def away_from_corners(points: np.ndarray) -> np.ndarray:
+    return points[np.abs(np.abs(points[:, :2]) - HALF).max(axis=1) > 0.4]
+
+
+@pytest.mark.parametrize("beams", [180, 720])
+def test_points_lie_on_the_walls_and_normals_face_the_robot(beams):
+    points = points_of(beams)
+    assert off_the_walls_m(points).max() < 0.02  # the worst are those beside the corners
+    walls = away_from_corners(points)
+    assert off_the_walls_m(walls).max() < 1e-5
+    seen_on_both_sides = walls[1:-1]  # not the first and the last ray
+    assert np.abs(seen_on_both_sides[:, 2:]).max(axis=1) == pytest.approx(1.0)
+    assert (np.sum(points[:, :2] * points[:, 2:], axis=1) <= 0.0).all()
+
+
+def test_noise_is_averaged_over_the_neighbours_on_the_wall():
+    walls = away_from_corners(points_of(720, NOISE_M))
+    assert len(walls) > 100
+    assert np.sqrt(np.mean(off_the_walls_m(walls) ** 2)) < 0.5 * NOISE_M
