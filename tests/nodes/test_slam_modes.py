@@ -134,6 +134,14 @@ class Robot(Feed):
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
 
 
+def test_localization_lives_and_shows_its_map_before_the_first_scan(graph, home):
+    arguments = ["mode:=localization", f"map:={home.map}", "map_period_s:=0.1"]
+    robot = Robot(graph, home.world.rooms.walls, *arguments)
+    graph.wait_until(lambda: robot.maps, "the map without a scan")
+    robot.says(WARN, "no scan received")
+    assert "callback_faults" not in {v.key for v in robot.health().values}
+
+
 def test_found_without_a_click_kept_when_carried_away_and_lost_where_nothing_fits(graph, home):
     robot = Robot(graph, home.world.rooms.walls, "mode:=localization", f"map:={home.map}", "map_period_s:=0.2")
     here, there = home.place(0), home.place(-1)

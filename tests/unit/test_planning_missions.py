@@ -13,7 +13,7 @@ from nanorover import params
 from nanorover.base.gate import STILL, Velocity
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.planning import global_planner, missions
-from nanorover.planning.behaviours import Spin, Straight, Wait
+from nanorover.planning.behaviours import FollowPath, Spin, Straight, Wait
 from nanorover.planning.pilot import BehavioursParams, Moment, Progress
 
 ROOM = [(0, 0, 8, 0), (8, 0, 8, 6), (8, 6, 0, 6), (0, 6, 0, 0)]
@@ -146,6 +146,16 @@ def test_recoveries_look_where_they_go():
     assert status == Status.SUCCESS
 
 
+@pytest.mark.parametrize("spacing_m", [4.0, 0.002])
+def test_a_path_is_followed_however_far_apart_its_points_are(spacing_m):
+    legs = [np.linspace((1.0, 1.0), (5.0, 1.0), round(4 / spacing_m) + 1), np.array([[5.0, 5.0]])]
+    path = np.column_stack([np.concatenate(legs), np.full(sum(map(len, legs)), math.pi / 2)])
+    world = FlatWorld(ROOM, START)
+    _, status = Driven(world).run(lambda p: FollowPath(p, path), 40)
+    assert status == Status.SUCCESS
+    assert math.dist(world.pose[:2], (5.0, 5.0)) < 0.2
+
+
 def test_docking_is_precise():
     world = FlatWorld(ROOM, START)
     _, status = Driven(world).run(lambda p: missions.dock(p, pose(5.0, 3.0, 0.5)), 60)
@@ -219,6 +229,13 @@ def test_exploring_sees_every_room():
     assert seen_at_first < 0.8
     assert np.mean(mapper.cells[10:-10, 10:-10] >= 0) > 0.98
     assert world.least_gap_m > 0.0
+
+
+@pytest.mark.parametrize("where", [pose(50, 50), pose(2, 40000), pose(-3, 1)])
+def test_exploring_from_outside_the_map_fails(where):
+    world = FlatWorld(ROOM, where)
+    mission, status = Driven(world).run(missions.Explore, 5)
+    assert status == Status.FAILURE and "outside the map" in mission.pilot.reason
 
 
 def test_recoveries_go_on_for_as_long_as_they_help():

@@ -78,6 +78,16 @@ def test_a_keep_out_zone_is_driven_around_and_no_goal(tmp_path):
     assert zoned.local.cost_at(4.0, 2.5) == 254  # the controller knows it too
 
 
+def test_a_mask_whose_origin_is_turned_lies_where_its_yaml_says(tmp_path):
+    cells = np.zeros((40, 40), np.int8)
+    cells[:, :10] = 100  # 1 m wide and 4 m long, turned by 90° about (6, 1)
+    turned = save_map(OccupancyGrid(cells, 0.1, np.array([6.0, 1.0, np.pi / 2])), tmp_path / "turned")
+    world = navigator(keep_out_mask=str(turned)).world
+    rows, columns = np.nonzero(world.keep_out)
+    assert (columns.min() * 0.05, columns.max() * 0.05) == pytest.approx((2.0, 5.95))
+    assert (rows.min() * 0.05, rows.max() * 0.05) == pytest.approx((1.0, 1.95))
+
+
 def test_a_speed_zone_slows_by_how_dark_it_is(tmp_path):
     zoned = navigator(speed_mask=mask(tmp_path / "speed", (3.0, 5.0), (2.0, 4.0), 60, "scale"))
     for x, limit in ((4.0, 0.4 * SETTINGS.motion.max_linear_m_s), (1.0, math.inf)):

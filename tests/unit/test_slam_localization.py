@@ -181,6 +181,23 @@ def test_a_lifelong_map_is_left_alone_while_the_robot_is_lost_and_grows_when_it_
     assert len(mapper.graph) == keyframes
 
 
+def test_mapping_on_begins_where_the_robot_really_stands(world, tmp_path):
+    way = way_in(world.rooms, int(world.mapped[0]), np.random.default_rng(6))
+    session = Session(PARAMS, "mapping")
+    for step in record(world.rooms.walls, way, G4, None, np.random.default_rng(6)):
+        session.estimator.add_scan(step.scan)
+    session.save_graph(tmp_path / "graph")
+
+    session.open("mapping", tmp_path / "graph")
+    assert not session.place_known(), "it may have been carried since"
+    keyframes = len(session.mapper.graph)
+    middle = way.poses[len(way.poses) // 2]
+    elsewhere = compose(middle, np.array([0.0, 0.0, 2.0]))
+    result = Robot(session.estimator, world.rooms.walls).drive([elsewhere] * 8)
+    assert session.place_known() and is_right(compose(way.poses[0], result.T_map_base), elsewhere)
+    assert len(session.mapper.graph) <= keyframes + 1
+
+
 def test_a_session_changes_what_it_does_on_the_way(world):
     """From making the map to localizing in it and back, twice, without losing the place."""
     rng = np.random.default_rng(9)

@@ -65,3 +65,4 @@ def test_poses_chosen_evenly_along_the_way():
     assert np.diff(poses[chosen, 0]) == pytest.approx(0.1, abs=0.0101)
     assert evenly_along(standing, 10).tolist() == [0, 499]
     assert evenly_along(standing[:1], 10).tolist() == [0]
+    assert evenly_along(standing[:0], 10).tolist() == []

@@ -54,7 +54,7 @@ class BaseNode(Component):
         else:
             self.listen("cmd_vel", self.on_velocity)
         self.listen("e_stop", self.on_stop)
-        self.timer = self.create_timer(1.0 / self.driver.params.rate_hz, self.cycle, clock=self.steady_clock)
+        self.every(1.0 / self.driver.params.rate_hz, self.cycle)
 
     def _driver(self) -> BaseDriver:
         return BaseDriver(self.params["base"], stamp_clock=lambda: self.get_clock().now().nanoseconds)
@@ -63,8 +63,7 @@ class BaseNode(Component):
         self.driver.close()
 
     def cleanup(self) -> None:
-        if hasattr(self, "timer"):
-            self.destroy_timer(self.timer)
+        if hasattr(self, "driver"):
             self.driver.close()
 
     def on_velocity(self, message: Twist) -> None:

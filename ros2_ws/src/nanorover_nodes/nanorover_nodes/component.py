@@ -28,6 +28,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 from nanorover import params
 from nanorover.errors import InputError
@@ -104,6 +105,7 @@ class Component(LifecycleNode):
         self._last_fault = ""
         self._offered: list[Any] = []
         self.heard: list[Any] = []
+        self._timers_made: list[Timer] = []
         self._services_served: list[Any] = []
         self._declare_parameters()
         self._diagnostics = self.create_publisher(
@@ -147,6 +149,12 @@ class Component(LifecycleNode):
         guarded = self.guarded(callback, f"message on {topic}")
         self.heard.append(hear_declared(self, topic, guarded, type_name, self.hearing_group))
         return self.heard[-1]
+
+    def every(self, period_s: float, call: Callable[[], None]) -> Timer:
+        """Call again and again by the steady clock, until cleanup; an exception is treated as in ``listen``."""
+        guarded = self.guarded(lambda _: call(), call.__name__)
+        self._timers_made.append(self.create_timer(period_s, lambda: guarded(None), clock=self.steady_clock))
+        return self._timers_made[-1]
 
     def guarded(self, callback: Callable[[Any], None], what: str) -> Callable[[Any], None]:
         """The callback, so that a fault in one call costs one call and stands in the diagnostics."""
@@ -236,13 +244,15 @@ class Component(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
 
     def _release(self) -> None:
+        for timer in self._timers_made:
+            self.destroy_timer(timer)
         for subscription in self.heard:
             self.destroy_subscription(subscription)
         for publisher in self._offered:
             self.destroy_publisher(publisher)
         for service in self._services_served:
             self.destroy_service(service)
-        self.heard, self._offered, self._services_served = [], [], []
+        self.heard, self._offered, self._services_served, self._timers_made = [], [], [], []
 
     # -- parameters -----------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ The library decides everything; this file carries messages to it and back.
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
 from numpy.typing import NDArray
-from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo as CameraInfoMsg
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 from vision_msgs.msg import Detection2DArray
@@ -134,25 +132,16 @@ class PlannerNode(Component):
         self.listen("detections", self.on_detections)
         self.listen("goal_pose", self.on_goal)
         self.tasks = Tasks(self)
-        self.control_timer = self._every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
-        self.timers_made = [
-            self.control_timer,
-            self._every(s.global_costmap_period_s, self.publish_global),
-            self._every(s.local_costmap_period_s, self.publish_local),
-        ]
-
-    def _every(self, period_s: float, call: Callable[[], None]) -> Timer:
-        guarded = self.guarded(lambda _: call(), call.__name__)
-        return self.create_timer(period_s, lambda: guarded(None), clock=self.steady_clock)
+        self.control_timer = self.every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
+        self.every(s.global_costmap_period_s, self.publish_global)
+        self.every(s.local_costmap_period_s, self.publish_local)
 
     def deactivate(self) -> None:
         self.tasks.end_all("the planner is deactivated")
         self._command(STILL)
 
     def cleanup(self) -> None:
-        if hasattr(self, "timers_made"):
-            for timer in self.timers_made:
-                self.destroy_timer(timer)
+        if hasattr(self, "tasks"):
             self.tasks.destroy()
 
     def _now_ns(self) -> int:

@@ -76,18 +76,17 @@ class SafetyNode(Component):
         self.listen("objects", self.on_objects)
         self.listen("e_stop", self.on_stop)
         self.listen("/diagnostics", self.on_diagnostics)
-        self.timer = self.create_timer(1.0 / self.rules.rate_hz, self.decide, clock=self.steady_clock)
-        self.ask_timer = self.create_timer(ASK_PERIOD_S, self.ask_base, clock=self.steady_clock)
+        self.every(1.0 / self.rules.rate_hz, self.decide)
+        self.every(ASK_PERIOD_S, self.ask_base)
         self.base_client = self.create_client(GetParameters, f"{self.settings.base_node or 'base'}/get_parameters")
 
     def deactivate(self) -> None:
         self._publish(STILL)
 
     def cleanup(self) -> None:
-        if hasattr(self, "timer"):
-            self.destroy_timer(self.timer)
-            self.destroy_timer(self.ask_timer)
+        if hasattr(self, "base_client"):
             self.destroy_client(self.base_client)
+            del self.base_client
 
     def _warm_up(self) -> None:
         """Load the compiled kernels now, not in the first decision."""

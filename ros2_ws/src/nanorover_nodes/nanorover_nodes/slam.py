@@ -29,6 +29,8 @@ from nanorover_nodes.frames import FrameListener
 # A path for people to look at needs no more poses than this; no scan is placed while they are made (20 µs each),
 # and everybody who listens pays as much again.
 PATH_POSES = 500
+# They are chosen from about so many scans, or the choice would take longer with every hour.
+SCANS_CONSIDERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,7 @@ class SlamNode(Component):
         self.serve("slam/set_mode", self.set_mode)
         self.serve("slam/pause", self.pause)
         self.serve("reinitialize_global_localization", self.look_everywhere)
-        self.map_timer = self.create_timer(self.settings.map_period_s, self.publish_map, clock=self.steady_clock)
-
-    def cleanup(self) -> None:
-        if hasattr(self, "map_timer"):
-            self.destroy_timer(self.map_timer)
+        self.every(self.settings.map_period_s, self.publish_map)
 
     def on_odometry(self, message: OdometryMsg) -> None:
         if self.active and self.settings.use_odometry:
@@ -144,7 +142,7 @@ class SlamNode(Component):
         self.map_is_new = False
         frame = self.settings.map_frame
         self.map_publisher.publish(convert.grid_msg(grid, self.stamp_ns, frame))
-        stamps_ns, poses = self.session.estimator.trajectory()
+        stamps_ns, poses = self.session.estimator.trajectory(every=1 + self.scans // SCANS_CONSIDERED)
         path = Path()
         path.header.frame_id, path.header.stamp = frame, convert.time_of(self.stamp_ns)
         for i in evenly_along(poses, PATH_POSES):

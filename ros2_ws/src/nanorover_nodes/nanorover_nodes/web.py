@@ -83,7 +83,7 @@ class WebNode(PatientComponent):
         self.listen("battery", self.on_battery)
         self.listen("e_stop", self.on_stop)
         self.listen("/diagnostics", self.on_health)
-        self.timer = self.create_timer(BEAT_S, self.beat, clock=self.steady_clock)
+        self.every(BEAT_S, self.beat)
         host = self.settings.host
         token = "" if is_loopback(host) else network_token()
         self.server = WebServer(host, self.settings.port, token, self.commands.take, self.commands.leave)
@@ -97,7 +97,6 @@ class WebNode(PatientComponent):
         if hasattr(self, "server"):
             self.server.stop()
             del self.server
-            self.destroy_timer(self.timer)
 
     def beat(self) -> None:
         """Take what came, carry what was asked for, and send what there is to see."""

@@ -33,7 +33,7 @@ def open_(
     ] = "localization",
     namespace: Namespace = "",
 ) -> None:
-    """Let the robot go on in a map that was written before; it finds its place itself."""
+    """Let the robot go on in a map that was written before; it finds its place in it first."""
     _ask("slam/set_mode", {"mode": mode, "path": str(path.absolute())}, namespace)
 
 

@@ -11,6 +11,7 @@ from py_trees.common import Status
 from nanorover.base.gate import Velocity
 from nanorover.geometry.se2 import Pose, between, wrap_angle
 from nanorover.planning.exploration import next_frontier
+from nanorover.planning.global_planner import poses_along
 from nanorover.planning.motion import turn_towards
 from nanorover.planning.pilot import Pilot, Progress
 
@@ -134,7 +135,9 @@ class FollowPath(Leaf):
 
     def initialise(self) -> None:
         self.progress = Progress(self.pilot.params)
-        self.pilot.navigator.follow(self.path)
+        navigator = self.pilot.navigator
+        spacing_m = navigator.settings.global_planner.point_spacing_m
+        navigator.follow(poses_along(self.path[:, :2], spacing_m, float(self.path[-1, 2])))
 
     def update(self) -> Status:
         pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
@@ -279,6 +282,7 @@ class NextFrontier(Leaf):
         super().__init__("next frontier", pilot)
         self.given_up = given_up
         self.chosen: Pose | None = None
+        self.exhausted = False  # the map was looked at, and has nothing to choose
         self.left = 0
 
     def update(self) -> Status:
@@ -286,11 +290,14 @@ class NextFrontier(Leaf):
         if navigator.world is None:
             return self.failed("there is no map yet")
         pose = self.pilot.moment.T_map_base
+        if not navigator.world.raster.contains(pose[0], pose[1]):
+            return self.failed("the robot is outside the map")
         cost = navigator.planning_cost(pose)
         found, self.left = next_frontier(
             cost, navigator.world, pose, self.pilot.params.least_frontier_m, self.given_up
         )
         self.chosen = found
+        self.exhausted = found is None
         if found is None:
             return self.failed("nothing is left that can be explored")
         return self.succeeded(f"exploring ({found[0]:.1f}, {found[1]:.1f}), {self.left} left")

@@ -217,10 +217,15 @@ def _path(
         params.smoothing_rounds,
         params.smoothing_weight,
     )
-    points = _spaced(points, params.point_spacing_m)
+    path = poses_along(points, params.point_spacing_m, goal[2])
+    return Plan(path, length_m=float(np.hypot(*np.diff(path[:, :2], axis=0).T).sum()))
+
+
+def poses_along(points: NDArray[np.float64], spacing_m: float, last_yaw_rad: float) -> NDArray[np.float64]:
+    """A line through points (K, 2) as poses (N, 3) at equal distances that look ahead, the last one as is said."""
+    points = _spaced(points, spacing_m)
     steps = np.diff(points, axis=0)
-    yaw = np.append(np.arctan2(steps[:, 1], steps[:, 0]), goal[2])
-    return Plan(np.column_stack([points, yaw]), length_m=float(np.hypot(*steps.T).sum()))
+    return np.column_stack([points, np.append(np.arctan2(steps[:, 1], steps[:, 0]), last_yaw_rad)])
 
 
 def _spaced(points: NDArray[np.float64], spacing_m: float) -> NDArray[np.float64]:

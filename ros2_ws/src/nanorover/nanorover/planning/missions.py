@@ -111,9 +111,9 @@ class Explore(Leaf):
         if self.drive is None:
             self.chooser.tick_once()
             if self.chooser.status == Status.FAILURE:
-                if self.explored == 0 and self.chooser.left == 0 and self.pilot.navigator.world is None:
-                    return self.failed(self.pilot.reason)
-                return self.succeeded(f"explored: {self.pilot.reason}")
+                if self.chooser.exhausted:
+                    return self.succeeded(f"explored: {self.pilot.reason}")
+                return self.failed(self.pilot.reason)
             assert self.chooser.chosen is not None
             goals = [self.chooser.chosen]
             self.drive = Drive(self.pilot, lambda: goals)

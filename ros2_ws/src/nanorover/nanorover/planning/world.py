@@ -55,14 +55,14 @@ def world_of(
 
 
 def _sampled(mask: OccupancyGrid, raster: Raster, beyond: int) -> NDArray[np.int16]:
-    """The mask's values at the middles of a raster's cells."""
-    rows = np.arange(raster.shape[0]) + 0.5
-    columns = np.arange(raster.shape[1]) + 0.5
-    x = (raster.x_m + columns * raster.resolution_m - mask.T_map_origin[0]) / mask.resolution_m
-    y = (raster.y_m + rows * raster.resolution_m - mask.T_map_origin[1]) / mask.resolution_m
-    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    """The mask's values at the middles of a raster's cells; its origin may be turned."""
+    x = raster.x_m + (np.arange(raster.shape[1]) + 0.5) * raster.resolution_m - mask.T_map_origin[0]
+    y = raster.y_m + (np.arange(raster.shape[0]) + 0.5) * raster.resolution_m - mask.T_map_origin[1]
+    c, s = math.cos(mask.T_map_origin[2]), math.sin(mask.T_map_origin[2])
+    column = np.floor(np.add.outer(s * y, c * x) / mask.resolution_m).astype(int)
+    row = np.floor(np.add.outer(c * y, -s * x) / mask.resolution_m).astype(int)
     height, width = mask.cells.shape
-    values = mask.cells[np.ix_(np.clip(row, 0, height - 1), np.clip(column, 0, width - 1))].astype(np.int16)
-    outside = ~np.outer((row >= 0) & (row < height), (column >= 0) & (column < width))
-    values[outside] = beyond
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    values = np.full(raster.shape, beyond, np.int16)
+    values[inside] = mask.cells[row[inside], column[inside]]
     return values

@@ -25,9 +25,13 @@ class Lifelong:
     ``localizer`` is None while the place is known. What arrives never makes it raise.
     """
 
-    def __init__(self, mapper: Mapper, place_known: bool) -> None:
-        """Go on with a mapper; where it has a map and the place in it is not known, look for it."""
+    def __init__(self, mapper: Mapper, place_known: bool, looks_again: bool = True) -> None:
+        """Go on with a mapper; where it has a map and the place in it is not known, look for it.
+
+        Unless it ``looks_again`` when it is lost, it only maps once the place was found.
+        """
         self.mapper = mapper
+        self._looks_again = looks_again
         self.localizer: Localizer | None = None
         self._times_lost, self._leaps = 0, 0
         self._followed = False  # the scan before went to the mapper too, so there is an odometry to compare with
@@ -55,6 +59,8 @@ class Lifelong:
             return result
         T_map_odom, revision = self.mapper.T_map_odom(), self.mapper.graph.revision
         result = self.mapper.add_scan(scan)
+        if not self._looks_again:
+            return result
         if self.mapper.front_end.unplaced >= LOST_SCANS:
             self._times_lost += 1
             self._look_for()

@@ -29,7 +29,10 @@ class Session:
         self.open(mode, path)
 
     def open(self, mode: str, path: Path | None) -> None:
-        """Begin anew: with no map, a map_server map (yaml; only to localize in) or a graph file."""
+        """Begin anew: with no map, a map_server map (yaml; only to localize in) or a graph file.
+
+        Where in a given map the robot stands is found first, also to map on.
+        """
         refuse_unknown([mode], MODES, "unknown mode of slam")
         mapper: Mapper | None = None
         estimator: Mapper | Localizer | Lifelong
@@ -44,7 +47,9 @@ class Session:
                     f"{path} is a picture of a map, {mode} needs its graph",
                     "give the file that slam/serialize_map wrote, or use mode localization",
                 )
-            estimator = Localizer(self.params, load_map(path.with_suffix(".yaml")))
+            estimator = Localizer(
+                self.params, load_map(path.with_suffix(".yaml") if path.suffix == ".pgm" else path)
+            )
         else:
             mapper = Mapper(self.params, *load_graph(path))
             estimator = self._using(mapper, mode, place_known=False)
@@ -69,7 +74,7 @@ class Session:
 
     def _using(self, mapper: Mapper, mode: str, place_known: bool) -> Mapper | Localizer | Lifelong:
         if mode == "mapping":
-            return mapper
+            return mapper if place_known else Lifelong(mapper, place_known, looks_again=False)
         if mode == "lifelong":
             return Lifelong(mapper, place_known)
         mapper.finish()

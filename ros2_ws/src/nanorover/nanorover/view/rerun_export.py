@@ -87,7 +87,7 @@ class _Scene:
 def layout(rerun, world: str):
     """What the viewer shows: everything below ``world`` in one view, the camera beside it."""
     views = rerun.blueprint
-    shown = views.Spatial2DView(origin=f"/{world}", name=world), views.Spatial2DView(origin="/camera", name="camera")
+    shown = [views.Spatial2DView(origin=f"/{name}", name=name) for name in (world, "camera")]
     return views.Blueprint(views.Horizontal(*shown, column_shares=[2, 1]), collapse_panels=True)
 
 
