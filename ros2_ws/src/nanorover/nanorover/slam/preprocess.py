@@ -50,10 +50,10 @@ def _measured(
         if moving:
             # Constant twist; turning half first makes the straight step exact to the third order.
             t = (i - middle) * time_increment_s
-            half, turn = 0.5 * twist[2] * t, twist[2] * t
-            dx = t * (math.cos(half) * twist[0] - math.sin(half) * twist[1])
-            dy = t * (math.sin(half) * twist[0] + math.cos(half) * twist[1])
-            c, s = math.cos(turn), math.sin(turn)
+            half = 0.5 * twist[2] * t
+            ch, sh = math.cos(half), math.sin(half)
+            c, s = ch * ch - sh * sh, 2.0 * ch * sh  # of the whole turn
+            dx, dy = t * (ch * twist[0] - sh * twist[1]), t * (sh * twist[0] + ch * twist[1])
             x, y = dx + c * x - s * y, dy + s * x + c * y
         points[count, 0], points[count, 1], points[count, 2] = x, y, r
         count += 1
