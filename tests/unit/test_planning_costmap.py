@@ -167,3 +167,16 @@ def test_a_beam_without_return_says_nothing_of_what_is_nearer_than_the_lidar_see
     costmap.refresh(costmap.observe(beams_of(blind), np.zeros(3), 0.1), 0.1)
     assert costmap.cost_at(0.22, 0.01) == LETHAL
     assert costmap.cost_at(1.0, 0.01) == FREE
+
+
+def test_a_range_of_zero_says_nothing_also_where_the_least_range_is_zero():
+    """As CARMEN logs have it; a beam that is too near (REP-117) still says that something is there."""
+    costmap = whole_map()
+    costmap.observe(beams_of(scan(post(2.0, 0.5))), np.zeros(3), 0.0)
+    before = costmap.seen_s.copy()
+    ranges_m = np.zeros(BEAMS, np.float32)
+    ranges_m[0] = -np.inf
+    zeros = LaserScan(2, ranges_m, -math.pi, 2 * math.pi / BEAMS, 0.0, 12.0)
+    assert beams_of(zeros).usable == len(beams_of(zeros).returns_m) == 1
+    costmap.observe(beams_of(zeros), np.zeros(3), 0.1)
+    assert (costmap.seen_s == before).all()

@@ -97,6 +97,8 @@ def _mark_and_clear(
             continue
         dx, dy = ends[i, 0] - origin[0], ends[i, 1] - origin[1]
         length = math.hypot(dx, dy)
+        if length == 0.0:  # too near, of a lidar whose least range is 0
+            continue
         # a beam that hit something must not clear the cell that it hit, nor its neighbour
         reach = min(clearing, length - 1.0 if kinds[i] == RETURN else length)
         # equal steps of half a cell visit every cell that the beam crosses more than grazingly

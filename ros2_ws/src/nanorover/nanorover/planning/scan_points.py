@@ -54,7 +54,7 @@ def _ends(
     v, w, time_increment_s = motion
     for i in range(len(ranges_m)):
         r = float(ranges_m[i])
-        if math.isnan(r):
+        if math.isnan(r) or r == 0.0:
             continue
         kinds[i] = OPEN if r > limits_m[1] else RETURN
         r = min(max(r, limits_m[0]), limits_m[1])
@@ -81,7 +81,7 @@ def beams_of(scan: LaserScan, velocity: Velocity = STILL) -> Beams:
     """The beams of a scan that was taken while the robot moved at ``velocity``.
 
     A beam of −inf (too near, REP-117) or below the least range is a return at the least range: something
-    is there. A beam of NaN says nothing.
+    is there. A beam of NaN, or of 0 as many drivers have it, says nothing.
     """
     ends_m, kinds = _ends(
         scan.ranges_m,
