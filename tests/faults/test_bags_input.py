@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from bag_samples import NS, START_NS, TYPES, drive, header, message, scan, transforms, write_mcap
+from bag_samples import NS, START_NS, TYPES, drive, header, message, room_map, scan, transforms, write_mcap
 
 from nanorover.base.kinematics import Track
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.logs import Wheels, need, open_log
 from nanorover.replay.messages import Encoder
-from nanorover.replay.records import StaticTransform, TruePose
+from nanorover.replay.records import StaticTransform, TrueMap, TruePose
 from nanorover.replay.writer import BagWriter
 
 TF = "tf2_msgs/msg/TFMessage"
@@ -34,6 +34,10 @@ def bag(path, *items):
 
 def at(i: int, **changed) -> LaserScan:
     return scan(START_NS + i * NS // 10, **changed)
+
+
+def about_stamps(log) -> dict[str, int]:
+    return {kind: count for kind, count in log.problems.counts.items() if "stamp" in kind}
 
 
 def test_a_missing_path_and_an_empty_file(tmp_path):
@@ -111,6 +115,33 @@ def test_one_stamp_out_of_the_blue_is_skipped_but_a_clock_that_was_set_is_believ
     log = open_log(bag(tmp_path / "bag", *items))
     assert [r.stamp_ns for r in log] == [at(i).stamp_ns for i in (0, 1, 2, 4)] + [s.stamp_ns for s in later[1:]]
     assert log.problems.counts["stamp far from its neighbours; message skipped"] == 2
+
+
+@pytest.mark.parametrize(("index", "ahead_s"), [(5, 50), (0, 50), (0, 3600), (5, 3600)])
+def test_what_comes_after_one_stamp_ahead_of_its_time_is_read(tmp_path, index, ahead_s):
+    """Where it is the first, the one after it cannot be told from an outlier yet."""
+    ahead = dataclasses.replace(at(index), stamp_ns=at(index).stamp_ns + ahead_s * NS)
+    items = [(ahead if i == index else at(i), START_NS + i * NS // 10) for i in range(300)]
+    log = open_log(bag(tmp_path / "bag", *items))
+    skipped = index or 1
+    read = [ahead if i == index else at(i) for i in range(300) if i != skipped]
+    assert [r.stamp_ns for r in log] == [s.stamp_ns for s in read]
+    assert about_stamps(log) == {"stamp far from its neighbours; message skipped": 1}
+
+
+@pytest.mark.parametrize("pace", [0.1, 10])
+def test_a_simulation_off_real_time_is_no_fault(tmp_path, pace):
+    items = [(scan(START_NS + i * NS), START_NS + round(i * NS / pace)) for i in range(1, 20)]
+    log = open_log(bag(tmp_path / "bag", *items))
+    assert sum(1 for _ in log) == 19 and not about_stamps(log)
+
+
+def test_a_latched_map_may_be_as_old_as_it_likes(tmp_path):
+    late_ns = START_NS + 100 * NS
+    items = [(room_map(), late_ns), *((scan(late_ns + i), late_ns + i) for i in range(5))]
+    log = open_log(bag(tmp_path / "bag", *items))
+    assert [type(r) for r in log] == [TrueMap] + 5 * [LaserScan] and not about_stamps(log)
+    assert log.summary.duration_s == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_message_without_a_stamp_gets_its_time_of_arrival(tmp_path):

@@ -16,10 +16,13 @@ from nanorover.replay import messages as m
 from nanorover.replay.logs import Reading, Wheels
 from nanorover.replay.records import Problems, Record, StaticTransform, Summary
 from nanorover.replay.storage import RawMessage, Storage, open_storages
-from nanorover.replay.topics import choose, listing
+from nanorover.replay.topics import ROLES, choose, listing
 
 # Stamps of one robot differ from the time of arrival by transport and drivers, never by this much.
 CLOCKS_DIFFER_NS = 60 * m.NS
+# Arrival may be late by any stall, but a stamp ahead of all before it by so much is wrong, or the clock was set.
+AHEAD_NS = 2 * m.NS
+FASTEST = 30  # what a simulation may run at, in multiples of the recorder's clock
 # Mountings are published at start-up; scans wait this long (in the recording) for theirs.
 MOUNTING_WAIT_NS = 5 * m.NS
 BASE_FRAMES = ("base_link", "base_footprint", "base")
@@ -96,6 +99,8 @@ class _Reader:
         self.last_ns: dict[str, int] = {}
         self.beams: int | None = None
         self.offsets: dict[str, int] = {}  # topic → stamp minus time of arrival
+        self.foremost: dict[str, int] = {}  # topic → the greatest of these
+        self.received_ns: dict[str, int] = {}  # topic → when the last believed stamp arrived
         self.suspects: dict[str, int] = {}
         self.wheels = _WheelOdometry(log.reading.wheels) if log.reading.wheels else None
 
@@ -110,7 +115,7 @@ class _Reader:
                 return self._transforms(content, message)
             if role is None:
                 return self._wheel(content, message)
-            stamp_ns = self._stamp(content, message)
+            stamp_ns = self._stamp(role, content, message)
             if stamp_ns is None or not self._advances(role, stamp_ns, message.place):
                 return []
             return self._content(role, content, stamp_ns, message)
@@ -134,21 +139,22 @@ class _Reader:
     def _is_wheel(self, topic: str) -> bool:
         return self.wheels is not None and topic in self.wheels.topics
 
-    def _stamp(self, content: Any, message: RawMessage) -> int | None:
+    def _stamp(self, role: str, content: Any, message: RawMessage) -> int | None:
         stamp_ns = m.stamp_ns_of(content)
         if stamp_ns is None or self.log.reading.clock == "received":
             return message.received_ns
         if stamp_ns == 0:
             self.problems.add("message without a stamp; its time of arrival taken", message.place)
             return message.received_ns
-        return stamp_ns if self._same_clock(message, stamp_ns - message.received_ns) else None
+        return stamp_ns if ROLES[role].latched or self._same_clock(role, message, stamp_ns) else None
 
-    def _same_clock(self, message: RawMessage, offset_ns: int) -> bool:
+    def _same_clock(self, role: str, message: RawMessage, stamp_ns: int) -> bool:
         """Whether a stamp fits the others, judged by how far it lies from its time of arrival.
 
-        A single outlier is refused; a step that lasts (a clock set by the network) is believed.
+        A single outlier is refused; a step that lasts (a clock set by the network, or the outlier was the one
+        before) is believed, also back.
         """
-        topic = message.topic
+        topic, offset_ns = message.topic, stamp_ns - message.received_ns
         reference = self.offsets.get(topic)
         if reference is None and self.offsets:
             other, other_ns = next(reversed(self.offsets.items()))
@@ -159,12 +165,21 @@ class _Reader:
                     "read it by the time of arrival: --clock received",
                 )
         suspect = self.suspects.pop(topic, None)
-        steps = reference is not None and abs(offset_ns - reference) > CLOCKS_DIFFER_NS
-        if steps and (suspect is None or abs(offset_ns - suspect) > CLOCKS_DIFFER_NS):
-            self.suspects[topic] = offset_ns
-            self.problems.add("stamp far from its neighbours; message skipped", message.place)
-            return False
-        self.offsets[topic] = offset_ns
+        foremost = self.foremost.get(topic, offset_ns)
+        elapsed_ns = message.received_ns - self.received_ns.get(topic, message.received_ns)
+        if reference is not None and (
+            abs(offset_ns - reference) > CLOCKS_DIFFER_NS
+            or offset_ns - foremost > max(AHEAD_NS, FASTEST * elapsed_ns)
+            or (reference - offset_ns > AHEAD_NS and stamp_ns <= self.last_ns.get(role, 0))
+        ):
+            if suspect is None or abs(offset_ns - suspect) > AHEAD_NS:
+                self.suspects[topic] = offset_ns
+                self.problems.add("stamp far from its neighbours; message skipped", message.place)
+                return False
+            self.last_ns.pop(role, None)
+            foremost = offset_ns
+        self.foremost[topic] = max(foremost, offset_ns)
+        self.offsets[topic], self.received_ns[topic] = offset_ns, message.received_ns
         return True
 
     def _advances(self, role: str, stamp_ns: int, place: str) -> bool:

@@ -210,9 +210,9 @@ class Summary:
         return (self.last_ns - self.first_ns) / 1e9
 
     def count(self, record: Record) -> None:
-        """Count one record; a mounting has no time of its own and leaves the span alone."""
+        """Count one record; mounting and map have no time of their own and leave the span alone."""
         self.counts[type(record).__name__] += 1
-        if isinstance(record, StaticTransform):
+        if isinstance(record, (StaticTransform, TrueMap)):
             return
         self.first_ns = record.stamp_ns if self.first_ns is None else min(self.first_ns, record.stamp_ns)
         self.last_ns = record.stamp_ns if self.last_ns is None else max(self.last_ns, record.stamp_ns)

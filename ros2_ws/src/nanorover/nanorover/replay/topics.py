@@ -11,13 +11,15 @@ from nanorover.replay import messages as m
 class Role:
     """One kind of content: the message types it comes in and the topic name that is looked for first.
 
-    With ``by_name`` a topic must end in that name, since its type alone says too little.
+    With ``by_name`` a topic must end in that name, since its type alone says too little. What is ``latched`` was
+    said once and arrives whenever a recorder joins, so its stamp says nothing of clocks.
     """
 
     name: str
     types: tuple[str, ...]
     topic: str
     by_name: bool = False
+    latched: bool = False
 
 
 ROLES = {
@@ -29,7 +31,7 @@ ROLES = {
         Role("camera_info", (m.CAMERA_INFO,), "camera/camera_info"),
         Role("cmd_vel", (m.TWIST, m.TWIST_STAMPED), "cmd_vel", by_name=True),
         Role("truth_pose", (m.POSE,), "truth/pose", by_name=True),
-        Role("truth_map", (m.GRID,), "truth/map", by_name=True),
+        Role("truth_map", (m.GRID,), "truth/map", by_name=True, latched=True),
         Role("truth_objects", (m.MARKERS,), "truth/objects", by_name=True),
         Role("truth_boxes", (m.MARKERS,), "truth/boxes", by_name=True),
         Role("lidar_bytes", (m.BYTES,), "lidar/raw", by_name=True),
