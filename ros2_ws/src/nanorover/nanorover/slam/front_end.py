@@ -26,6 +26,9 @@ UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
 GAP_S, GAP_SIGMA = 1.5, np.array([0.2, 0.2])
 # Odometry that leaps further than this between two scans was reset or is broken.
 JUMP_M, JUMP_M_S = 2.0, 3.0
+# A scan is put straight by the motion found with it, and a second time if that moved its ends apart by more than
+# this: x, y (m) and yaw (rad). So it is where wheels slipped.
+DESKEWS, DESKEWED = 2, np.array([0.02, 0.02, 0.01])
 # Without odometry a robot is believed to go on as before for so many scans, then to stand.
 GOES_ON_SCANS = 3
 # Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
@@ -104,14 +107,8 @@ class FrontEnd:
         reason, match = self._matched(points, field, last, predictions)
         velocity, T_middle_stamp, T_last_its_stamp = None, motion_of(twist, -0.5 * sweep_s), None
         if match is not None and field is not None:
-            if sweep_s != 0.0:
-                velocity = self._found(between(last, match.T_map_base), middle_ns)
-            if velocity is not None:
-                # The motion found says more of the motion within the scan than wheels that slip do.
-                points = self._points(scan, velocity.mean(middle_ns, middle_ns))
-            match = self._tracker.again(field, points, match)
+            points, match, velocity = self._again(scan, sweep_s, twist, points, field, last, match)
         if match is not None and velocity is not None:
-            velocity = self._found(between(last, match.T_map_base), middle_ns) or velocity
             T_middle_stamp = velocity.motion(middle_ns, scan.stamp_ns)
             if self.unplaced == 0:
                 T_last_its_stamp = velocity.motion(self._last_ns, self._last_stamp_ns)
@@ -119,6 +116,33 @@ class FrontEnd:
         self._velocity = velocity
         self._learn(last, match, predictions, field is not None)
         return Placed(points, match, reason, self.motion, T_middle_stamp, T_last_its_stamp)
+
+    def _again(
+        self,
+        scan: LaserScan,
+        sweep_s: float,
+        twist: Pose,
+        points: NDArray[np.float64],
+        field: Field,
+        last: Pose,
+        match: Match,
+    ) -> tuple[NDArray[np.float64], Match, Velocity | None]:
+        """The match refined, its points put straight by the motion found, and the velocity where that is known.
+
+        The motion found says more of the motion within the scan than wheels that slip do.
+        """
+        middle_ns = scan.stamp_ns + int(0.5e9 * sweep_s)
+        velocity = self._found(between(last, match.T_map_base), middle_ns) if sweep_s != 0.0 else None
+        if velocity is None:
+            return points, self._tracker.again(field, points, match), None
+        for _ in range(DESKEWS):
+            before, twist = twist, velocity.mean(middle_ns, middle_ns)
+            points = self._points(scan, twist)
+            match = self._tracker.again(field, points, match)
+            velocity = self._found(between(last, match.T_map_base), middle_ns) or velocity
+            if (np.abs(twist - before) * abs(sweep_s) < DESKEWED).all():
+                break
+        return points, match, velocity
 
     def T_map_odom(self, T_map_base: Pose) -> Pose:
         """What turns odometry into the map; without odometry, the scans' own motion takes its place."""
