@@ -13,6 +13,7 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.logs import Wheels, need, open_log
 from nanorover.replay.messages import Encoder
 from nanorover.replay.records import StaticTransform, TrueMap, TruePose
+from nanorover.replay.topics import choose
 from nanorover.replay.writer import BagWriter
 
 TF = "tf2_msgs/msg/TFMessage"
@@ -285,3 +286,32 @@ def test_a_recording_is_never_overwritten(tmp_path):
     bag(tmp_path / "bag", at(0))
     with pytest.raises(InputError, match="exists already"):
         BagWriter(tmp_path / "bag")
+
+
+def picture(path, encoding, channels):
+    """A bag with one raw picture of 4 × 2 pixels, all of 200, on a topic of its own."""
+    fields = {"height": 2, "width": 4, "encoding": encoding, "is_bigendian": 0, "step": 4 * channels}
+    pixels = np.full(8 * channels, 200, np.uint8)
+    content = message("sensor_msgs/msg/Image", header=header(START_NS, "cam"), data=pixels, **fields)
+    data = bytes(TYPES.serialize_cdr(content, "sensor_msgs/msg/Image"))
+    return bag(path, ("/cam/image", "sensor_msgs/msg/Image", data, START_NS))
+
+
+@pytest.mark.parametrize(("encoding", "channels"), [("bgra8", 4), ("16UC1", 2), ("8UC3", 3), ("rgba8", 4)])
+def test_a_raw_image_in_an_unusual_encoding(tmp_path, encoding, channels):
+    (record,) = open_log(picture(tmp_path / "bag", encoding, channels))
+    assert record.rgb().shape == (2, 4, 3) and (record.rgb() == 200).all()
+
+
+def test_an_encoding_that_nobody_knows_is_named_in_short(tmp_path):
+    (record,) = open_log(picture(tmp_path / "bag", "nonsense" * 1000, 3))
+    with pytest.raises(InputError, match="bytes of 'nonsensenonsensenons' for 4×2") as raised:
+        record.rgb()
+    assert len(str(raised.value)) < 200
+
+
+def test_a_depth_picture_is_taken_only_where_there_is_no_other():
+    image = "sensor_msgs/msg/Image"
+    topics = {"/camera/depth/image": image, "/camera/color/image": image}
+    assert choose(topics, {"/camera/depth/image": 9}, {}, "bag")["image"] == "/camera/color/image"
+    assert choose({"/camera/depth/image": image}, {}, {}, "bag")["image"] == "/camera/depth/image"

@@ -2,8 +2,10 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
+from bag_samples import NS, START_NS, scan
 from typer.testing import CliRunner
 
 from nanorover.cli import app
@@ -14,6 +16,8 @@ from nanorover.planning.navigator import Navigator
 from nanorover.replay.cases import Case, replay
 from nanorover.replay.components import ROWS
 from nanorover.replay.many import on_cores
+from nanorover.replay.records import Picture
+from nanorover.replay.writer import BagWriter
 from nanorover.sim.record import Drive, record
 
 if not app.registered_commands:
@@ -94,3 +98,18 @@ def test_a_planner_that_aims_beside_the_goal_is_red_and_names_the_field(
     code, changed, text = changed_by(recording, references, tmp_path)
     assert code == 1 and {name.split("/")[0] for name in changed} == {"planner"}
     assert "planner/length_m" in changed and "planner/length_m: changed:" in text
+
+
+def test_a_picture_that_cannot_be_decoded_is_counted_and_the_others_are_seen(tmp_path):
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    files = [jpeg, jpeg[:40], b"", jpeg]
+    path = tmp_path / "bag"
+    with BagWriter(path) as writer:
+        for i, file in enumerate(files):
+            writer.write(scan(START_NS + i * NS))
+            writer.write(Picture(START_NS + i * NS, file, "jpeg"))
+    result = replay(Case(path, tmp_path, without=("planner", "fusion")))
+    assert result.status == "no reference", result.message
+    assert result.now["detector/end/pictures"] == 2
+    assert result.problems["picture that cannot be decoded skipped"]["count"] == 2
+    assert str(START_NS + NS) in result.problems["picture that cannot be decoded skipped"]["first"]

@@ -143,7 +143,7 @@ def _replay(case: Case) -> Result:
         scans=len(done.outputs["slam"]["stamp_ns"]),
         duration_s=log.summary.duration_s,
         cpu_s=done.cpu_s,
-        problems=log.problems.as_dict(),
+        problems=log.problems.as_dict() | done.problems.as_dict(),
         truth=judge(done, watcher),
         now=columns,
     )

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nanorover.replay.records import Problems
+
 Column = NDArray[Any]
 
 
@@ -34,6 +36,15 @@ class Several:
 
     stamp_ns: int
     things: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """In place of what a component would have made of a record: what is wrong with it. It is counted."""
+
+    stamp_ns: int
+    problem: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Run:
     ends: dict[str, dict[str, Column]]
     cpu_s: float
     records: int
+    problems: Problems
 
     def columns(self) -> dict[str, Column]:
         """Every field under the name ``component/field``, the ends as ``component/end/field``."""
@@ -99,7 +111,7 @@ def run(rows: Sequence[Row], records: Iterable[Any], on_record: Callable[[Any], 
     parts = [(row, component) for row, component in graph.parts if row.name in graph.awake]
     ends = {row.name: _as_columns(component.finish()) for row, component in parts}
     outputs = {row.name: _stacked(graph.collected[row.name], row.fields) for row, _ in parts}
-    return Run(outputs, ends, time.process_time() - started, count)
+    return Run(outputs, ends, time.process_time() - started, count, graph.problems)
 
 
 class _Graph:
@@ -107,6 +119,7 @@ class _Graph:
         self.parts = [(row, row.make()) for row in rows]
         self.collected: dict[str, list[Any]] = {row.name: [] for row in rows}
         self.awake: set[str] = set()
+        self.problems = Problems()
 
     def take(self, record: Any) -> None:
         """A record of the recording, and all that follows from it, to the end of the graph."""
@@ -122,6 +135,9 @@ class _Graph:
                 if isinstance(record, row.inputs[0]):
                     self.awake.add(row.name)
                 for output in component.take(record):
+                    if isinstance(output, Unusable):
+                        self.problems.add(output.problem, output.reason)
+                        continue
                     things = output.things if isinstance(output, Several) else (output,)
                     self.collected[row.name] += [thing for thing in things if isinstance(thing, row.output)]
                     self._pass_on(output, i + 1)

@@ -12,10 +12,12 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
+from nanorover.errors import InputError
 from nanorover.geometry.frames import Transform, quaternion_of, transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, quaternion_of_yaw, yaw_of_quaternion
 from nanorover.replay.records import (
+    RAW_CHANNELS,
     CameraInfo,
     LidarBytes,
     Picture,
@@ -134,6 +136,20 @@ def _picture_of(message: Any, stamp_ns: int) -> Picture:
     return Picture(stamp_ns, packed.tobytes(), message.encoding, message.width, message.height, frame)
 
 
+def _raw_picture_of(message: Any, stamp_ns: int) -> Picture:
+    """A raw picture; in an encoding that ``Picture`` does not have as BGR, and as it is where nothing reads it."""
+    from nanorover.perception.images import image_of
+
+    if message.encoding in RAW_CHANNELS:
+        return _picture_of(message, stamp_ns)
+    try:
+        bgr = image_of(message, "")
+    except InputError:  # whoever wants the picture gets this in words
+        return _picture_of(message, stamp_ns)
+    frame = frame_name(message.header.frame_id)
+    return Picture(stamp_ns, bgr.tobytes(), "bgr8", message.width, message.height, frame)
+
+
 def _camera_info_of(message: Any, stamp_ns: int) -> CameraInfo:
     K = message.k if hasattr(message, "k") else message.K  # ROS 1 writes it in capitals
     distortion = message.d if hasattr(message, "d") else message.D
@@ -189,7 +205,7 @@ RECORD_OF_ROLE: dict[str, Callable[[Any, int], Record]] = {
 # Message type → record, for the types where nothing but the message is needed.
 RECORD_OF: dict[str, Callable[[Any, int], Record]] = {
     ODOMETRY: lambda message, stamp_ns: Odometry(stamp_ns, planar(message.pose.pose)),
-    IMAGE: _picture_of,
+    IMAGE: _raw_picture_of,
     COMPRESSED: _picture_of,
     CAMERA_INFO: _camera_info_of,
     POSE: lambda message, stamp_ns: TruePose(stamp_ns, planar(message.pose)),

@@ -16,6 +16,7 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 
 JPEG_QUALITY = 90
+RAW_CHANNELS = {"rgb8": 3, "bgr8": 3, "mono8": 1}
 BASE_FRAME = "base_link"
 
 
@@ -44,14 +45,17 @@ class Picture:
         import cv2
 
         if self.compressed:
-            bgr = cv2.imdecode(np.frombuffer(self.data, np.uint8), cv2.IMREAD_COLOR) if self.data else None
+            try:
+                bgr = cv2.imdecode(np.frombuffer(self.data, np.uint8), cv2.IMREAD_COLOR) if self.data else None
+            except cv2.error:  # sizes beyond all bounds
+                bgr = None
             if bgr is None:
                 raise InputError(f"the picture at {self.stamp_ns} ns is no readable {self.encoding}")
             return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
-        channels = {"rgb8": 3, "bgr8": 3, "mono8": 1}.get(self.encoding)
+        channels = RAW_CHANNELS.get(self.encoding)
         if channels is None or len(self.data) != self.width_px * self.height_px * channels:
             raise InputError(
-                f"the picture at {self.stamp_ns} ns has {len(self.data)} bytes of '{self.encoding}' "
+                f"the picture at {self.stamp_ns} ns has {len(self.data)} bytes of '{self.encoding[:20]}' "
                 f"for {self.width_px}×{self.height_px} pixels",
                 "known raw encodings are rgb8, bgr8 and mono8",
             )

@@ -45,7 +45,8 @@ def choose(
     """Role → topic, for the roles that the bag has; ``topics`` maps names to types.
 
     ``named`` holds the choices of the user. Among several topics of a type the one with the usual name wins,
-    then the one with the most messages. Raises InputError for a named topic that is absent or of another type.
+    then one that is no depth, then the one with the most messages. Raises InputError for a named topic that is
+    absent or of another type.
     """
     chosen: dict[str, str] = {}
     for role in ROLES.values():
@@ -57,7 +58,9 @@ def choose(
         if role.by_name:
             fitting = [topic for topic in fitting if _is_called(topic, role.topic)]
         if fitting:
-            chosen[role.name] = min(fitting, key=lambda t: (not _is_called(t, role.topic), -counts.get(t, 0), t))
+            chosen[role.name] = min(
+                fitting, key=lambda t: (not _is_called(t, role.topic), "depth" in t.lower(), -counts.get(t, 0), t)
+            )
     return chosen
 
 

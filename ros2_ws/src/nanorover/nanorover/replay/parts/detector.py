@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover.perception.detector import Detector
 from nanorover.perception.params import DetectorParams, make_detector
-from nanorover.replay.graph import Several
+from nanorover.replay.graph import Several, Unusable
 from nanorover.replay.records import Picture
 
 
@@ -35,11 +36,16 @@ class DetectorPart:
         self.pictures = 0
         self._detector: Detector | None = None
 
-    def take(self, record: Picture) -> Iterator[Detections]:
+    def take(self, record: Picture) -> Iterator[Detections | Unusable]:
         if self._detector is None:  # most recordings hold no picture
             self._detector = make_detector(load(DetectorParams, "detector", engine="onnxruntime"))
+        try:
+            bgr = np.ascontiguousarray(record.rgb()[:, :, ::-1])
+        except InputError as error:
+            yield Unusable(record.stamp_ns, "picture that cannot be decoded skipped", error.args[0])
+            return
         self.pictures += 1
-        found = self._detector(np.ascontiguousarray(record.rgb()[:, :, ::-1]))
+        found = self._detector(bgr)
         labels = self._detector.description.labels
         yield Detections(
             record.stamp_ns,
