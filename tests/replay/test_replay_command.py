@@ -102,13 +102,42 @@ def test_a_component_that_breaks_is_a_failed_case_with_its_traceback(recording, 
 
 def test_references_change_only_when_told(recording, tmp_path):
     arguments = (recording, "--references", tmp_path / "references", "--out", tmp_path / "out")
-    assert call(*arguments)[1]["cases"][0]["status"] == "no reference"
+    assert replay(Case(recording, tmp_path / "references")).status == "no reference"
     assert not (tmp_path / "references").exists()
     assert call(*arguments, "--update-references")[1]["cases"][0]["status"] == "reference updated"
     written = (tmp_path / "references" / "room.npz").read_bytes()
     assert call(*arguments)[1]["cases"][0]["status"] == "passed"
     assert (tmp_path / "references" / "room.npz").read_bytes() == written
     assert len(written) < 100_000
+
+
+def refused(*arguments) -> str:
+    error = RUNNER.invoke(app, ["replay", *map(str, arguments)]).exception
+    assert isinstance(error, InputError), error
+    return str(error)
+
+
+def test_a_mistyped_folder_of_references_is_named(recording, tmp_path):
+    (tmp_path / "file").touch()
+    assert "references" in refused(recording, "--references", tmp_path / "nowhere")
+    assert "are no folder" in refused(recording, "--references", tmp_path / "file")
+    assert "are no folder" in refused(recording, "--references", tmp_path / "file", "--update-references")
+
+
+def test_recordings_of_one_name_do_not_share_a_reference(recording, references, tmp_path):
+    other = write_mcap(tmp_path / "room.d", room_drive(2.0)).rename(tmp_path / "room.mcap")
+    assert "have the same reference" in refused(recording, other, "--references", references)
+    before = (references / "room.npz").read_bytes()
+    for update in (False, True):
+        result = replay(Case(other, references, update))
+        assert result.status == "failed" and "is the reference of room, not of room.mcap" in result.message
+    assert (references / "room.npz").read_bytes() == before
+
+
+def test_options_that_do_not_hold_are_refused(recording, tmp_path):
+    words = refused(recording, "--ros", "--workers", 2, "--references", tmp_path, "--out", tmp_path)
+    assert "--references" in words and "--workers" in words and "--out" not in words
+    assert "--speed: not without --ros" in refused(recording, "--speed", 2)
 
 
 def test_one_bad_recording_does_not_stop_the_others(recording, references, tmp_path):

@@ -29,6 +29,12 @@ def nanorover() -> None:
     """Maps, sees and drives: the tools of the Nanorover robot stack."""
 
 
+def was_given(context: typer.Context, parameter: str) -> bool:
+    """Whether a parameter of the command stands on the command line."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def with_commands() -> typer.Typer:
     """The command line with every command added."""
     for module in pkgutil.iter_modules(__path__):

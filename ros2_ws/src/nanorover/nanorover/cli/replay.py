@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import console, was_given
+from nanorover.errors import InputError
 
 if TYPE_CHECKING:
     from nanorover.replay.cases import Case, Result
     from nanorover.replay.logs import Wheels
 
 REFERENCES = Path("tests/replay/references")
+# The parameters that hold for the replay through nodes.
+FOR_NODES = ("recordings", "out", "ros", "speed", "as_json")
 
 
 class Stamps(str, Enum):
@@ -31,9 +34,12 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
+    context: typer.Context,
     recordings: Annotated[list[Path], typer.Argument(help="bags (rosbag2, ROS 1) and CARMEN logs")],
     out: Annotated[Path, typer.Option(help="where the report goes")] = Path("out/replay"),
-    references: Annotated[Path, typer.Option(help="folder of the references")] = REFERENCES,
+    references: Annotated[
+        Path | None, typer.Option(help="folder of the references", show_default=str(REFERENCES))
+    ] = None,
     update_references: Annotated[
         bool, typer.Option("--update-references", help="what comes out now is right from now on")
     ] = False,
@@ -63,16 +69,23 @@ def replay(
 
     Exit code 1 when something differs from its reference, 2 when a recording cannot be read.
     """
+    given = [p for p in context.params if was_given(context, p)]
+    unfit = [p for p in given if p not in FOR_NODES] if ros else [p for p in given if p == "speed"]
+    if unfit:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in unfit)
+        raise InputError(f"{words}: not {'with' if ros else 'without'} --ros", "leave it out")
     if ros:
         _through_nodes(recordings, out, speed, as_json)
-    from nanorover.replay.cases import DIFFERS, FAILED, Case
+    from nanorover.replay.cases import DIFFERS, FAILED, Case, check_references
     from nanorover.replay.logs import Reading
     from nanorover.replay.topics import parse_choices
     from nanorover.replay.verdict import text_report, write_verdict
 
     reading = Reading(parse_choices(topic or []), _wheels(wheels), clock.value)
-    cases = [Case(path, references, update_references, reading, tuple(without or ())) for path in recordings]
+    folder = references or REFERENCES
+    cases = [Case(path, folder, update_references, reading, tuple(without or ())) for path in recordings]
     cases[0].rows()  # says what is wrong before anything starts
+    check_references(cases, wanted=references is not None)
     results = _results(cases, workers, ray)
     page = write_verdict(results, out)
     if as_json:

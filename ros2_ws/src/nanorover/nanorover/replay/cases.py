@@ -2,6 +2,7 @@
 
 import hashlib
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,24 @@ class Case:
         if self.without and self.update:
             raise InputError("a reference is of all components", "leave out --without")
         return tuple(row for row in ROWS if row.name not in self.without)
+
+
+def check_references(cases: Sequence[Case], *, wanted: bool) -> None:
+    """Raise InputError where two cases would share a reference, or a ``wanted`` folder of references is none."""
+    folder, update = cases[0].references, cases[0].update
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"the references {folder} are no folder", "give the folder in which they lie")
+    if wanted and not update and not folder.exists():
+        raise InputError(f"the folder of references {folder} does not exist", "--update-references makes it")
+    of: dict[Path, Path] = {}
+    for case in cases:
+        path = reference_path(case.references, case.recording)
+        other = of.setdefault(path, case.recording)
+        if other != case.recording:
+            raise InputError(
+                f"{other} and {case.recording} have the same reference {path}",
+                "rename one, or replay them apart with --references of their own",
+            )
 
 
 @dataclass
@@ -153,8 +172,18 @@ def _replay(case: Case) -> Result:
 
 def _against_reference(case: Case, result: Result) -> None:
     path = reference_path(case.references, case.recording)
-    reference = None if case.update else load_reference(path)
-    if reference is not None:
+    try:
+        reference = load_reference(path)
+    except InputError:
+        if not case.update:
+            raise
+        reference = None  # damaged; it is made anew
+    if reference is not None and reference.note.get("recording") != case.recording.name:
+        raise InputError(
+            f"{path} is the reference of {reference.note.get('recording')}, not of {case.recording.name}",
+            "rename the recording, or give a folder of its own with --references",
+        )
+    if reference is not None and not case.update:
         result.then, result.reference = reference.columns, reference.note
         kept = {n: column for n, column in reference.columns.items() if n.split("/")[0] not in case.without}
         result.differences = compare(ROWS, result.now, kept)
