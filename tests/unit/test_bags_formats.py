@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 import yaml
-from bag_samples import NS, START_NS, TYPES, drive, message, scan, write_mcap, write_ros1, write_rosbag2
+from bag_samples import (
+    NS,
+    START_NS,
+    TYPES,
+    drive,
+    message,
+    scan,
+    transforms,
+    write_mcap,
+    write_ros1,
+    write_rosbag2,
+)
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
@@ -135,6 +146,28 @@ def test_a_rotated_bag_is_one_log_and_each_file_stands_alone(tmp_path):
         alone = open_log(file)
         assert [r.stamp_ns for r in alone if isinstance(r, StaticTransform)] == [records[1].stamp_ns]
         assert not alone.problems
+
+
+def test_a_further_file_begins_with_what_still_holds(tmp_path):
+    """And with that alone: hours of maps must fill neither the memory nor every file."""
+    with BagWriter(tmp_path / "bag") as writer:
+        for i in range(5):
+            edges = [
+                ("base_link", "laser", 0.1 * i, 0.0),
+                *([("base_link", "camera", 0.5, 0.0)] if i == 0 else []),
+            ]
+            data = transforms(START_NS + i, *edges)
+            writer.write_raw("/tf_static", "tf2_msgs/msg/TFMessage", data, START_NS + i)
+            grid = TrueMap(START_NS + i, np.full((2, 2), i, np.int8), 0.05)
+            writer.write(grid)
+        writer.rotate()
+        assert writer.files[1].counts == {"/tf_static": 2, "/truth/map": 1}
+    again = list(open_log(tmp_path / "bag" / "bag_1.mcap"))
+    assert {r.child: r.T_parent_child[0, 3] for r in again if isinstance(r, StaticTransform)} == pytest.approx(
+        {"camera": 0.5, "laser": 0.4}
+    )
+    (standing,) = [r for r in again if isinstance(r, TrueMap)]
+    assert (standing.cells == 4).all()
 
 
 def test_a_scan_brings_its_mounting_along(tmp_path):

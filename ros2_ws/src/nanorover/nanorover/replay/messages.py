@@ -236,6 +236,15 @@ def without_transforms_from(message: bytes, parent: str) -> bytes | None:
     return bytes(typestore().serialize_cdr(typestore().types[TF](kept), TF)) if kept else None
 
 
+def frames_placed(message: bytes) -> frozenset[str]:
+    """The child frames in the CDR bytes of a TFMessage; none in a damaged one."""
+    try:
+        content: Any = typestore().deserialize_cdr(message, TF)
+    except Exception:  # generated code meets damaged bytes: anything can come of it
+        return frozenset()
+    return frozenset(transform.child_frame_id for transform in content.transforms)
+
+
 class Encoder:
     """Records as ROS 2 messages: ``encode(record)`` gives topic, type and CDR bytes.
 

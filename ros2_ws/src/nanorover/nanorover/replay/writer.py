@@ -23,7 +23,7 @@ from nanorover.geometry.frames import transform_of
 from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import quaternion_of_yaw
 from nanorover.replay.definitions import definition_of
-from nanorover.replay.messages import Encoder
+from nanorover.replay.messages import TF, Encoder, frames_placed
 from nanorover.replay.records import Record, StaticTransform
 
 CHUNK_BYTES = 256 * 1024
@@ -121,7 +121,8 @@ class BagWriter:
     """A rosbag2 folder being written; use it as a context manager.
 
     ``latched`` names the topics of standing content (mountings, maps): they are marked transient local, and
-    their messages are repeated at the start of every further file, so that each is of use alone.
+    what still holds of them is repeated at the start of every further file, so that each is of use alone: the last
+    message, of transforms the last of every frame.
     ``reserve_bytes`` are kept free for the end of the recording on a disk that runs full; see ``disk_full``.
     ``definitions`` holds message definitions that came with the messages; the others are looked up.
     Raises InputError when the folder exists already or cannot be made, OSError when the disk fails.
@@ -142,7 +143,7 @@ class BagWriter:
         self._definitions = dict(definitions or {})
         self._finished = False
         self._latched = latched
-        self._standing: dict[str, list[tuple[str, int, bytes]]] = {}
+        self._standing: dict[str, dict[frozenset[str], tuple[str, int, bytes]]] = {}
         self._mounted: set[str] = set()
         self._encoder = Encoder()
         self.types: dict[str, str] = {}
@@ -184,7 +185,10 @@ class BagWriter:
     def write_raw(self, topic: str, msgtype: str, data: bytes, received_ns: int) -> None:
         """Write a message that is CDR already."""
         if topic in self._latched:
-            self._standing.setdefault(topic, []).append((msgtype, received_ns, data))
+            frames = frames_placed(data) if msgtype == TF else frozenset()
+            before = self._standing.get(topic, {})
+            holds = {of: message for of, message in before.items() if not of <= frames}
+            self._standing[topic] = {**holds, frames: (msgtype, received_ns, data)}
         self._add(topic, msgtype, data, received_ns)
 
     def _add(self, topic: str, msgtype: str, data: bytes, received_ns: int) -> None:
@@ -224,7 +228,7 @@ class BagWriter:
         self._close_file()
         self._open_file()
         for topic, messages in self._standing.items():
-            for msgtype, received_ns, data in messages:
+            for msgtype, received_ns, data in messages.values():
                 self._add(topic, msgtype, data, received_ns)
 
     def drop_oldest(self) -> Path:
