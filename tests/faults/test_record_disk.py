@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from bag_samples import NS, START_NS, drive, write_mcap
+from bag_samples import NS, START_NS, drive, write_mcap, write_ros1
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
@@ -207,15 +207,28 @@ def test_the_definition_of_a_package_is_found(tmp_path, monkeypatch):
 def test_the_command_recovers(tmp_path):
     data = write_mcap(tmp_path / "bag", drive()).read_bytes()
     (tmp_path / "cut.mcap").write_bytes(data[: len(data) // 2])
-    command = [sys.executable, "-c", "from nanorover.cli import main; main()"]
-    done = subprocess.run(
-        [*command, "record", "--recover", str(tmp_path / "cut.mcap")], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", "from nanorover.cli import main; main()", "record", "--recover"]
+
+    def call(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [*command, *words], capture_output=True, text=True, check=False, cwd=tmp_path / "bag"
+        )
+
+    done = call(str(tmp_path / "cut.mcap"))
     assert done.returncode == 0, done.stderr
     assert "recording cut off" in done.stderr
     scans = sum(1 for r in open_log(tmp_path / "cut_recovered") if isinstance(r, LaserScan))
     assert 10 < scans < 50
-    again = subprocess.run(
-        [*command, "record", "--recover", str(tmp_path / "cut.mcap")], capture_output=True, text=True, check=False
-    )
+    again = call(str(tmp_path / "cut.mcap"))
     assert again.returncode == 2 and "exists already" in again.stderr
+    done = call(".", "--out", str(tmp_path / "mended"))
+    assert done.returncode == 0, done.stderr
+    copy = tmp_path / "mended" / "bag_recovered"
+    assert whole(copy) and str(copy) in done.stderr
+
+
+def test_a_ros1_bag_is_not_recovered_into_garbage(tmp_path):
+    path = write_ros1(tmp_path / "old.bag", drive())
+    with pytest.raises(InputError, match=r"old\.bag is a ROS 1 bag(.|\n)*rosbags-convert"):
+        recover(path, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

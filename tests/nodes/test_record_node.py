@@ -191,3 +191,11 @@ def test_a_bad_parameter_is_said_before_anything_starts(tmp_path):
     command = [sys.executable, "-c", "from nanorover.cli import main; main()", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "'chunk_kb' is 1" in done.stderr
+
+
+def test_a_topic_that_can_be_none_is_named_and_leaves_no_recording(tmp_path):
+    words = ["record", "bad topic!", "--out", str(tmp_path / "bags")]
+    command = [sys.executable, "-c", "from nanorover.cli import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "'bad topic!' is no name of a topic" in done.stderr
+    assert not (tmp_path / "bags").exists()

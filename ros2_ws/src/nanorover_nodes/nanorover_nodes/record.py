@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rclpy.exceptions import NameValidationException
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from nanorover.errors import InputError
 from nanorover.replay.messages import COMPRESSED, IMAGE, TF, compressed, without_transforms_from
 from nanorover.replay.recorder import Recorder, RecorderParams
 from nanorover.tables import TOPICS
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, RCLError, run
 from nanorover_nodes.convert import message_class
 
 LOOK_PERIOD_S = 0.25
@@ -36,12 +37,19 @@ class RecordNode(Component):
     def activate(self) -> None:
         self.settings: RecorderParams = self.params["recorder"]
         self.not_recorded: Counter[str] = Counter()
+        self.wanted = {self.resolve_topic_name(t.name) for t in TOPICS.values() if t.recorded}
+        self.wanted |= {self._resolved(name) for name in self.settings.topics if name != "*"}
         name = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
         self.recorder = Recorder(Path(self.settings.folder) / name, self.settings)
-        self.wanted = {self.resolve_topic_name(t.name) for t in TOPICS.values() if t.recorded}
-        self.wanted |= {self.resolve_topic_name(name) for name in self.settings.topics if name != "*"}
         self.get_logger().info(f"recording into {self.recorder.path}")
         self.timer = self.create_timer(LOOK_PERIOD_S, self.look, clock=self.steady_clock)
+
+    def _resolved(self, name: str) -> str:
+        try:
+            return self.resolve_topic_name(name)
+        except (RCLError, NameValidationException) as error:
+            text = f"'{name}' is no name of a topic: {str(error).split(', at ')[0]}"
+            raise InputError(text, "letters, digits, _ and /, or '*' for all topics") from error
 
     def deactivate(self) -> None:
         if self.timer is not None:

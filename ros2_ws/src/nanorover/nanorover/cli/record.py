@@ -21,10 +21,13 @@ def record(
     topics: Annotated[
         list[str] | None, typer.Argument(help="topics beside those of the topic table; '*' for all")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for recordings (default: recordings)")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder for recordings (default: recordings; with --recover where the damaged bag is)"),
+    ] = None,
     params_file: Annotated[Path | None, typer.Option(help="parameters of node 'recorder'")] = None,
     recover: Annotated[
-        Path | None, typer.Option(help="write a whole copy of a damaged bag beside it, and stop")
+        Path | None, typer.Option(help="write a whole copy of a damaged rosbag2, <name>_recovered, and stop")
     ] = None,
 ) -> None:
     """Record the robot's topics as rosbag2 (mcap, zstd, pictures as JPEG) until Ctrl-C.
@@ -32,21 +35,25 @@ def record(
     A bag that was cut off needs no mending for the tools of this project; --recover makes it whole for others.
     """
     if recover is not None:
-        _recover(recover)
+        if topics or params_file is not None:
+            raise InputError("--recover mends a bag and records nothing", "leave out topics and --params-file")
+        _recover(recover, out)
         return
     _record(topics or [], out, params_file)
 
 
-def _recover(path: Path) -> None:
+def _recover(path: Path, folder: Path | None) -> None:
     from nanorover.replay.recorder import recover
 
     if not path.exists():
         raise InputError(f"{path} does not exist", "give the folder or the .mcap file of a recording")
-    whole = path.with_name(f"{path.stem}_recovered")
+    path = path.resolve()  # "." has a name too
+    whole = (folder or path.parent) / f"{path.stem}_recovered"
+    console.print(f"writing {whole}; --out FOLDER writes it elsewhere", soft_wrap=True)
     count, problems = recover(path, whole)
     for line in problems.lines():
         console.print(f"  {line}")
-    console.print(f"{count} messages recovered into {whole}")
+    console.print(f"{count} messages recovered into {whole}", soft_wrap=True)
 
 
 def _record(topics: list[str], out: Path | None, params_file: Path | None) -> NoReturn:

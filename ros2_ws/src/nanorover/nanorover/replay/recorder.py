@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanorover.errors import InputError
 from nanorover.params import param
 from nanorover.replay.records import Problems
 from nanorover.replay.storage import open_storages
@@ -121,8 +122,14 @@ class Recorder:
 def recover(path: Path, to: Path) -> tuple[int, Problems]:
     """Copy what is readable of a damaged bag at ``path`` into a whole one at ``to``.
 
-    Returns the number of messages and what was wrong. Raises InputError when nothing can be read or ``to`` exists.
+    Returns the number of messages and what was wrong. Raises InputError when nothing can be read or ``to`` exists,
+    and for a ROS 1 bag, whose messages and definitions are others.
     """
+    if path.suffix == ".bag":
+        raise InputError(
+            f"{path} is a ROS 1 bag, and a whole copy would be a rosbag2",
+            "the tools here read it as it is; `rosbag reindex` mends it, `rosbags-convert` makes a rosbag2 of it",
+        )
     problems = Problems()
     with ExitStack() as stack:
         storages = open_storages(path, problems, stack)
