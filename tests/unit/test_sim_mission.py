@@ -110,6 +110,12 @@ def test_the_beginning_of_a_shipped_recording_comes_out_of_its_row_again(tmp_pat
         assert a.stamp_ns == b.stamp_ns and np.array_equal(a.ranges_m, b.ranges_m)
 
 
+@pytest.mark.parametrize("words", [("--seeds", "3"), ("--picture", "p.png")])
+def test_what_holds_for_scenarios_only_is_refused(words):
+    error = command_line("sim", "--mission", "tour", *words).exception
+    assert isinstance(error, InputError) and "are for scenarios" in str(error)
+
+
 def test_command_line_prints_one_json_object_and_exits_by_success(tmp_path):
     done = command_line("sim", "--mission", "tour", "--world", "flat", "--duration", "3", "--in-process", "--json")
     result = json.loads(done.stdout)

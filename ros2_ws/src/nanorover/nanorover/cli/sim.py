@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import console, was_given
 from nanorover.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def mission(
         return
     if mission not in MISSIONS:
         raise InputError(f"no mission is called '{mission}'", f"known: {', '.join((*MISSIONS, *SCENARIOS))}, all")
+    if was_given(context, "seeds") or picture is not None:
+        raise InputError("--seeds and --picture are for scenarios", f"known: {', '.join(SCENARIOS)}, all")
     if in_process:
         if view or not headless:
             raise InputError("--in-process shows nothing while it runs", "leave out --view and --window")
@@ -151,6 +153,7 @@ def _in_process(mission: str, scene: Any, seed: int, duration: float | None) -> 
 
 def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Path | None, as_json: bool) -> None:
     """Drive scenarios, print their table; exit code 0 where nothing was touched and 98 % arrived."""
+    from rich.console import Console
     from rich.table import Table
 
     from nanorover.sim.trials import COLUMNS, drive_here, run, summary, write_picture
@@ -163,17 +166,18 @@ def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Pat
     if as_json:
         print(json.dumps(result))
     else:
+        out = Console(highlight=False)
         table = Table(*COLUMNS.values())
         for row in result["scenarios"]:
             table.add_row(*(str(row[k]) for k in COLUMNS))
-        console.print(table)
-        console.print(
+        out.print(table)
+        out.print(
             f"{result['runs']} runs: {result['success']:.1%} arrived, {result['collisions']} collisions, "
             f"median time {result['median_time_ratio']} × ideal, "
             f"people never nearer than {result['least_people_clearance_m']} m"
         )
         for name, value in result["latency"].items():
-            console.print(f"{name.replace('_', ' ')}: {value:g}")
+            out.print(f"{name.replace('_', ' ')}: {value:g}")
     raise typer.Exit(0 if result["collisions"] == 0 and result["success"] >= 0.98 else 1)
 
 

@@ -4,11 +4,13 @@ import json
 import pkgutil
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from nanorover.files import replacing
+
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as one JSON object")]
 
 
 def register(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nanorover.cli import console
+from nanorover.cli.bench import AsJson
 
 
 def register(group: typer.Typer) -> None:
@@ -15,9 +16,10 @@ def register(group: typer.Typer) -> None:
 
 def planning(
     rounds: Annotated[int, typer.Option(help="measurements per part", min=20)] = 300,
-    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure every part of the planner, in CPU time of one core, against its budget."""
+    from rich.console import Console
     from rich.table import Table
 
     from nanorover.planning.benchmark import run
@@ -32,4 +34,4 @@ def planning(
         budget = f"{part['budget_ms']:g} ms ({part['of']})"
         row = (part["name"], *(f"{part[k]:.3f}" for k in ("mean_ms", "p50_ms", "p99_ms")), budget)
         table.add_row(*row, style="" if part["kept"] else "red")
-    console.print(table)
+    Console(highlight=False).print(table)

@@ -1,12 +1,13 @@
 """``nanorover bench relocalization``: where in a map, without a click; and noticing when carried away."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nanorover.cli import console
-from nanorover.cli.bench import write_results
+from nanorover.cli.bench import AsJson, write_results
 
 
 def register(group: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(group: typer.Typer) -> None:
 def relocalization(
     out: Annotated[Path, typer.Option(help="where the table goes")] = Path("out/bench/relocalization"),
     buildings: Annotated[int, typer.Option(help="random buildings of 25 × 25 m", min=1)] = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Random starts, kidnappings and ambiguous places in simulated buildings; writes relocalization.md, .json."""
     from datetime import datetime, timezone
@@ -27,5 +29,6 @@ def relocalization(
     result = measure(slam_params(), range(buildings), console.print)
     now = datetime.now(timezone.utc)
     page = table(result, f"nanorover bench relocalization --buildings {buildings}", now.strftime("%Y-%m-%d"))
-    write_results(out / "relocalization", page, {"date": now.isoformat(), **result})
-    typer.echo(page)
+    figures = {"date": now.isoformat(), **result}
+    write_results(out / "relocalization", page, figures)
+    typer.echo(json.dumps(figures) if as_json else page)

@@ -4,11 +4,12 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from nanorover.cli import console
+from nanorover.cli.bench import AsJson
 from nanorover.machine import one_core
 
 
@@ -18,9 +19,10 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Recorded seconds per second of CPU time, in one process: all components, then without the detector."""
+    from rich.console import Console
     from rich.table import Table
 
     from nanorover.sim.recordings import RECORDINGS
@@ -38,7 +40,7 @@ def replay(
     table = Table("recording", "all components", "without the detector", title=f"{machine}, {result['date']}")
     for row in rows:
         table.add_row(str(row["recording"]), f"{row['all_x']:.1f} ×", f"{row['without_detector_x']:.1f} ×")
-    console.print(table)
+    Console(highlight=False).print(table)
 
 
 def _speed(recording: Path, references: Path, without: tuple[str, ...]) -> float:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nanorover.cli.bench import AsJson
 from nanorover.machine import one_core
 
 WARM_UP_S = 2.0
@@ -20,7 +21,7 @@ def sim(
     world: Annotated[str, typer.Option(help="the world: as in `nanorover sim --world`")] = "apartment:36",
     seconds: Annotated[float, typer.Option(help="simulated seconds per measurement", min=1.0)] = 20.0,
     camera: Annotated[bool, typer.Option(help="also measure with the camera")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Simulated seconds per second of CPU time: physics, lidar and drivers in one process, then with the camera.
 

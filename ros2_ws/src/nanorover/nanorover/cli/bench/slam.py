@@ -1,12 +1,13 @@
 """``nanorover bench slam``: error, speed and memory of SLAM over logs and simulated buildings."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nanorover.cli import console
-from nanorover.cli.bench import write_results
+from nanorover.cli.bench import AsJson, write_results
 
 
 def register(group: typer.Typer) -> None:
@@ -21,6 +22,7 @@ def slam(
     out: Annotated[Path, typer.Option(help="where table and pictures go")] = Path("out/bench/slam"),
     seeds: Annotated[int, typer.Option(help="seeds of every simulated case", min=1)] = 5,
     simulated: Annotated[bool, typer.Option(help="run the simulated cases too")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Run SLAM over logs and simulated buildings; writes slam.md, slam.json and pictures."""
     import multiprocessing
@@ -45,8 +47,9 @@ def slam(
     command = f"nanorover bench slam --seeds {seeds}" + (f" --logs {logs.name}" if logs is not None else "")
     now = datetime.now(timezone.utc)
     page = benchmark.table(results, command, slam_params(), now.strftime("%Y-%m-%d"))
-    write_results(out / "slam", page, {"date": now.isoformat(), "results": results})
-    typer.echo(page)
+    figures = {"date": now.isoformat(), "results": results}
+    write_results(out / "slam", page, figures)
+    typer.echo(json.dumps(figures) if as_json else page)
 
 
 def _line(result: dict) -> str:
