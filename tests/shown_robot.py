@@ -67,6 +67,7 @@ class ShownRobot:
 
     def __init__(self, graph) -> None:
         self.graph = graph
+        self.stopped = False  # as its safety says
         self.out = {topic: graph.offer(topic) for topic in self.TOPICS}
 
     def wait_for_listener(self) -> None:
@@ -123,8 +124,6 @@ class ShownRobot:
             ("/base", DiagnosticStatus.ERROR, "/dev/ttyACM0: no such device"),
             ("/safety", DiagnosticStatus.WARN, "obstacle in 0.3 s"),
         )
-        statuses = [
-            DiagnosticStatus(name=n, level=level, message=m, values=[KeyValue(key="rate_hz", value="10.0")])
-            for n, level, m in said
-        ]
+        values = [KeyValue(key="rate_hz", value="10.0"), KeyValue(key="emergency stop", value=str(self.stopped))]
+        statuses = [DiagnosticStatus(name=n, level=level, message=m, values=values) for n, level, m in said]
         self.out["/diagnostics"].publish(DiagnosticArray(status=statuses))

@@ -19,6 +19,7 @@ from nav2_msgs.action import (
     Wait,
 )
 from rclpy.action import ActionClient
+from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.gate import Velocity
@@ -231,6 +232,24 @@ def test_goal_pose_cancel_and_preempt(graph, robot):
     second = robot.ask(Explore, "explore", Explore.Goal())
     assert "preempted by explore" in robot.result(first).error_msg
     assert robot.result(second).mapped_area_m2 > 20.0
+
+
+def test_the_emergency_stop_ends_the_task_and_its_release_sets_nothing_going(graph, robot):
+    stop = graph.offer("e_stop")
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "it drives")
+    stop.publish(Bool(data=True))
+    assert robot.result(handle).error_msg == "emergency stop"
+    robot.until(lambda: robot.world.velocity == Velocity(0.0, 0.0), "it stands")
+    refused = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    assert "release it first" in robot.result(refused).error_msg
+    stop.publish(Bool(data=False))
+    asked, stands = graph.collect("cmd_vel_nav"), robot.world.pose.copy()
+    steps = robot.steps + 40
+    robot.until(lambda: robot.steps > steps, "two seconds pass")
+    assert asked == [] and robot.world.pose == pytest.approx(stands)
+    robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "a new task drives")
 
 
 def test_silence_is_a_stop_and_then_a_stated_failure(robot):

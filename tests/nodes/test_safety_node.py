@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
@@ -41,7 +43,8 @@ class Surroundings:
         }
         self.silent: set[str] = set()
         self.ahead_m = 6.0
-        self.lidar_yaw = 0.0
+        self.angle_min = -math.pi
+        self.robot = ""  # whose nodes are alive
         self.wanted = {"cmd_vel_nav": (0.4, 0.0)}
         self.people: list[TrackedObject] = []
         self.stamp_ns = 100 * NS
@@ -59,9 +62,11 @@ class Surroundings:
         self.stamp_ns += NS // 20
         ranges = np.full(BEAMS, 6.0, np.float32)
         ranges[BEAMS // 2 - 5 : BEAMS // 2 + 6] = self.ahead_m
-        scan = LaserScan(self.stamp_ns, ranges, -math.pi, 2 * math.pi / BEAMS, 0.1, 12.0)
+        scan = LaserScan(self.stamp_ns, ranges, self.angle_min, 2 * math.pi / BEAMS, 0.1, 12.0)
         certain = np.diag([1e-4] * 3)
-        alive = [DiagnosticStatus(name=f"/{n}", level=DiagnosticStatus.OK) for n in ("slam", "planner")]
+        alive = [
+            DiagnosticStatus(name=f"{self.robot}/{n}", level=DiagnosticStatus.OK) for n in ("slam", "planner")
+        ]
         messages = {
             "scan": scan_msg(scan),
             "pose": pose_with_covariance_msg(self.stamp_ns, "map", np.array([2.0, 3.0, math.pi / 2]), certain),
@@ -114,6 +119,20 @@ def test_silence_stops(safety, source):
     safety.until(lambda m: m.linear.x == 0.0, f"without {source} it stops")
     safety.silent = set()
     safety.until(lambda m: m.linear.x == pytest.approx(0.4), "it drives again")
+
+
+@pytest.mark.parametrize(("name", "value"), [("robot", "/other"), ("angle_min", math.nan)])
+def test_another_robots_nodes_and_beams_that_point_nowhere_are_silence(safety, name, value):
+    safety.until(lambda m: m.linear.x == pytest.approx(0.4), "it drives")
+    setattr(safety, name, value)
+    safety.until(lambda m: m.linear.x == 0.0, "it stops")
+
+
+def test_a_limit_that_would_not_hold_is_not_set(graph, safety):
+    value = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.3)
+    request = SetParameters.Request(parameters=[Parameter(name="reaction_s", value=value)])
+    answer = graph.call(SetParameters, "safety/set_parameters", request).results[0]
+    assert not answer.successful and "takes effect when the node is configured" in answer.reason
 
 
 def test_a_person_comes_first_at_the_stick_and_on_the_way(safety):

@@ -175,6 +175,12 @@ def test_stop_stops_and_holds_until_it_is_released(shown, graph):
     shown.wait_for("!document.body.hasAttribute('data-stopped')")
 
 
+def test_a_page_that_comes_after_the_stop_knows_of_it(shown):
+    shown.robot.stopped = True
+    shown.wait_for("document.body.hasAttribute('data-stopped')")
+    shown.wait_for("!document.getElementById('release').hidden")
+
+
 def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):
     page, stops = shown.page, graph.collect("e_stop")
     page.size(390, 844, phone=True)

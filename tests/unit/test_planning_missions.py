@@ -68,7 +68,7 @@ def test_waypoints_and_the_one_that_is_missed():
     world = FlatWorld(ROOM + box(6, 2, 1, 1) + box(6, 2, 0.7, 0.7) + box(6, 2, 0.3, 0.3), START)
     missed: list[tuple[int, str]] = []
     goals = [pose(3, 1), pose(6, 2), pose(3, 4)]
-    _, status = Driven(world).run(lambda p: missions.waypoints(p, goals, missed), 90)
+    _, status = Driven(world).run(lambda p: missions.waypoints(p, list(enumerate(goals)), missed), 90)
     assert status == Status.SUCCESS
     assert math.dist(world.pose[:2], (3, 4)) < 0.2
     ((number, reason),) = missed

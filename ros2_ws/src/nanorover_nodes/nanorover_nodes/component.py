@@ -17,7 +17,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterValueException
@@ -25,6 +25,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
@@ -34,6 +35,9 @@ from nanorover import params
 from nanorover.errors import InputError
 from nanorover.tables import SERVICES, TOPICS, Qos
 from nanorover_nodes.convert import message_class
+
+# What safety says in its diagnostics of the emergency stop, for those who came after it was raised.
+STOPPED = "emergency stop"
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -89,11 +93,13 @@ def hear_declared(
 class Component(LifecycleNode):
     """A lifecycle node with the manners of this robot.
 
+    ``LIVE`` names parameters that take effect while the node runs; all others are refused then.
     ``PARAMS`` maps the name of a shipped parameter file to the dataclass that declares its parameters;
     after configuration ``self.params[name]`` holds the checked values.
     """
 
     PARAMS: dict[str, type] = {}
+    LIVE: tuple[str, ...] = ()
     # What the subscriptions belong to; None for the node's own group.
     hearing_group: CallbackGroup | None = None
 
@@ -107,7 +113,9 @@ class Component(LifecycleNode):
         self.heard: list[Any] = []
         self._timers_made: list[Timer] = []
         self._services_served: list[Any] = []
+        self._configured = False
         self._declare_parameters()
+        self.add_on_set_parameters_callback(self._refuse_what_waits)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos_profile(TOPICS["/diagnostics"].publish)
         )
@@ -206,6 +214,7 @@ class Component(LifecycleNode):
             self._release()
             return TransitionCallbackReturn.FAILURE
         self._last_fault = ""
+        self._configured = True
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -244,6 +253,7 @@ class Component(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
 
     def _release(self) -> None:
+        self._configured = False
         for timer in self._timers_made:
             self.destroy_timer(timer)
         for subscription in self.heard:
@@ -268,6 +278,15 @@ class Component(LifecycleNode):
                         self.set_descriptor(name, descriptor)
                 else:
                     self.declare_parameter(name, shipped[name], descriptor)
+
+    def _refuse_what_waits(self, changes: list[Parameter]) -> SetParametersResult:
+        """A value that the node would not read must not seem to be set."""
+        ours = {name for cls in self.PARAMS.values() for name in params.declared(cls)}
+        for change in changes:
+            if self._configured and change.name in ours and change.name not in self.LIVE:
+                reason = f"{change.name} takes effect when the node is configured: clean it up first"
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
 
     def _read_parameters(self) -> None:
         known = {name for cls in self.PARAMS.values() for name in params.declared(cls)}

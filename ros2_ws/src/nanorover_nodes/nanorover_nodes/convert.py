@@ -1,5 +1,6 @@
 """Messages to library types and back. Nothing here decides anything."""
 
+import math
 from array import array
 from importlib import import_module
 from typing import Any
@@ -82,6 +83,13 @@ def transform_msg(stamp_ns: int, parent: str, child: str, T_parent_child: Pose) 
     message.transform.translation.y = float(T_parent_child[1])
     message.transform.rotation = quaternion_msg(float(T_parent_child[2]))
     return message
+
+
+def scan_fault(message: LaserScanMsg) -> str:
+    """Why a scan's beams point nowhere; empty where all is well."""
+    if not (math.isfinite(message.angle_min) and math.isfinite(message.angle_increment)):
+        return "scan whose angles are no numbers"
+    return "scan whose beams all point one way" if message.angle_increment == 0.0 else ""
 
 
 def scan_of(message: LaserScanMsg, T_base_laser: Pose, upside_down: bool = False) -> LaserScan:

@@ -25,9 +25,6 @@ from nanorover_nodes.convert import image_msg
 
 RAW, COMPRESSED = "camera/image_raw", "camera/image_raw/compressed"
 
-# Parameters that take effect while the node runs; all others need it to be configured again.
-LIVE = ("score_threshold", "iou_threshold", "max_candidates", "max_detections", "classes", "rate_limit_hz")
-
 # Figures on /diagnostics are over this many pictures.
 WINDOW = 200
 
@@ -106,6 +103,7 @@ class DetectorNode(Component):
     """Detects while active and enabled."""
 
     PARAMS = {"detector": DetectorParams, "detector_node": DetectorNodeParams}
+    LIVE = ("score_threshold", "iou_threshold", "max_candidates", "max_detections", "classes", "rate_limit_hz")
 
     def __init__(self) -> None:
         super().__init__("detector")
@@ -179,15 +177,10 @@ class DetectorNode(Component):
         return "detecting" if request.data else "paused"
 
     def on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        """Thresholds and the class filter change at once; what needs another engine is refused while it runs."""
+        """Thresholds and the class filter change at once."""
         if self.worker is None or self.worker.detector is None:
             return SetParametersResult(successful=True)
-        ours = {name for names in self.PARAMS.values() for name in names.__dataclass_fields__}
-        for change in changes:
-            if change.name in ours and change.name not in LIVE:
-                reason = f"{change.name} takes effect when the node is configured: clean it up first"
-                return SetParametersResult(successful=False, reason=reason)
-        values = {c.name: c.value for c in changes if c.name in LIVE}
+        values = {c.name: c.value for c in changes if c.name in self.LIVE}
         rate_hz = values.pop("rate_limit_hz", None)
         try:
             if values:

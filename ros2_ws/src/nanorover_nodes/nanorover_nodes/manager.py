@@ -179,7 +179,7 @@ class Manager(Node):
         if twins and twins != self.twins:
             self.get_logger().error(
                 f"there are two nodes named {', '.join(twins)}: another robot runs in this ROS domain; "
-                "give one of them another namespace or ROS_DOMAIN_ID"
+                "give one of them another ROS_DOMAIN_ID"
             )
         self.twins = twins
         if twins and time.monotonic() - self.started_s < NEWCOMER_S:

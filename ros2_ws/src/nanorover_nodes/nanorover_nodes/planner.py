@@ -15,6 +15,7 @@ from nav_msgs.msg import Path
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo as CameraInfoMsg
 from sensor_msgs.msg import LaserScan as LaserScanMsg
+from std_msgs.msg import Bool
 from vision_msgs.msg import Detection2DArray
 
 from nanorover import params
@@ -131,6 +132,8 @@ class PlannerNode(Component):
         self.listen("camera/camera_info", self.on_camera)
         self.listen("detections", self.on_detections)
         self.listen("goal_pose", self.on_goal)
+        self.stopped = False
+        self.listen("e_stop", self.on_stop)
         self.tasks = Tasks(self)
         self.control_timer = self.every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
         self.every(s.global_costmap_period_s, self.publish_global)
@@ -180,6 +183,9 @@ class PlannerNode(Component):
         mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
         if mounting is None:
             self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
+            return
+        if fault := convert.scan_fault(message):
+            self.refused[fault] += 1
             return
         scan = convert.scan_of(message, *mounting)
         T_map_base, T_map_last = self.poses.at(scan.stamp_ns), self.poses.at(last_ray_ns(scan))
@@ -232,6 +238,12 @@ class PlannerNode(Component):
             self.last_word = f"goal refused: {error}"
             self.refused["goal"] += 1
             self.get_logger().warning(self.last_word)
+
+    def on_stop(self, message: Bool) -> None:
+        """The emergency stop ends what the robot does: its release must not set it going again."""
+        self.stopped = message.data
+        if self.stopped:
+            self.tasks.end_all("emergency stop")
 
     # -- the drive ------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nanorover_nodes.planner import PlannerNode
 
 FEEDBACK_PERIOD_S = 0.5
+MOST_VISITS = 5000  # of waypoints in one task: each is a branch of its tree, made when it begins
 NO_POSE = 202  # TF_ERROR of ComputePathToPose
 UNKNOWN = 1
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
@@ -140,6 +141,8 @@ class Tasks:
         moment = self.node.moment()
         if not self.node.active:
             raise InputError("the planner is not active")
+        if self.node.stopped:
+            raise InputError("the emergency stop is on", "release it first")
         if moment is None:
             raise InputError("the robot does not know where it is", "no chain of transforms from map to base")
         if self.task is not None:
@@ -218,15 +221,21 @@ class Tasks:
         poses = [self.node.goals.read(message) for message in request.poses]
         if not poses:
             raise InputError("there are no waypoints")
-        rounds = poses[request.goal_index :] + poses * max(0, request.number_of_loops)
+        if request.goal_index >= len(poses):
+            raise InputError(f"goal_index is {request.goal_index}", f"the last waypoint is {len(poses) - 1}")
+        loops = max(0, request.number_of_loops)
+        if loops * len(poses) > MOST_VISITS:
+            raise InputError(f"{loops} loops of {len(poses)} waypoints", f"{MOST_VISITS} visits are the most")
+        order = [*range(request.goal_index, len(poses)), *(list(range(len(poses))) * loops)]
+        rounds = [(number, poses[number]) for number in order]
         task = self._begin(
-            "follow_waypoints", lambda pilot, t: missions.waypoints(pilot, rounds, t.missed), rounds, goal
+            "follow_waypoints", lambda pilot, t: missions.waypoints(pilot, rounds, t.missed), poses, goal
         )
 
         def fill(feedback: Any, t: Task) -> None:
             tree = t.mission.tree
             current = getattr(tree, "current_child", None)
-            feedback.current_waypoint = current.number % len(poses) if current is not None else 0
+            feedback.current_waypoint = current.number if current is not None else 0
 
         task.fill = fill
         return task

@@ -26,7 +26,7 @@ from nanorover.planning.safety_params import SafetyParams, check_against_base
 from nanorover.robot import RobotParams
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, STOPPED, WARN, Component, Health, run
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.objects import objects_of
 
@@ -106,7 +106,7 @@ class SafetyNode(Component):
 
     def on_scan(self, message: LaserScanMsg) -> None:
         mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
-        if mounting is not None:
+        if mounting is not None and not convert.scan_fault(message):  # else it stands for want of a fresh scan
             self.safety.on_scan(convert.scan_of(message, *mounting), time.monotonic())
 
     def on_odometry(self, message: OdometryMsg) -> None:
@@ -131,8 +131,11 @@ class SafetyNode(Component):
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            namespace, _, node = status.name.rpartition("/")
+            if namespace.strip("/") != self.get_namespace().strip("/"):
+                continue  # another robot's
             fault = status.message if status.level in (ERROR, b"\x03") else ""
-            self.safety.on_heartbeat(status.name.rsplit("/", 1)[-1], fault, time.monotonic())
+            self.safety.on_heartbeat(node, fault, time.monotonic())
 
     # -- what is decided ------------------------------------------------------------------------------
 
@@ -180,6 +183,7 @@ class SafetyNode(Component):
             "linear_m_s": d.velocity.linear_m_s,
             "angular_rad_s": d.velocity.angular_rad_s,
             "refused commands": self.safety.refused,
+            STOPPED: self.safety.stopped,
             "base checked": self.base_checked,
         }
         if self.base_fault:

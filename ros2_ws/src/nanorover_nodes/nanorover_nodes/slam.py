@@ -1,5 +1,6 @@
 """The SLAM node: scans and odometry in; map, map→odom, pose and path out."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -31,6 +32,8 @@ from nanorover_nodes.frames import FrameListener
 PATH_POSES = 500
 # They are chosen from about so many scans, or the choice would take longer with every hour.
 SCANS_CONSIDERED = 10_000
+# Without a scan for so long it warns.
+SILENT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class SlamNode(Component):
         self.paused = False
         self.map_is_new = True
         self.stamp_ns = 0
-        self.scans = 0
+        self.scans, self.scan_at_s = 0, 0.0
         self.map_publisher = self.offer("map")
         self.pose_publisher = self.offer("pose")
         self.path_publisher = self.offer("path")
@@ -96,8 +99,12 @@ class SlamNode(Component):
         if mounting is None:
             self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
             return
+        if fault := convert.scan_fault(message):
+            self.refused[fault] += 1
+            return
         result = self.session.estimator.add_scan(convert.scan_of(message, *mounting))
         self.scans += 1
+        self.scan_at_s = time.monotonic()
         self.map_is_new = self.map_is_new or self.session.mode != "localization"
         self.last_reason = result.reason
         self.stamp_ns = result.stamp_ns
@@ -200,6 +207,9 @@ class SlamNode(Component):
         if self.scans == 0:
             reason = next(iter(self.refused), "no scan received")
             return Health(ERROR if self.refused else WARN, reason, values)
+        silent_s = time.monotonic() - self.scan_at_s
+        if silent_s > SILENT_S:
+            return Health(WARN, f"no usable scan for {silent_s:.0f} s", values)
         if not session.place_known():
             return Health(ERROR, f"the place is not known: {self.last_reason}", values)
         if self.last_reason:

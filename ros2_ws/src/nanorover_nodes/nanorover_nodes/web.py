@@ -21,7 +21,7 @@ from nanorover.view.scene import map_frame, scan_frame, thinned
 from nanorover.view.server import WebServer
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import OK, Health, run
+from nanorover_nodes.component import OK, STOPPED, Health, run
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.patient import PatientComponent
 
@@ -69,7 +69,7 @@ class WebNode(PatientComponent):
         self.lines: dict[str, list[list[float]]] = {}
         self.state_pace, self.health_pace = Pace(self.settings.rate_hz), Pace(HEALTH_RATE_HZ)
         self.picture_pace, self.lines_pace = Pace(self.settings.picture_rate_hz), Pace(LINES_RATE_HZ)
-        self.driving = False
+        self.driving = self.stop_heard = False
         self.outputs = {t: self.offer(t) for t in ("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop")}
         self.listen("map", self.on_map)
         self.listen("scan", self.on_scan)
@@ -171,7 +171,7 @@ class WebNode(PatientComponent):
         self.battery = {"voltage": round(message.voltage, 2), "percentage": round(message.percentage, 3)}
 
     def on_stop(self, message: Bool) -> None:
-        self.commands.stopped = message.data
+        self.commands.stopped, self.stop_heard = message.data, True
 
     def on_health(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -181,6 +181,8 @@ class WebNode(PatientComponent):
                 "values": {v.key: v.value for v in status.values},
             }
             self.health[status.name.lstrip("/")] = (time.monotonic(), said)
+            if STOPPED in said["values"] and not self.stop_heard:
+                self.commands.stopped = said["values"][STOPPED] == "True"
 
     def send_state(self) -> None:
         if self.map is not None:

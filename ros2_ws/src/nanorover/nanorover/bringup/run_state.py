@@ -44,7 +44,7 @@ class RunState:
             os.close(lock)
             raise InputError(
                 f"this robot runs already (process {self.read().get('pid', '?')})",
-                "`nanorover status` shows it, `nanorover stop` ends it; another robot needs another namespace",
+                "`nanorover status` shows it, `nanorover stop` ends it; another robot needs another ROS_DOMAIN_ID",
             )
         self._lock = lock
         self.file.unlink(missing_ok=True)

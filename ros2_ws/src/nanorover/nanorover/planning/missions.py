@@ -91,9 +91,9 @@ class Missed(FailureIsSuccess):
         return status
 
 
-def waypoints(pilot: Pilot, goals: list[Pose], missed: list[tuple[int, str]]) -> Behaviour:
-    """Drive to one pose after another; those that cannot be reached come into ``missed`` with the reason."""
-    visits = [Missed(i, through_poses(pilot, [goal]), missed, pilot) for i, goal in enumerate(goals)]
+def waypoints(pilot: Pilot, goals: list[tuple[int, Pose]], missed: list[tuple[int, str]]) -> Behaviour:
+    """Drive to one numbered pose after another; the numbers not reached come into ``missed`` with the reason."""
+    visits = [Missed(number, through_poses(pilot, [goal]), missed, pilot) for number, goal in goals]
     return Sequence("waypoints", memory=True, children=visits)
 
 
