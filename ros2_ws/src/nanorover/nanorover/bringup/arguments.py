@@ -67,7 +67,8 @@ class Argument:
 ARGUMENTS = {
     argument.name: argument
     for argument in (
-        Argument("namespace", "", str, "put before every name but /tf and /diagnostics; several robots need different ROS_DOMAIN_ID"),
+        Argument("namespace", "", str,
+                 "put before every name but /tf and /diagnostics; robots are kept apart by ROS_DOMAIN_ID"),
         Argument("use_sim_time", "false", bool, "take the time from /clock instead of this machine's clock"),
         Argument("params_file", "", Path, "YAML file whose values replace the shipped parameters"),
         Argument("map", "", Path, "map to localize in (a map's yaml or a graph file), or graph to go on with"),
