@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from nanorover.compiler import let_go_of_compiler
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.slam.changes import moved, seen_through
 from nanorover.slam.global_search import GlobalSearch
@@ -42,6 +43,7 @@ def warm_up(params: SlamParams) -> None:
                 time_increment_s=1e-4,
             )
         )
+    let_go_of_compiler()  # here too: what it took to load the first half is not what the other half takes
     mapper.loop_closer.rehearse()
     view = moved(mapper.graph.points[0], np.zeros(3))
     seen_through(view, view)
@@ -49,3 +51,4 @@ def warm_up(params: SlamParams) -> None:
     mapper.trajectory()
     search = GlobalSearch(MapWalls(mapper.grid()), params.match_resolution_m, params.point_noise_m)
     search.places(mapper.graph.points[0].astype(np.float64))
+    let_go_of_compiler()
