@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from nanorover import params
+from nanorover.bringup.security import MANAGER
 from nanorover.bringup.supervisor import Program, Supervisor, SupervisorParams
+from nanorover.files import replacing
 from nanorover.processes import Processes
 
 SETTINGS = {
     "first_pause_s": 0.1,
     "longest_pause_s": 0.4,
     "heartbeat_timeout_s": 1.5,
+    "start_timeout_s": 1.5,
     "interrupt_patience_s": 0.5,
     "terminate_patience_s": 0.3,
 }
@@ -64,10 +67,16 @@ class Run:
         self.thread.join()
         self.processes.stop()
 
-    def wait_until(self, condition, timeout_s: float = 10.0) -> None:
+    def hear(self, health: dict) -> None:
+        """What the lifecycle manager writes."""
+        with replacing(self.health_file) as temporary:
+            temporary.write_text(json.dumps(health))
+
+    def wait_until(self, condition, meanwhile=lambda: None, timeout_s: float = 10.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, (self.said, self.states[-1:])
+            meanwhile()
             time.sleep(0.01)
 
 
@@ -96,18 +105,50 @@ def test_without_respawn_the_run_ends_with_the_programs_exit_code(tmp_path):
     }
 
 
+def beat(state: str = "active", heard_s: float | None = None) -> dict:
+    heard_s = time.monotonic() if heard_s is None else heard_s
+    return {"state": state, "level": "OK", "message": "well", "heard_s": heard_s}
+
+
 def test_a_program_whose_heart_stops_is_killed_and_started_again(tmp_path):
-    with Run(tmp_path, {"slam": DEAF}, heartbeat=True) as run:
+    with Run(tmp_path, {"slam": DEAF, MANAGER: LIVES}, heartbeat=True) as run:
         log = run.processes.log_path("slam")
         run.wait_until(lambda: log.exists() and log.read_text() == "deaf\n")
-        first = run.processes.pid("slam")
-        beat = {"state": "active", "level": "OK", "message": "mapping", "heard_s": time.monotonic()}
-        run.health_file.write_text(json.dumps({"slam": beat}))
-        run.wait_until(lambda: len(run.said) > 1)
-        assert time.monotonic() - beat["heard_s"] > SETTINGS["heartbeat_timeout_s"]
-        run.wait_until(lambda: run.processes.pid("slam") != first)
-    assert run.said[0] == "all 1 nodes are active"
-    assert "said nothing for 1.5 s; starting it again" in run.said[1]
+        first, last = run.processes.pid("slam"), beat()
+
+        def manager_goes_on() -> None:
+            run.hear({"slam": last, MANAGER: beat()})
+
+        run.wait_until(lambda: len(run.said) > 1, meanwhile=manager_goes_on)
+        assert time.monotonic() - last["heard_s"] > SETTINGS["heartbeat_timeout_s"]
+        run.wait_until(lambda: run.processes.pid("slam") != first, meanwhile=manager_goes_on)
+    assert run.said[0] == "all 2 nodes are active"
+    assert "slam said nothing for 1.5 s; starting it again" in run.said[1]
+
+
+def test_a_manager_that_stalls_is_started_again_and_the_nodes_are_left_alone(tmp_path):
+    with Run(tmp_path, {"slam": LIVES, MANAGER: LIVES}, heartbeat=True) as run:
+        run.hear({"slam": beat(), MANAGER: beat()})
+        run.wait_until(lambda: run.supervisor.programs[1].restarts == 1)
+        # The new one has heard nobody yet, and the nodes have lived longer than the patience for a start.
+        nobody = beat("starting", heard_s=0.0)
+        seen = len(run.states)
+        run.wait_until(
+            lambda: len(run.states) > seen + 2, meanwhile=lambda: run.hear({"slam": nobody, MANAGER: beat()})
+        )
+        assert run.supervisor.programs[0].silence == "" and run.supervisor.programs[0].restarts == 0
+    assert any("lifecycle_manager said nothing for 1.5 s; starting it again" in said for said in run.said)
+
+
+def test_what_waits_in_the_queue_of_a_manager_that_wakes_up_is_no_silence(tmp_path):
+    with Run(tmp_path, {"slam": LIVES, MANAGER: LIVES}, heartbeat=True) as run:
+        last = beat()
+        run.hear({"slam": last, MANAGER: last})
+        run.wait_until(lambda: run.supervisor.programs[1].silence)
+        run.hear({"slam": last, MANAGER: beat()})  # its first word after the stall
+        seen = len(run.states)
+        run.wait_until(lambda: len(run.states) > seen + 1)
+        assert run.supervisor.programs[0].silence == "" and run.supervisor.programs[0].restarts == 0
 
 
 @pytest.mark.parametrize("code", [LIVES, DEAF])

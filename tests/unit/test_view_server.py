@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket as socket_module
 import struct
 import time
 import urllib.error
@@ -15,6 +16,7 @@ from websockets.sync.client import connect
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
+from nanorover.view.access import network_token
 from nanorover.view.scene import map_frame, scan_frame, thinned
 from nanorover.view.server import FILES, KINDS, WebServer, frame
 
@@ -122,6 +124,28 @@ def test_the_network_needs_a_token(robot):
 def test_another_site_in_the_same_browser_is_refused(server):
     with pytest.raises(InvalidStatus, match="403"):
         connect(f"ws://127.0.0.1:{server.port}/socket", origin="http://evil.example")
+
+
+def test_a_browser_that_fell_asleep_does_not_hold_the_end(robot):
+    server = WebServer("127.0.0.1", 0, "", robot.take, robot.left.append)
+    server.start()
+    with socket_module.create_connection(("127.0.0.1", server.port)) as asleep:
+        asleep.sendall(
+            f"GET /socket HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        wait_for(lambda: server.watched)
+        began_s = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began_s < 2.5
+
+
+def test_a_token_that_was_half_written_is_made_anew(tmp_path):
+    path = tmp_path / "view-token"
+    path.touch()
+    token = network_token(path)
+    assert len(token) > 15 and network_token(path) == token
 
 
 def test_a_port_that_is_taken_is_named(server, robot):

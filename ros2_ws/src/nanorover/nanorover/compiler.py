@@ -10,8 +10,8 @@ LIBRARY = "libllvmlite"
 def let_go_of_compiler() -> None:
     """Give back the memory that holds the compiler's code, 50 MB: loaded kernels do not need it.
 
-    Should one be compiled later after all, the system reads the pages from the library's file again. Only code that
-    nothing can have changed is given back; does nothing where the system has no such memory map.
+    Should one be compiled later after all, the system reads the pages from the library's file again. Only code is
+    given back, which nothing can have changed; does nothing where the system has no such memory map.
     """
     maps = Path("/proc/self/maps")
     if not maps.exists():

@@ -32,6 +32,8 @@ ASK_PERIOD_S = 1.0
 ANSWER_TIMEOUT_S = 120.0
 # A node that refused is asked again after this long: a cable may have been plugged in.
 RETRY_S = 2.0
+# Groups of nodes that wait for no other.
+WATCHERS = ("view", "recording")
 
 # Two nodes of one name: so many heartbeats in less than this fraction of the time that one node needs.
 TWIN_BEATS, TWIN_SPAN = 8, 0.7
@@ -156,7 +158,8 @@ class Manager(Node):
         """One round over all nodes.
 
         They are configured side by side, because that takes the time, but not before the ports of a simulated
-        robot are there; a node is activated once all before it are active.
+        robot are there; a node is activated once all before it are active. What only watches waits for nobody: it
+        is wanted most when another refuses.
         """
         earlier_active = True
         ports_there = all(
@@ -165,8 +168,9 @@ class Manager(Node):
             if NODES[name].group == "simulator"
         )
         for node in self.managed.values():
-            may_configure = ports_there or NODES[node.name].group == "simulator"
-            node.step(may_configure, earlier_active, self.autostart)
+            group = NODES[node.name].group
+            may_configure = ports_there or group in ("simulator", *WATCHERS)
+            node.step(may_configure, earlier_active or group in WATCHERS, self.autostart)
             earlier_active = earlier_active and node.state == State.PRIMARY_STATE_ACTIVE
         if time.monotonic() - self._written_s > WRITE_PERIOD_S:
             self._written_s = time.monotonic()

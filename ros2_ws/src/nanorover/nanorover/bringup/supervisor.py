@@ -2,7 +2,7 @@
 
 A program that ends or falls silent is started again after a pause that doubles with every failure and is short
 again once the program has been stable. What a program says of itself reaches the supervisor through the health
-file of the lifecycle manager.
+file of the lifecycle manager; while that manager is silent nothing is known of the others, they are left alone.
 """
 
 import json
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nanorover.bringup.security import MANAGER
 from nanorover.params import param
 from nanorover.processes import Processes
 
@@ -92,6 +93,8 @@ class Supervisor:
         self.stopping = False
         self._state_due_s = 0.0
         self._was_up = False
+        # When the manager wrote last, and since when it has been hearing the nodes without a gap.
+        self._reported_s = self._hearing_since_s = 0.0
 
     def run(self) -> int:
         """Supervise until ``stopping``; returns the exit code for the whole run."""
@@ -112,6 +115,8 @@ class Supervisor:
     def _start(self, program: Program) -> None:
         program.started_s, program.start_again_s = self.clock(), None
         program.exit_code, program.silence = None, ""
+        if program.name == MANAGER:
+            self._hearing_since_s = program.started_s
         self.processes.start(program.name, program.command, append=program.restarts > 0)
 
     def _look_after(self, program: Program) -> None:
@@ -135,10 +140,14 @@ class Supervisor:
         if not program.has_heartbeat:
             return ""
         health = self.health.get(program.name, {})
-        heard_s = max(health.get("heard_s", 0.0), program.started_s)
+        if program.name == MANAGER:
+            heard_s, known_s = max(self._reported_s, program.started_s), now
+        else:
+            heard_s = max(health.get("heard_s", 0.0), program.started_s, self._hearing_since_s)
+            known_s = self._reported_s
         active = health.get("state") == "active" and health.get("heard_s", 0.0) > program.started_s
         patience_s = self.params.heartbeat_timeout_s if active else self.params.start_timeout_s
-        return f"said nothing for {patience_s:g} s" if now - heard_s > patience_s else ""
+        return f"said nothing for {patience_s:g} s" if known_s - heard_s > patience_s else ""
 
     def _failed(self, program: Program, code: int, reason: str) -> None:
         now = self.clock()
@@ -156,6 +165,11 @@ class Supervisor:
             self.health = json.loads(self.health_file.read_text())
         except FileNotFoundError:
             return  # the manager has not said anything yet
+        reported_s = self.health.get(MANAGER, {}).get("heard_s", 0.0)
+        # What was said during a gap still waits in the manager's queue.
+        if reported_s - self._reported_s > self.params.heartbeat_timeout_s / 2:
+            self._hearing_since_s = max(self._hearing_since_s, reported_s)
+        self._reported_s = reported_s
 
     def _write_state(self) -> None:
         self._state_due_s = self.clock() + STATE_PERIOD_S

@@ -33,7 +33,10 @@ def network_token(path: Path | None = None) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return path.read_text().strip()
+        if token := path.read_text().strip():
+            return token
+        path.unlink()  # the power went away while it was written
+        return network_token(path)
     except OSError as error:
         raise InputError(
             f"cannot keep the view's token in {path}: {error.strerror}", "set XDG_STATE_HOME"

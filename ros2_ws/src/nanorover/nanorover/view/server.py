@@ -11,6 +11,8 @@ import math
 import struct
 import threading
 from collections.abc import Callable
+from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ KINDS = {
 LARGEST_COMMAND = 4096
 # A browser that does not answer is given up after this long; its drive commands lapsed long before.
 PING_S, PING_TIMEOUT_S = 2.0, 4.0
+CLOSING_S = 1.0
 
 
 def frame(kind: str, header: dict[str, Any], payload: bytes = b"") -> bytes:
@@ -133,7 +136,9 @@ class WebServer:
         """Close every connection and end the thread."""
         if self._server is not None:
             self._server.close()
-            asyncio.run_coroutine_threadsafe(self._server.wait_closed(), self._loop).result(timeout=2.0)
+            # A browser that fell asleep does not answer; its connection ends with the loop.
+            with suppress(futures.TimeoutError):
+                asyncio.run_coroutine_threadsafe(self._server.wait_closed(), self._loop).result(CLOSING_S)
             self._server = None
         self._end_loop()
 
@@ -171,6 +176,7 @@ class WebServer:
             process_request=self._answer,
             compression=None,  # pictures are compressed already; deflating the rest costs more than it saves
             max_size=LARGEST_COMMAND,
+            close_timeout=CLOSING_S / 2,
             ping_interval=PING_S,
             ping_timeout=PING_TIMEOUT_S,
         )
