@@ -35,7 +35,7 @@ SHIPPED_AT_MOST = {
     "trans_max_m": 0.15,
     "rot_rmse_deg": 1.0,
     "tracks_rmse_m": 0.4,
-    "tracks_of_nothing": 0.5,
+    "tracks_of_nothing": 0.6,
 }
 SHIPPED_AT_LEAST = {
     "iou_occupied": 0.7,

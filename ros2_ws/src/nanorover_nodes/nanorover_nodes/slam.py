@@ -29,7 +29,7 @@ from nanorover_nodes.frames import FrameListener
 
 # A path for people to look at needs no more poses than this; no scan is placed while they are made (20 µs each),
 # and everybody who listens pays as much again.
-PATH_POSES = 500
+PATH_POSES = 1000
 # They are chosen from about so many scans, or the choice would take longer with every hour.
 SCANS_CONSIDERED = 10_000
 # Without a scan for so long it warns.

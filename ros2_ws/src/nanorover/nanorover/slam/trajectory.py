@@ -76,9 +76,9 @@ class Trajectory:
 
 
 def evenly_along(poses: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    """Indices of at most ``most`` of the poses (N, 3), even in the way driven, both ends among them."""
-    if len(poses) == 0:
-        return np.empty(0, np.int64)
+    """Indices of at most ``most`` of the poses (N, 3): all of few, else even in the way driven with both ends."""
+    if len(poses) <= most:
+        return np.arange(len(poses))
     way_m = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(poses[:, :2], axis=0).T))])
     chosen = np.searchsorted(way_m, np.linspace(0.0, way_m[-1], most - 1))
     return np.unique(np.append(chosen, len(poses) - 1))
