@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from detect_helpers import write_tiny_onnx, write_tiny_yaml
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -44,11 +44,14 @@ def start(graph, model: Path | str, **more: object) -> None:
     graph.start("detector", *(a for k, v in given.items() for a in ("-p", f"{k}:={v}")))
 
 
-def set_parameter(graph, name: str, value: object):
+def parameter(name: str, value: object) -> Parameter:
     kinds = {float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
     field = {float: "double_value", str: "string_value"}[type(value)]
-    parameter = Parameter(name=name, value=ParameterValue(type=kinds[type(value)], **{field: value}))
-    request = SetParameters.Request(parameters=[parameter])
+    return Parameter(name=name, value=ParameterValue(type=kinds[type(value)], **{field: value}))
+
+
+def set_parameter(graph, name: str, value: object):
+    request = SetParameters.Request(parameters=[parameter(name, value)])
     return graph.call(SetParameters, "detector/set_parameters", request).results[0]
 
 
@@ -101,6 +104,9 @@ def test_boxes_empty_arrays_faults_and_live_parameters(graph, model: Path) -> No
     assert "no class 'unicorn'" in refused.reason
     assert not set_parameter(graph, "score_threshold", 1.5).successful
     assert not set_parameter(graph, "model", "other.onnx").successful
+    together = [parameter("classes", "label1"), parameter("model", "other.onnx")]
+    request = SetParametersAtomically.Request(parameters=together)
+    assert not graph.call(SetParametersAtomically, "detector/set_parameters_atomically", request).result.successful
     assert len(ask(picture(True, 6)).detections) == 1
 
     # The service stops and starts it.

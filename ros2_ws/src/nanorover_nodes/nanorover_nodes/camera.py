@@ -84,7 +84,7 @@ class CameraNode(Component):
             "calibrated": bool(self.settings.calibration),
         }
         if self.fault or camera.fault:
-            return Health(ERROR, " ".join((self.fault or camera.fault).split()), values)
+            return Health(ERROR, self.fault or camera.fault, values)
         if camera.ended:
             return Health(WARN, f"{self.settings.source} has come to its end", values)
         silent_s = time.monotonic() - self.last_s

@@ -36,9 +36,6 @@ from nanorover.errors import InputError
 from nanorover.tables import SERVICES, TOPICS, Qos
 from nanorover_nodes.convert import message_class
 
-# What safety says in its diagnostics of the emergency stop, for those who came after it was raised.
-STOPPED = "emergency stop"
-
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
     DiagnosticStatus.WARN,
@@ -115,7 +112,7 @@ class Component(LifecycleNode):
         self._services_served: list[Any] = []
         self._configured = False
         self._declare_parameters()
-        self.add_on_set_parameters_callback(self._refuse_what_waits)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos_profile(TOPICS["/diagnostics"].publish)
         )
@@ -136,6 +133,10 @@ class Component(LifecycleNode):
 
     def cleanup(self) -> None:
         """Release what ``configure`` made."""
+
+    def change(self, values: dict[str, Any]) -> SetParametersResult:
+        """Let parameters of ``LIVE`` take effect now."""
+        return SetParametersResult(successful=True)
 
     def diagnose(self) -> Health:
         """Say how the node is; called once a second while it is active."""
@@ -279,17 +280,21 @@ class Component(LifecycleNode):
                 else:
                     self.declare_parameter(name, shipped[name], descriptor)
 
-    def _refuse_what_waits(self, changes: list[Parameter]) -> SetParametersResult:
-        """A value that the node would not read must not seem to be set."""
-        ours = {name for cls in self.PARAMS.values() for name in params.declared(cls)}
-        for change in changes:
-            if self._configured and change.name in ours and change.name not in self.LIVE:
-                reason = f"{change.name} takes effect when the node is configured: clean it up first"
-                return SetParametersResult(successful=False, reason=reason)
-        return SetParametersResult(successful=True)
+    def _known_parameters(self) -> set[str]:
+        return {name for cls in self.PARAMS.values() for name in params.declared(cls)}
+
+    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        """A value that the node would not read must not seem to be set; of several then none takes effect."""
+        if not self._configured:
+            return SetParametersResult(successful=True)
+        waiting = self._known_parameters() - set(self.LIVE)
+        if (name := next((c.name for c in changes if c.name in waiting), None)) is not None:
+            reason = f"{name} takes effect when the node is configured: clean it up first"
+            return SetParametersResult(successful=False, reason=reason)
+        return self.change({c.name: c.value for c in changes if c.name in self.LIVE})
 
     def _read_parameters(self) -> None:
-        known = {name for cls in self.PARAMS.values() for name in params.declared(cls)}
+        known = self._known_parameters()
         given = {name: p.value for name, p in self.get_parameters_by_prefix("").items()}
         named = [name for name in given if name.split(".")[0] not in params.ROS_OWN]
         source = f"node {self.get_name()}"
@@ -306,7 +311,7 @@ class Component(LifecycleNode):
         if self.active:
             health = self.diagnose()
         elif self._last_fault:
-            health = Health(ERROR, self._last_fault.replace("\n", " "))
+            health = Health(ERROR, self._last_fault)
         else:
             health = Health(STALE, "not active")
         values = dict(health.values)
@@ -317,7 +322,7 @@ class Component(LifecycleNode):
         status = DiagnosticStatus(
             level=health.level,
             name=self.get_fully_qualified_name(),
-            message=health.message,
+            message=" ".join(health.message.split()),
             hardware_id="nanorover",
             values=[
                 KeyValue(key=k, value=f"{v:.6g}" if isinstance(v, float) else str(v)) for k, v in values.items()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 from vision_msgs.msg import BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
@@ -108,7 +107,6 @@ class DetectorNode(Component):
     def __init__(self) -> None:
         super().__init__("detector")
         self.worker: Worker | None = None
-        self.add_on_set_parameters_callback(self.on_parameters)
 
     def configure(self) -> None:
         self.settings: DetectorNodeParams = self.params["detector_node"]
@@ -176,11 +174,9 @@ class DetectorNode(Component):
         self.enabled = request.data
         return "detecting" if request.data else "paused"
 
-    def on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        """Thresholds and the class filter change at once."""
-        if self.worker is None or self.worker.detector is None:
-            return SetParametersResult(successful=True)
-        values = {c.name: c.value for c in changes if c.name in self.LIVE}
+    def change(self, values: dict[str, Any]) -> SetParametersResult:
+        assert self.worker is not None
+        assert self.worker.detector is not None
         rate_hz = values.pop("rate_limit_hz", None)
         try:
             if values:

@@ -5,11 +5,13 @@ from typing import Any
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.impl.rcutils_logger import RcutilsLogger
+from sensor_msgs.msg import LaserScan as LaserScanMsg
 from tf2_msgs.msg import TFMessage
 
 from nanorover.geometry.frames import FrameTree, planar_pose
+from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import Pose
-from nanorover_nodes.convert import transform_of_msg
+from nanorover_nodes.convert import scan_fault, scan_of, transform_of_msg
 
 
 class FrameListener:
@@ -26,6 +28,13 @@ class FrameListener:
         """``T_target_source`` from above and whether it hangs upside down; None while unknown."""
         T_target_source = self.tree.lookup(target, source)
         return None if T_target_source is None else planar_pose(T_target_source)
+
+    def scan(self, base_frame: str, message: LaserScanMsg) -> LaserScan | str:
+        """A scan as its mounting puts it on the base; or why it cannot be used."""
+        mounting = self.planar(base_frame, message.header.frame_id.lstrip("/"))
+        if mounting is None:
+            return f"no transform {base_frame} → {message.header.frame_id}"
+        return scan_fault(message) or scan_of(message, *mounting)
 
     def _on_transforms(self, message: TFMessage) -> None:
         for transform in message.transforms:

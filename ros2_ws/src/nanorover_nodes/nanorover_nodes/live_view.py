@@ -24,7 +24,7 @@ from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.view.rerun_export import layout, seen_points
 from nanorover_nodes.component import hear_declared
-from nanorover_nodes.convert import pose_of, scan_of
+from nanorover_nodes.convert import pose_of
 from nanorover_nodes.frames import FrameListener
 
 PORT = 9090
@@ -74,10 +74,10 @@ class LiveView:
         self._rerun.log("map/robot", arrow)
 
     def _on_scan(self, message: LaserScanMsg) -> None:
-        mounting = self._frames.planar("base_link", message.header.frame_id.lstrip("/"))
-        if mounting is None:
+        scan = self._frames.scan("base_link", message)
+        if isinstance(scan, str):
             return
-        seen = seen_points(scan_of(message, *mounting), self._pose)
+        seen = seen_points(scan, self._pose)
         self._rerun.log("map/scan", self._rerun.Points2D(seen, radii=0.02, colors=[[40, 120, 220]]))
 
     def _on_map(self, message: OccupancyGridMsg) -> None:

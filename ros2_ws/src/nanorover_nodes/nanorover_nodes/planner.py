@@ -19,7 +19,7 @@ from std_msgs.msg import Bool
 from vision_msgs.msg import Detection2DArray
 
 from nanorover import params
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
 from nanorover.fusion.fuse import Fusion
@@ -180,14 +180,10 @@ class PlannerNode(Component):
     def on_scan(self, message: LaserScanMsg) -> None:
         if not self.active:
             return
-        mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
-        if mounting is None:
-            self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
+        scan = self.frames.scan(self.settings.base_frame, message)
+        if isinstance(scan, str):
+            self.refused[scan] += 1
             return
-        if fault := convert.scan_fault(message):
-            self.refused[fault] += 1
-            return
-        scan = convert.scan_of(message, *mounting)
         T_map_base, T_map_last = self.poses.at(scan.stamp_ns), self.poses.at(last_ray_ns(scan))
         if T_map_base is None or T_map_last is None:
             self.refused["scan of a time without a pose"] += 1
@@ -243,7 +239,7 @@ class PlannerNode(Component):
         """The emergency stop ends what the robot does: its release must not set it going again."""
         self.stopped = message.data
         if self.stopped:
-            self.tasks.end_all("emergency stop")
+            self.tasks.end_all(STOPPED)
 
     # -- the drive ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from std_msgs.msg import Bool
 
 from nanorover import params
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
@@ -26,7 +26,7 @@ from nanorover.planning.safety_params import SafetyParams, check_against_base
 from nanorover.robot import RobotParams
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, STOPPED, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.objects import objects_of
 
@@ -105,9 +105,9 @@ class SafetyNode(Component):
             self.decide()
 
     def on_scan(self, message: LaserScanMsg) -> None:
-        mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
-        if mounting is not None and not convert.scan_fault(message):  # else it stands for want of a fresh scan
-            self.safety.on_scan(convert.scan_of(message, *mounting), time.monotonic())
+        scan = self.frames.scan(self.settings.base_frame, message)
+        if not isinstance(scan, str):  # else it stands for want of a fresh scan
+            self.safety.on_scan(scan, time.monotonic())
 
     def on_odometry(self, message: OdometryMsg) -> None:
         twist = message.twist.twist
@@ -183,7 +183,7 @@ class SafetyNode(Component):
             "linear_m_s": d.velocity.linear_m_s,
             "angular_rad_s": d.velocity.angular_rad_s,
             "refused commands": self.safety.refused,
-            STOPPED: self.safety.stopped,
+            STOPPED: self.safety.stopped,  # for those who came after it was raised
             "base checked": self.base_checked,
         }
         if self.base_fault:

@@ -95,14 +95,11 @@ class SlamNode(Component):
     def on_scan(self, message: LaserScanMsg) -> None:
         if not self.active or self.paused:
             return
-        mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
-        if mounting is None:
-            self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
+        scan = self.frames.scan(self.settings.base_frame, message)
+        if isinstance(scan, str):
+            self.refused[scan] += 1
             return
-        if fault := convert.scan_fault(message):
-            self.refused[fault] += 1
-            return
-        result = self.session.estimator.add_scan(convert.scan_of(message, *mounting))
+        result = self.session.estimator.add_scan(scan)
         self.scans += 1
         self.scan_at_s = time.monotonic()
         self.map_is_new = self.map_is_new or self.session.mode != "localization"

@@ -13,6 +13,7 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from std_msgs.msg import Bool
 from vision_msgs.msg import Detection2DArray
 
+from nanorover.base.gate import STOPPED
 from nanorover.geometry.se2 import compose
 from nanorover.view.access import is_loopback, network_token, page_address
 from nanorover.view.commands import Commands, Wish
@@ -21,7 +22,7 @@ from nanorover.view.scene import map_frame, scan_frame, thinned
 from nanorover.view.server import WebServer
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import OK, STOPPED, Health, run
+from nanorover_nodes.component import OK, Health, run
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.patient import PatientComponent
 
@@ -119,11 +120,9 @@ class WebNode(PatientComponent):
     def on_scan(self, message: LaserScanMsg) -> None:
         if not self.server.watched:
             return
-        mounting = self.frames.planar(self.settings.base_frame, message.header.frame_id.lstrip("/"))
-        if mounting is None:
-            return
-        scan = convert.scan_of(message, *mounting)
-        self.server.put("scan", *scan_frame(scan, compose(self.pose(), scan.T_base_laser)))
+        scan = self.frames.scan(self.settings.base_frame, message)
+        if not isinstance(scan, str):
+            self.server.put("scan", *scan_frame(scan, compose(self.pose(), scan.T_base_laser)))
 
     def pose(self) -> np.ndarray:
         """``T_map_base``; the origin while nothing locates the robot."""

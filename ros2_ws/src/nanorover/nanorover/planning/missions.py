@@ -105,7 +105,6 @@ class Explore(Leaf):
         self.given_up: list[tuple[float, float]] = []
         self.chooser = NextFrontier(pilot, self.given_up)
         self.drive: Drive | None = None
-        self.explored = 0
 
     def update(self) -> Status:
         if self.drive is None:
@@ -123,7 +122,6 @@ class Explore(Leaf):
             assert goal is not None
             # a place that showed nothing new must not be chosen for ever, nor one that cannot be reached
             self.given_up.append((float(goal[0]), float(goal[1])))
-            self.explored += self.drive.status == Status.SUCCESS
             self.drive = None
         return Status.RUNNING
 

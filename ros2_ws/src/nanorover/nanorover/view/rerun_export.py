@@ -12,6 +12,7 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, compose, transform_points
 from nanorover.replay.logs import open_log
 from nanorover.replay.records import Picture, Record, TruePose
+from nanorover.view.scene import hits_m
 
 TIMELINE = "robot"
 
@@ -93,8 +94,4 @@ def layout(rerun, world: str):
 
 def seen_points(scan: LaserScan, T_world_base: Pose) -> NDArray[np.float64]:
     """The hits of a scan (N, 2) in the world as rerun draws it, whose y points down."""
-    hit = np.isfinite(scan.ranges_m) & (scan.ranges_m >= scan.range_min_m) & (scan.ranges_m <= scan.range_max_m)
-    bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
-    ranges_m = scan.ranges_m[hit].astype(np.float64)
-    points = np.column_stack((ranges_m * np.cos(bearings_rad), ranges_m * np.sin(bearings_rad)))
-    return transform_points(compose(T_world_base, scan.T_base_laser), points) * (1.0, -1.0)
+    return transform_points(compose(T_world_base, scan.T_base_laser), hits_m(scan)) * (1.0, -1.0)

@@ -1,5 +1,6 @@
 """What the page shows, as headers and bytes for its frames."""
 
+import math
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ from nanorover.geometry.se2 import Pose
 # A fast setting: a map of 400 × 400 cells takes 0.4 ms and 10 kB.
 PNG_SETTINGS = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 MM = 1000.0
+FARTHEST_M = 32.0  # what sixteen bits of millimetres hold
 # More poses than a screen has pixels to show.
 LINE_POINTS = 400
 
@@ -30,12 +32,16 @@ def map_frame(cells: NDArray[np.int8], resolution_m: float, T_map_origin: Pose) 
 
 def scan_frame(scan: LaserScan, T_map_laser: Pose) -> tuple[dict[str, Any], bytes]:
     """The hits of a scan as little-endian int16 pairs x, y in millimetres, laser frame."""
-    ranges_m = scan.ranges_m
-    hit = np.isfinite(ranges_m) & (ranges_m >= scan.range_min_m) & (ranges_m <= min(scan.range_max_m, 32.0))
-    bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
-    reach_mm = ranges_m[hit] * MM
-    points_mm = np.column_stack((np.cos(bearings_rad) * reach_mm, np.sin(bearings_rad) * reach_mm))
+    points_mm = MM * hits_m(scan, FARTHEST_M)
     return {"pose": [round(float(v), 4) for v in T_map_laser]}, points_mm.astype("<i2").tobytes()
+
+
+def hits_m(scan: LaserScan, within_m: float = math.inf) -> NDArray[np.float64]:
+    """What a scan hit within its own limits and ``within_m``: (N, 2) x, y in the laser frame."""
+    ranges_m = scan.ranges_m
+    hit = np.isfinite(ranges_m) & (ranges_m >= scan.range_min_m) & (ranges_m <= min(scan.range_max_m, within_m))
+    bearings_rad = scan.angle_min_rad + scan.angle_increment_rad * np.flatnonzero(hit)
+    return ranges_m[hit, None] * np.column_stack((np.cos(bearings_rad), np.sin(bearings_rad)))
 
 
 def thinned(line: NDArray[np.float64]) -> list[list[float]]:
