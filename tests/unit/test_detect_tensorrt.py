@@ -16,7 +16,13 @@ if not hasattr(trt, "Builder"):
     pytest.skip("the installed tensorrt package is an empty shell", allow_module_level=True)
 
 from nanorover.perception.engines.cuda import Device  # noqa: E402
-from nanorover.perception.engines.tensor_rt import TensorRtEngine, build_plan, builder_flags  # noqa: E402
+from nanorover.perception.engines.tensor_rt import (  # noqa: E402
+    NUMPY_TYPES,
+    TensorRtEngine,
+    build_plan,
+    builder_flags,
+    numpy_type,
+)
 from nanorover_models import model as models  # noqa: E402
 from nanorover_models.export import export, folded, write_onnx  # noqa: E402
 from nanorover_models.lint import lint  # noqa: E402
@@ -67,3 +73,8 @@ def test_flags_exist_or_are_left_out() -> None:
     strongly_typed = int(trt.__version__.split(".")[0]) >= 11
     assert len(builder_flags(trt, "int8")) == (0 if strongly_typed else 2)
     assert builder_flags(trt, "fp32") == []
+
+
+def test_types_are_known_whatever_the_release_of_numpy() -> None:
+    for name, wanted in NUMPY_TYPES.items():
+        assert numpy_type(getattr(trt.DataType, name)) is wanted

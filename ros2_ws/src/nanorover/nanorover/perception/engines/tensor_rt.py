@@ -18,6 +18,9 @@ from nanorover.perception.engines.engine_file import EngineKey
 
 MIB = 1 << 20
 
+# What networks take and return. TensorRT's own `nptype` fails in 8.x from numpy 1.24 on: it asks for `np.bool`.
+NUMPY_TYPES = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "BOOL": np.bool_}
+
 
 class TensorRtEngine(Engine):
     """A deserialised engine with its buffers; belongs to the thread that made it."""
@@ -86,7 +89,7 @@ def describe_io(trt: Any, engine: Any) -> List[Tuple[str, Tuple[int, ...], Any, 
             (
                 name,
                 tuple(engine.get_tensor_shape(name)),
-                trt.nptype(engine.get_tensor_dtype(name)),
+                numpy_type(engine.get_tensor_dtype(name)),
                 engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
             )
             for name in names
@@ -95,11 +98,20 @@ def describe_io(trt: Any, engine: Any) -> List[Tuple[str, Tuple[int, ...], Any, 
         (
             engine.get_binding_name(i),
             tuple(engine.get_binding_shape(i)),
-            trt.nptype(engine.get_binding_dtype(i)),
+            numpy_type(engine.get_binding_dtype(i)),
             engine.binding_is_input(i),
         )
         for i in range(engine.num_bindings)
     ]
+
+
+def numpy_type(data_type: Any) -> Any:
+    """numpy's type for one of TensorRT's; InputError for one that no engine here has."""
+    if data_type.name not in NUMPY_TYPES:
+        raise InputError(
+            "the engine has a tensor of type %s" % data_type.name, "it must be one of: " + ", ".join(NUMPY_TYPES)
+        )
+    return NUMPY_TYPES[data_type.name]
 
 
 def import_tensorrt() -> Any:
