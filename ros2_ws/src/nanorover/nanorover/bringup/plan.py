@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from nanorover.bringup.security import enclave_of
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.params import EMPTY_LIST
-from nanorover.ros_environment import ros_environment
+from nanorover.programs import run_program
 from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.tables import MODES, NODES, Node
 
@@ -152,14 +150,7 @@ def effective_parameters(
     Raises InputError with the child's sentence.
     """
     request = {"nodes": overrides, "params_file": str(params_file) if params_file else None}
-    answer = subprocess.run(
-        [sys.executable, "-m", "nanorover_nodes.effective"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **ros_environment()},
-    )
+    answer = run_program("effective", input=json.dumps(request), capture_output=True)
     if answer.returncode == 2:
         message, _, hint = answer.stderr.strip().partition("\n  → ")
         raise InputError(message, hint)

@@ -1,7 +1,5 @@
 """``nanorover demo``: a recording played into the real nodes."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +23,7 @@ def demo(
     view: Annotated[bool, typer.Option("--view", help="watch live in the browser")] = False,
 ) -> None:
     """Play a recording into the real nodes, each its own process; ends with a map and a report to look at."""
-    from nanorover.ros_environment import ros_environment
+    from nanorover.programs import become_program
 
     arguments = ["--out", str(out)]
     if recording is not None:
@@ -34,5 +32,4 @@ def demo(
         arguments += ["--speed", str(speed)]
     if view:
         arguments.append("--view")
-    command = [sys.executable, "-m", "nanorover_nodes.demo", *arguments]
-    os.execve(sys.executable, command, {**os.environ, **ros_environment()})
+    become_program("demo", *arguments)

@@ -105,24 +105,15 @@ def _machine(params_file: Path | None):
 
 def _observed(seconds: float, namespace: str) -> "Evidence":
     """What a node of its own sees of the running robot."""
-    import os
     import pickle
-    import subprocess
-    import sys
     import tempfile
 
     from nanorover.errors import InputError
-    from nanorover.ros_environment import ros_environment
+    from nanorover.programs import run_program
 
     with tempfile.TemporaryDirectory(prefix="nanorover-doctor-") as folder:
         file = Path(folder) / "evidence"
-        looked = subprocess.run(
-            [sys.executable, "-m", "nanorover_nodes.observe", str(seconds), str(file), namespace],
-            env={**os.environ, **ros_environment()},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        looked = run_program("observe", str(seconds), str(file), namespace, capture_output=True)
         if looked.returncode:
             tail = "\n  ".join(looked.stderr.strip().splitlines()[-3:])
             raise InputError(

@@ -40,20 +40,11 @@ def open_(
 def _ask(service: str, fields: dict[str, Any], namespace: str) -> None:
     """Print what the service says; InputError with its sentence where it refuses."""
     import json
-    import os
-    import subprocess
-    import sys
 
     from nanorover.errors import InputError
-    from nanorover.ros_environment import ros_environment
+    from nanorover.programs import run_program
 
-    asked = subprocess.run(
-        [sys.executable, "-m", "nanorover_nodes.ask", service, json.dumps(fields), namespace],
-        env={**os.environ, **ros_environment()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    asked = run_program("ask", service, json.dumps(fields), namespace, capture_output=True)
     if asked.returncode:
         raise InputError(asked.stderr.strip() or "nothing was answered")
     typer.echo(asked.stdout.strip())

@@ -1,8 +1,6 @@
 """``nanorover record``: what happens on the robot, into a bag; and bags that ended in a power loss, mended."""
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -58,17 +56,16 @@ def _recover(path: Path, folder: Path | None) -> None:
 
 def _record(topics: list[str], out: Path | None, params_file: Path | None) -> NoReturn:
     from nanorover import params
+    from nanorover.programs import become_program
     from nanorover.replay.recorder import RecorderParams
-    from nanorover.ros_environment import ros_environment
 
     changed: dict[str, object] = {"topics": tuple(topics)} if topics else {}
     if out is not None:
         changed["folder"] = str(out)
     params.load(RecorderParams, "recorder", params_file, **changed)  # says what is wrong before a node starts
-    arguments = [sys.executable, "-m", "nanorover_nodes.record", "--now", "--ros-args"]
+    arguments = ["--now", "--ros-args"]
     if params_file is not None:
         arguments += ["--params-file", str(params_file)]
     for name, value in changed.items():
         arguments += ["-p", f"{name}:={json.dumps(value)}"]
-    # The node takes this process over, so that a Ctrl-C reaches it once and ends the bag in order.
-    os.execve(sys.executable, arguments, {**os.environ, **ros_environment()})
+    become_program("record", *arguments)  # a Ctrl-C ends the bag in order

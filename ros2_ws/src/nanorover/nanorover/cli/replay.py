@@ -1,8 +1,6 @@
 """``nanorover replay``: recordings through the components in lock-step, against references and truth."""
 
 import json
-import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -115,9 +113,8 @@ def _results(cases: "list[Case]", workers: int, ray: str | None) -> "list[Result
 
 def _through_nodes(recordings: list[Path], out: Path, speed: float, as_json: bool) -> NoReturn:
     """The same recordings through real node processes, at a multiple of real time."""
-    from nanorover.ros_environment import ros_environment
+    from nanorover.programs import become_program
 
     arguments = [*map(str, recordings), "--out", str(out), "--speed", str(speed)]
     arguments += ["--json"] if as_json else []
-    command = [sys.executable, "-m", "nanorover_nodes.replay", *arguments]
-    os.execve(sys.executable, command, {**os.environ, **ros_environment()})
+    become_program("replay", *arguments)

@@ -1,9 +1,7 @@
 """``nanorover sim``: missions in simulated worlds, recordings of them, and the worlds themselves."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,7 +185,7 @@ def _scenario_through_nodes(name: str, seed: int) -> Any:
     from nanorover.sim.outcome import Outcome
     from nanorover.sim.trials import Trial
 
-    done = _child("nanorover_nodes.scenario", ["--scenario", name, "--seed", str(seed)])
+    done = _child("scenario", ["--scenario", name, "--seed", str(seed)])
     return Trial(Outcome(**done["outcome"]), np.array(done["way"]), done["latency"])
 
 
@@ -201,19 +199,14 @@ def _through_nodes(
     arguments = ["--mission", mission, "--world", world, "--seed", str(seed)]
     arguments += ["--duration", str(duration)] if duration else []
     arguments += ["--window"] * (not headless) + ["--view"] * view
-    return _child("nanorover_nodes.mission", arguments)
+    return _child("mission", arguments)
 
 
 def _child(module: str, arguments: list[str]) -> dict[str, Any]:
     """What a program beside the nodes prints as JSON; its exit code where it is not 0."""
-    from nanorover.ros_environment import ros_environment
+    from nanorover.programs import run_program
 
-    finished = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        env={**os.environ, **ros_environment()},
-        stdout=subprocess.PIPE,
-        check=False,
-    )
+    finished = run_program(module, *arguments, stdout=subprocess.PIPE)
     if finished.returncode:
         raise typer.Exit(finished.returncode)
     return json.loads(finished.stdout)

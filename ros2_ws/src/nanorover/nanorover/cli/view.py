@@ -1,7 +1,5 @@
 """``nanorover view``: look at the robot, in the page it serves or in rerun."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,10 +36,9 @@ def view(
     if host or port is not None:
         raise InputError("--host and --port are the page's, not rerun's", "leave them out")
     if bag is None:
-        from nanorover.ros_environment import ros_environment
+        from nanorover.programs import become_program
 
-        command = [sys.executable, "-m", "nanorover_nodes.live_view", namespace, *([str(out)] if out else [])]
-        os.execve(sys.executable, command, {**os.environ, **ros_environment()})  # Ctrl-C is for it alone
+        become_program("live_view", namespace, *([str(out)] if out else []))
     from nanorover.view.rerun_export import export
 
     path = out or Path(bag.stem).with_suffix(".rrd")
