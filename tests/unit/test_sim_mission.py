@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from rich.table import Table
 from typer.testing import CliRunner
 
-from nanorover.cli import app
+from nanorover.cli import app, results
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.logs import open_log
@@ -79,6 +80,13 @@ def test_a_recording_is_made_anew_to_the_byte_and_holds_its_truth(tmp_path):
         record(drive, tmp_path / "a.mcap")
 
 
+def test_a_table_in_a_file_is_not_cut(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table(*(f"heading number {i}" for i in range(8)))
+    results().print(table)
+    assert "heading number 7" in capsys.readouterr().out
+
+
 def test_the_shipped_recordings_are_there_small_and_with_truth():
     assert 3 <= len(RECORDINGS) <= 5
     assert sum(row.path.stat().st_size for row in RECORDINGS) < 10_000_000
@@ -97,6 +105,13 @@ def test_the_shipped_recordings_are_there_small_and_with_truth():
         assert 20.0 <= log.summary.duration_s <= 90.0
     with pytest.raises(InputError, match="apartment"):
         shipped("castle")
+
+
+def test_what_a_shipped_recording_would_ignore_is_refused(tmp_path):
+    words = ("sim", "record", "--shipped", "office", "--out", str(tmp_path / "x.mcap"), "--camera-hz", "5")
+    result = command_line(*words)
+    assert isinstance(result.exception, InputError) and "--camera-hz does not go" in str(result.exception)
+    assert not (tmp_path / "x.mcap").exists()
 
 
 def test_the_beginning_of_a_shipped_recording_comes_out_of_its_row_again(tmp_path):

@@ -3,6 +3,7 @@
 Each command or command group is one module beside this one, with a function ``register(app)`` that adds it.
 """
 
+import os
 import pkgutil
 import sys
 from importlib import import_module
@@ -15,6 +16,7 @@ from nanorover.errors import InputError
 
 # Progress and errors go here, so that stdout carries only results.
 console = Console(stderr=True, highlight=False)
+FILE_COLUMNS = 160
 
 app = typer.Typer(
     name="nanorover",
@@ -27,6 +29,12 @@ app = typer.Typer(
 @app.callback()
 def nanorover() -> None:
     """Maps, sees and drives: the tools of the Nanorover robot stack."""
+
+
+def results() -> Console:
+    """Where tables go: standard output, on which a file or pipe must not cut them to 80 columns."""
+    in_terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if in_terminal else FILE_COLUMNS)
 
 
 def was_given(context: typer.Context, parameter: str) -> bool:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nanorover.cli import results
+
 if TYPE_CHECKING:
     from nanorover.doctor.evidence import Evidence
     from nanorover.doctor.findings import Finding
@@ -33,8 +35,6 @@ def doctor(
     """
     import json
 
-    from rich.console import Console
-
     from nanorover.doctor.findings import ERROR, NOTE, Finding
     from nanorover.doctor.packages import PACKAGES
 
@@ -48,7 +48,7 @@ def doctor(
         rows = [{"of": of, "check": name, **vars(finding)} for of, name, finding in looked]
         typer.echo(json.dumps({"errors": faults, "findings": rows}))
     else:
-        _print(Console(highlight=False), looked)
+        _print(results(), looked)
     raise typer.Exit(1 if faults else 0)
 
 

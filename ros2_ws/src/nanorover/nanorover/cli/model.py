@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import console, results
 from nanorover.errors import InputError
 
 group = typer.Typer(no_args_is_help=True, help="Train, evaluate, compress, export and build detectors.")
@@ -246,10 +246,9 @@ def _show(costs: list[Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"models": [asdict(cost) for cost in costs]}))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*torch_models("measure").HEADINGS)
     for cost in costs:
         table.add_row(*cost.row())
-    Console().print(table)
+    results().print(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanorover.cli import console, was_given
+from nanorover.cli import console, results, was_given
 from nanorover.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def mission(
 
 
 def record(
+    context: typer.Context,
     out: Annotated[
         Path | None, typer.Option(help="new rosbag2 folder or .mcap file; with --count a folder for them")
     ] = None,
@@ -100,6 +101,12 @@ def record(
     from nanorover.sim.record import record as record_drive
 
     if shipped is not None:
+        own = ("seed", "world", "duration", "mission", "camera_hz", "count")
+        ignored = [name for name in own if was_given(context, name)]
+        if ignored:
+            raise InputError(
+                f"--{ignored[0].replace('_', '-')} does not go with --shipped", "its row says how it is made"
+            )
         chosen = recordings.shipped(shipped)
         drives = {out or chosen.path: chosen.drive}
     elif out is None:
@@ -151,7 +158,6 @@ def _in_process(mission: str, scene: Any, seed: int, duration: float | None) -> 
 
 def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Path | None, as_json: bool) -> None:
     """Drive scenarios, print their table; exit code 0 where nothing was touched and 98 % arrived."""
-    from rich.console import Console
     from rich.table import Table
 
     from nanorover.sim.trials import COLUMNS, drive_here, run, summary, write_picture
@@ -164,15 +170,16 @@ def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Pat
     if as_json:
         print(json.dumps(result))
     else:
-        out = Console(highlight=False)
+        out = results()
         table = Table(*COLUMNS.values())
         for row in result["scenarios"]:
-            table.add_row(*(str(row[k]) for k in COLUMNS))
+            table.add_row(*("–" if row[k] is None else str(row[k]) for k in COLUMNS))
         out.print(table)
+        nearest_m = result["least_people_clearance_m"]
         out.print(
             f"{result['runs']} runs: {result['success']:.1%} arrived, {result['collisions']} collisions, "
-            f"median time {result['median_time_ratio']} × ideal, "
-            f"people never nearer than {result['least_people_clearance_m']} m"
+            f"median time {result['median_time_ratio']} × ideal"
+            + ("" if nearest_m is None else f", people never nearer than {nearest_m} m")
         )
         for name, value in result["latency"].items():
             out.print(f"{name.replace('_', ' ')}: {value:g}")

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nanorover.cli import results
+
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red", "STALE": "magenta"}
 
 
@@ -38,7 +40,6 @@ def status(
 
 
 def _print(content: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -48,7 +49,7 @@ def _print(content: dict[str, Any]) -> None:
         level = node["level"] or "-"
         health = f"[{COLOURS[level]}]{level}[/]" if level in COLOURS else level
         table.add_row(name, node["state"], health, str(node["restarts"]), f"{node['up_s']:.0f} s", node["message"])
-    out = Console(highlight=False)
+    out = results()
     out.print(
         f"mode {content.get('mode')}, process {content.get('pid')}, logs in {content.get('log')}", soft_wrap=True
     )

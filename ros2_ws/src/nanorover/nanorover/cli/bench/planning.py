@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import console, results
 from nanorover.cli.bench import AsJson
 
 
@@ -19,7 +19,6 @@ def planning(
     as_json: AsJson = False,
 ) -> None:
     """Measure every part of the planner, in CPU time of one core, against its budget."""
-    from rich.console import Console
     from rich.table import Table
 
     from nanorover.planning.benchmark import run
@@ -34,4 +33,4 @@ def planning(
         budget = f"{part['budget_ms']:g} ms ({part['of']})"
         row = (part["name"], *(f"{part[k]:.3f}" for k in ("mean_ms", "p50_ms", "p99_ms")), budget)
         table.add_row(*row, style="" if part["kept"] else "red")
-    Console(highlight=False).print(table)
+    results().print(table)

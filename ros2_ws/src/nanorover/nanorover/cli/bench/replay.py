@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import console, results
 from nanorover.cli.bench import AsJson
 from nanorover.machine import one_core
 
@@ -22,7 +22,6 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Recorded seconds per second of CPU time, in one process: all components, then without the detector."""
-    from rich.console import Console
     from rich.table import Table
 
     from nanorover.sim.recordings import RECORDINGS
@@ -40,7 +39,7 @@ def replay(
     table = Table("recording", "all components", "without the detector", title=f"{machine}, {result['date']}")
     for row in rows:
         table.add_row(str(row["recording"]), f"{row['all_x']:.1f} ×", f"{row['without_detector_x']:.1f} ×")
-    Console(highlight=False).print(table)
+    results().print(table)
 
 
 def _speed(recording: Path, references: Path, without: tuple[str, ...]) -> float:
