@@ -13,6 +13,15 @@ LEAST_VISIBLE = 0.35
 LEAST_SIDE_PX = 3.0
 GREY = 114
 
+# Colours change as lamps and cheap cameras change them: logarithms of a channel's gain and of gamma, an offset in
+# grey levels; then parts of the pictures that are blurred, and that are noisy, with up to so many grey levels.
+TINT = 0.4
+GAMMA = 0.6
+OFFSET = 40
+BLURRED = 0.3
+NOISY = 0.6
+NOISE = 12
+
 # Mosaic pieces (Bochkovskiy et al., YOLOv4, 2020): the point where four pictures meet.
 MEETING = (0.3, 0.7)
 
@@ -71,7 +80,9 @@ class Augmenter:
         scale_y = height / image.shape[0] * zoom / np.sqrt(stretch)
         shift_x = rng.uniform(*sorted((0.0, width - image.shape[1] * scale_x)))
         shift_y = rng.uniform(*sorted((0.0, height - image.shape[0] * scale_y)))
-        matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float32)
+        # Boxes count from the corner of the first pixel, OpenCV from its middle.
+        middle_x, middle_y = (scale_x - 1) / 2, (scale_y - 1) / 2
+        matrix = np.array([[scale_x, 0, shift_x + middle_x], [0, scale_y, shift_y + middle_y]], np.float32)
         canvas = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
         boxes, labels = sample.marked()
         boxes = boxes * (scale_x, scale_y, scale_x, scale_y) + np.array([shift_x, shift_y, shift_x, shift_y])
@@ -92,19 +103,19 @@ class Augmenter:
         return image, np.concatenate(boxes), np.concatenate(labels)
 
     def _coloured(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Brightness, contrast and colour balance, as lamps and cheap cameras change them; sometimes blur."""
+        """Brightness, contrast and colour balance; sometimes blur or noise."""
         amount = self.settings.colour
         if amount <= 0:
             return image
-        gain = np.exp(rng.uniform(-1, 1) * amount) * np.exp(rng.uniform(-0.4, 0.4, 3) * amount)
-        gamma = np.exp(rng.uniform(-0.6, 0.6) * amount)
+        gain = np.exp(rng.uniform(-1, 1) * amount) * np.exp(rng.uniform(-TINT, TINT, 3) * amount)
+        gamma = np.exp(rng.uniform(-GAMMA, GAMMA) * amount)
         ramp = (np.arange(256)[:, None] / 255.0) ** gamma * gain
-        table = np.clip(ramp * 255 + rng.uniform(-40, 40) * amount, 0, 255).astype(np.uint8)
+        table = np.clip(ramp * 255 + rng.uniform(-OFFSET, OFFSET) * amount, 0, 255).astype(np.uint8)
         out = cv2.LUT(image, np.ascontiguousarray(table[None]))
-        if rng.random() < amount * 0.3:
+        if rng.random() < amount * BLURRED:
             out = cv2.blur(out, (3, 3))
-        if rng.random() < amount * 0.6:
-            noise = rng.normal(0, 12 * amount * rng.random(), out.shape[:2]).astype(np.int16)
+        if rng.random() < amount * NOISY:
+            noise = rng.normal(0, NOISE * amount * rng.random(), out.shape[:2]).astype(np.int16)
             out = np.clip(out.astype(np.int16) + noise[..., None], 0, 255).astype(np.uint8)
         return np.asarray(out, np.uint8)
 

@@ -12,6 +12,7 @@ from nanorover.perception.detector import Detector
 from nanorover.perception.engines.choice import make_engine
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
 from nanorover_models import model as models
+from nanorover_models.batches import Pictures
 from nanorover_models.blocks import Network
 from nanorover_models.card import Evidence, write_card
 from nanorover_models.data import DataSet, load_data
@@ -23,7 +24,8 @@ from nanorover_models.model import ModelSpec
 from nanorover_models.params import QatParams, TrainParams
 from nanorover_models.prune import prune
 from nanorover_models.quantize import TARGETS, aware, calibration_tensors, quantize_file, write_aware
-from nanorover_models.train import FurtherLoss, Pictures, Trainer, join_world
+from nanorover_models.train import FurtherLoss, Trainer
+from nanorover_models.world import join_world
 
 Say = Callable[[str], None]
 

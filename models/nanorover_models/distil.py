@@ -50,7 +50,8 @@ class DenseTeacher:
         device = images.device
         self.teacher.to(device)
         with torch.no_grad():
-            logits, boxes = self.teacher(images)
+            logits, boxes = (part.float() for part in self.teacher(images))
+        outputs = (outputs[0].float(), outputs[1].float())
         if self.grid is None:
             return self.weight * _ssd_loss(outputs, logits, boxes)
         return self.weight * _anchor_free_loss(outputs, logits, boxes, self.grid.to(device))

@@ -33,12 +33,14 @@ class TrainParams:
     )
     validate_every: int = param("epochs between two validations", minimum=1, maximum=1000)
     mixed_precision: bool = param("compute in half precision where the GPU or CPU is quicker in it")
+    pictures_on_gpu: bool = param("where there is a GPU: keep all pictures in its memory and change them there")
     workers: int = param("processes that load pictures, for each training process", minimum=0, maximum=64)
     threads: int = param("CPU threads of each training process", minimum=1, maximum=256)
     seed: int = param("seed of everything random", minimum=0, maximum=2**31 - 1)
 
-    def augmentation(self, *, plain: bool) -> Augmentation:
-        """How pictures are changed; ``plain`` without mosaic, as at the end of training."""
+    def augmentation(self, epoch: int) -> Augmentation:
+        """How pictures are changed in an epoch counted from 0: without mosaic in the last ones."""
+        plain = epoch >= self.epochs - self.plain_epochs
         return Augmentation(0.0 if plain else self.mosaic, self.flip, self.zoom, self.colour)
 
 

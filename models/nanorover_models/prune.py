@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from nanorover.errors import InputError
+from nanorover_models.batches import Pictures, collate
 from nanorover_models.blocks import Network
 from nanorover_models.losses import Targets, make_loss
 from nanorover_models.measure import count
 from nanorover_models.model import ModelSpec, normalised
 from nanorover_models.params import TrainParams
-from nanorover_models.train import Pictures, collate, join_world
+from nanorover_models.world import join_world
 
 # Channels stay multiples of this, as the kernels like it.
 ROUND_TO = 8

@@ -8,97 +8,33 @@ import copy
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 
 from nanorover.errors import InputError
 from nanorover_models import model as models
-from nanorover_models.augment import Augmenter
+from nanorover_models.batches import Batches, Loaded
 from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.curves import draw_curves
-from nanorover_models.data import DataSet, Sample
+from nanorover_models.data import DataSet
 from nanorover_models.evaluate import evaluate, torch_detector
-from nanorover_models.losses import Targets, make_loss, together
+from nanorover_models.kept import Kept
+from nanorover_models.losses import Targets, make_loss
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import TrainParams
+from nanorover_models.world import World, half_precision
 
 RATE_BATCH = 16  # the learning rate is stated for this many pictures per step
 
 # A further loss over (images, outputs), as distillation adds it.
 FurtherLoss = Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes that train together."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        """Does this process write?"""
-        return self.rank == 0
-
-
-def join_world() -> World:
-    """The processes that ``torchrun`` started, or this one alone; each takes the GPU of its local rank."""
-    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    if size > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(rank, size, device)
-
-
-def half_precision(device: torch.device) -> torch.dtype | None:
-    """The short floating-point type that this device computes in faster, if there is one."""
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
-
-
-class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Augmented pictures; what a picture looks like follows from seed, epoch and index alone."""
-
-    def __init__(self, samples: list[Sample], settings: TrainParams) -> None:
-        self.samples, self.settings = samples, settings
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        s = self.settings
-        rng = np.random.default_rng((s.seed, self.epoch, index))
-        plain = self.epoch >= s.epochs - s.plain_epochs
-        augmenter = Augmenter(s.augmentation(plain=plain), s.input_width, s.input_height)
-        image, boxes, labels = augmenter(self.samples, index, rng)
-        rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
-        return torch.from_numpy(rgb), torch.from_numpy(boxes), torch.from_numpy(labels)
-
-
-def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Targets]:
-    """Pictures and their objects as one batch."""
-    return torch.stack([i[0] for i in items]), together([(i[1], i[2]) for i in items])
-
-
-def _one_thread(_: int) -> None:
-    """What a process that loads pictures begins with: there are as many of these as threads are wanted."""
-    cv2.setNumThreads(1)
 
 
 class Average:
@@ -149,7 +85,10 @@ class Trainer:
         self.loss.to(world.device)
         self.further_loss, self.own_loss, self.keep = further_loss, own_loss, keep
         self.average = Average(self.model, settings.ema_decay)
-        self.optimizer = torch.optim.AdamW(_groups(self.model, settings.weight_decay), lr=1e-6)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.model, settings.weight_decay), lr=1e-6, fused=world.device.type == "cuda"
+        )
+        torch.backends.cudnn.benchmark = True  # every batch has the same shape
         self.half = half_precision(world.device) if settings.mixed_precision else None
         # Only float16 has so short a range that gradients must be scaled.
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.half == torch.float16)
@@ -160,26 +99,12 @@ class Trainer:
     def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
         """Train to the end; returns the checkpoint of the best validation."""
         s, world = self.settings, self.world
-        pictures = Pictures(training.samples, s)
-        sampler: Any
-        if world.size > 1:
-            sampler = DistributedSampler(pictures, world.size, world.rank, seed=s.seed, drop_last=True)
-        else:
-            sampler = RandomSampler(pictures, generator=torch.Generator())
-        batch = min(s.batch, len(pictures) // world.size)
-        loader = DataLoader(
-            pictures, batch, sampler=sampler, num_workers=s.workers, collate_fn=collate, drop_last=True,
-            pin_memory=world.device.type == "cuda", worker_init_fn=_one_thread,
-        )  # fmt: skip
-        self.steps = len(loader)
+        kept = s.pictures_on_gpu and world.device.type == "cuda"
+        batches: Batches = (Kept if kept else Loaded)(training.samples, s, world)
+        self.steps = len(batches)
         while self.epoch < s.epochs:
-            pictures.epoch = self.epoch
-            if isinstance(sampler, DistributedSampler):
-                sampler.set_epoch(self.epoch)
-            else:
-                sampler.generator.manual_seed(s.seed * 100_003 + self.epoch)
             begin = time.monotonic()
-            row = {"epoch": self.epoch + 1, **self._epoch(loader)}
+            row = {"epoch": self.epoch + 1, **self._epoch(batches)}
             if world.first:
                 last = self.epoch + 1 == s.epochs
                 if last or (self.epoch + 1) % s.validate_every == 0:
@@ -192,18 +117,23 @@ class Trainer:
                 torch.distributed.barrier()
         return self.folder / "best.pt"
 
-    def _epoch(self, loader: DataLoader[Any]) -> dict[str, float]:
+    def _epoch(self, batches: Batches) -> dict[str, float]:
         self.model.train()
-        sums: dict[str, float] = {}
-        for step, (images, targets) in enumerate(loader):
+        sums: dict[str, Tensor] = {}
+        for step, (images, targets) in enumerate(batches.epoch(self.epoch)):
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate(self.epoch + step / self.steps)
-            losses = self._step(images, targets)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
-        return {name: value / self.steps for name, value in sums.items()} | {"rate": self._rate(self.epoch)}
+            for name, loss in self._step(images, targets).items():
+                sums[name] = sums[name] + loss if name in sums else loss
+        # Only here is a GPU waited for: asked at every step, it would never be ahead.
+        means = {name: float(value) / self.steps for name, value in sums.items()}
+        if not all(map(math.isfinite, means.values())):
+            raise InputError(
+                f"the loss became {sum(means.values())} in epoch {self.epoch + 1}", "lower learning_rate"
+            )
+        return means | {"rate": self._rate(self.epoch)}
 
-    def _step(self, images: Tensor, targets: Targets) -> dict[str, float]:
+    def _step(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
         device = self.world.device
         on_device = images.to(device, non_blocking=True)
         inputs = models.normalised(on_device).contiguous(memory_format=torch.channels_last)
@@ -212,12 +142,10 @@ class Trainer:
         )
         with context:
             outputs = self.parallel(inputs)
+            further = {} if self.further_loss is None else {"teacher": self.further_loss(inputs, outputs)}
         losses = self.loss(outputs, targets.to(device)) if self.own_loss else {}
-        if self.further_loss is not None:
-            losses["teacher"] = self.further_loss(inputs, outputs)
+        losses |= further
         total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise InputError(f"the loss became {float(total)} in epoch {self.epoch + 1}", "lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
@@ -225,7 +153,7 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.update(self.model)
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return {name: value.detach() for name, value in losses.items()}
 
     def _rate(self, epoch: float) -> float:
         """Linear warm-up, then a cosine to its final part."""

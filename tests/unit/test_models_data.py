@@ -1,6 +1,7 @@
 """Data sets in three formats, and augmentation that takes the boxes along."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -8,12 +9,18 @@ import numpy as np
 import pytest
 from models_helpers import LABELS, write_blocks
 
-pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
+torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
 
 from nanorover.errors import InputError
-from nanorover_models.augment import Augmentation, Augmenter, clip
+from nanorover.params import load
+from nanorover_models.augment import Augmentation, Augmenter, clip, to_input
 from nanorover_models.data import DataSet, Sample, load_data
 from nanorover_models.evaluate import coco_scores
+from nanorover_models.kept import Kept
+from nanorover_models.params import TrainParams
+from nanorover_models.world import World
+
+Changed = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +110,31 @@ def test_bad_data_is_named(coco: Path, tmp_path: Path) -> None:
         load_data(voc)
 
 
+def changed_one_by_one(samples: list[Sample], settings: TrainParams) -> Iterator[Changed]:
+    augmenter = Augmenter(settings.augmentation(0), settings.input_width, settings.input_height)
+    for seed in range(len(samples)):
+        yield augmenter(samples, seed, np.random.default_rng(seed))
+
+
+def changed_together(samples: list[Sample], settings: TrainParams) -> Iterator[Changed]:
+    for images, targets in Kept(samples, settings, World(0, 1, torch.device("cpu"))).epoch(0):
+        for image, boxes, labels, there in zip(images, *targets, strict=True):
+            bgr = image.round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+            yield bgr, boxes[there].numpy(), labels[there].numpy()
+
+
+def settings(width: int, height: int, **changes: float) -> TrainParams:
+    plain = {"mosaic": 0.0, "flip": 0.0, "zoom": 0.0, "colour": 0.0, "batch": 4, **changes}
+    return load(TrainParams, "train", input_width=width, input_height=height, **plain)
+
+
+@pytest.mark.parametrize("change", [changed_one_by_one, changed_together])
 @pytest.mark.parametrize("mosaic", [0.0, 1.0], ids=["single", "mosaic"])
-def test_boxes_stay_on_their_blocks_however_a_picture_is_changed(coco: Path, mosaic: float) -> None:
+def test_boxes_stay_on_their_blocks_however_a_picture_is_changed(coco: Path, mosaic: float, change) -> None:
     """The truth is in the pixels: inside a box its block's grey, around it the background's."""
-    samples = load_data(coco).samples
-    augmenter = Augmenter(Augmentation(mosaic, flip=0.5, zoom=0.4, colour=0.0), 160, 96)
+    samples = load_data(coco).samples * 4
     checked, edges = 0, []
-    for seed in range(25):
-        image, boxes, labels = augmenter(samples, seed % len(samples), np.random.default_rng(seed))
+    for image, boxes, labels in change(samples, settings(160, 96, mosaic=mosaic, flip=0.5, zoom=0.4)):
         assert image.shape == (96, 160, 3)
         assert (boxes[:, :2] >= 0).all()
         assert (boxes[:, 2:] <= (160, 96)).all()
@@ -122,8 +146,29 @@ def test_boxes_stay_on_their_blocks_however_a_picture_is_changed(coco: Path, mos
                 checked += 1
             beside = [image[(y1 + y2) // 2, x].mean() for x in (x1 - 4, x2 + 3) if 0 <= x < 160]
             edges += [abs(grey - (230, 25)[label]) > 30 for grey in beside]
-    assert checked > 25
+    assert checked > len(samples)
     assert np.mean(edges) > 0.85, "a block ends where its box ends, unless another one touches it"
+
+
+def test_pictures_that_nothing_changes_are_those_of_the_robot(coco: Path) -> None:
+    """Both ways of making a training picture end where the runtime's own fitting ends, and on the same objects."""
+    samples = load_data(coco).samples
+    same = settings(160, 72)
+    fitted = [to_input(s.image(), s.boxes_xyxy, 160, 72) for s in samples]
+    together = list(changed_together(samples, same))
+    assert len(together) == len(samples) // 4 * 4
+    for image, boxes, _ in [*changed_one_by_one(samples, same), *together]:
+        apart = [np.abs(image.astype(int) - other).mean() for other, _ in fitted]
+        assert min(apart) < 1.5
+        assert boxes == pytest.approx(fitted[int(np.argmin(apart))][1], abs=0.01)
+
+
+def test_every_epoch_of_kept_pictures_is_another_one_and_comes_again(coco: Path) -> None:
+    kept = Kept(load_data(coco).samples, settings(64, 64, colour=0.5), World(0, 1, torch.device("cpu")))
+    first, again, second = (torch.cat([images for images, _ in kept.epoch(n)]) for n in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert first.min() >= 0 and first.max() <= 255
 
 
 def test_colour_changes_leave_boxes_alone_and_pictures_differ(coco: Path) -> None:
@@ -176,7 +221,9 @@ def test_a_picture_without_boxes_can_be_trained_on(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 30, 3), np.uint8))
     empty = Sample(tmp_path / "a.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
     for mosaic in (0.0, 1.0):
-        augmenter = Augmenter(Augmentation(mosaic, 1.0, 0.3, 0.5), 64, 64)
-        _, boxes, labels = augmenter([empty], 0, np.random.default_rng(0))
-        assert boxes.shape == (0, 4)
-        assert labels.shape == (0,)
+        for change in (changed_one_by_one, changed_together):
+            _, boxes, labels = next(
+                change([empty], settings(64, 64, mosaic=mosaic, flip=1.0, zoom=0.3, colour=0.5))
+            )
+            assert boxes.shape == (0, 4)
+            assert labels.shape == (0,)

@@ -29,7 +29,8 @@ from nanorover_models.measure import count
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import QatParams, TrainParams
 from nanorover_models.prune import Importance
-from nanorover_models.train import Trainer, join_world
+from nanorover_models.train import Trainer
+from nanorover_models.world import join_world
 
 QUIET = lambda _: None  # noqa: E731
 

@@ -1,0 +1,89 @@
+"""Batches of changed training pictures, made by processes that load them."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
+
+from nanorover_models.augment import Augmenter
+from nanorover_models.data import Sample
+from nanorover_models.losses import Targets, together
+from nanorover_models.params import TrainParams
+from nanorover_models.world import World
+
+Batch = tuple[Tensor, Targets]
+
+
+class Batches(Protocol):
+    """The training pictures, a batch (B, 3, H, W) RGB in 0…255 and its objects at a time."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """All pictures once, in another order and changed otherwise in every epoch."""
+        ...
+
+
+class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Augmented pictures; what a picture looks like follows from seed, epoch and index alone."""
+
+    def __init__(self, samples: list[Sample], settings: TrainParams) -> None:
+        self.samples, self.settings = samples, settings
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        s = self.settings
+        rng = np.random.default_rng((s.seed, self.epoch, index))
+        augmenter = Augmenter(s.augmentation(self.epoch), s.input_width, s.input_height)
+        image, boxes, labels = augmenter(self.samples, index, rng)
+        rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
+        return torch.from_numpy(rgb), torch.from_numpy(boxes), torch.from_numpy(labels)
+
+
+def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> Batch:
+    """Pictures and their objects as one batch."""
+    return torch.stack([i[0] for i in items]), together([(i[1], i[2]) for i in items])
+
+
+class Loaded:
+    """Batches that processes load from files and change."""
+
+    def __init__(self, samples: list[Sample], settings: TrainParams, world: World) -> None:
+        self.pictures, self.seed = Pictures(samples, settings), settings.seed
+        self.sampler: Any
+        if world.size > 1:
+            self.sampler = DistributedSampler(
+                self.pictures, world.size, world.rank, seed=settings.seed, drop_last=True
+            )
+        else:
+            self.sampler = RandomSampler(self.pictures, generator=torch.Generator())
+        self.loader = DataLoader(
+            self.pictures, min(settings.batch, len(samples) // world.size), sampler=self.sampler,
+            num_workers=settings.workers, collate_fn=collate, drop_last=True,
+            pin_memory=world.device.type == "cuda", worker_init_fn=_one_thread,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        self.pictures.epoch = number
+        if isinstance(self.sampler, DistributedSampler):
+            self.sampler.set_epoch(number)
+        else:
+            self.sampler.generator.manual_seed(self.seed * 100_003 + number)
+        return iter(self.loader)
+
+
+def _one_thread(_: int) -> None:
+    """What a process that loads pictures begins with: there are as many of these as threads are wanted."""
+    cv2.setNumThreads(1)
