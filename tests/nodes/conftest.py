@@ -18,7 +18,7 @@ from rclpy.node import Node  # noqa: E402
 from nanorover.processes import Processes  # noqa: E402
 from nanorover.tables import NODES  # noqa: E402
 from nanorover_nodes import lifecycle  # noqa: E402
-from nanorover_nodes.component import hear_declared, publish_declared  # noqa: E402
+from nanorover_nodes.declared_topics import hear_declared, publish_declared  # noqa: E402
 
 DOMAINS = range(1, 100)  # the domain ids whose ports are free on every system
 

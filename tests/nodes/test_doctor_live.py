@@ -8,7 +8,7 @@ import pytest
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from nanorover.tables import DRIVER, SENSOR
-from nanorover_nodes.component import qos_profile
+from nanorover_nodes.declared_topics import qos_profile
 
 pytestmark = pytest.mark.nodes
 

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.nodes
 # Speaks only when it is deactivated, as the planner and the safety node do: "stand still".
 PROBE = """
 from geometry_msgs.msg import Twist
-from nanorover_nodes.component import Component, run
+from nanorover_nodes.component import Component
+from nanorover_nodes.process import run
 
 class Probe(Component):
     def __init__(self):

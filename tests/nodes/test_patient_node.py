@@ -8,7 +8,7 @@ pytestmark = pytest.mark.nodes
 
 # Answers every message with another one to itself: whoever takes until none is left never comes back.
 PROBE = """
-from nanorover_nodes.component import run
+from nanorover_nodes.process import run
 from nanorover_nodes.patient import PatientComponent
 
 class Probe(PatientComponent):

@@ -169,7 +169,7 @@ def test_stamped_velocities(graph):
     from geometry_msgs.msg import TwistStamped
 
     from nanorover.tables import TOPICS
-    from nanorover_nodes.component import qos_profile
+    from nanorover_nodes.declared_topics import qos_profile
 
     received: list[TwistStamped] = []
     qos = qos_profile(TOPICS["cmd_vel"].subscribe)

@@ -15,7 +15,8 @@ from nanorover.base.params import BaseParams
 from nanorover.geometry.scan import Odometry
 from nanorover.params import param
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
+from nanorover_nodes.process import run
 
 STAMPED = "geometry_msgs/msg/TwistStamped"
 # A planar base does not move in these; a small variance keeps filters that read them regular.

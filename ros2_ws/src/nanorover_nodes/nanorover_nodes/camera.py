@@ -11,8 +11,9 @@ from std_msgs.msg import Header
 
 from nanorover.perception.calibration import Calibration, read_calibration
 from nanorover.perception.camera import Camera, CameraParams, Image, fitted
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.convert import image_msg
+from nanorover_nodes.process import run
 
 
 class CameraNode(Component):

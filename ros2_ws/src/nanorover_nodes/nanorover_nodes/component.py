@@ -6,35 +6,27 @@ A node subclasses ``Component``, names its parameter classes, and writes ``confi
 
 import contextlib
 import dataclasses
-import gc
-import signal
-import socket
-import threading
 import traceback
 from array import array
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from nanorover import params
 from nanorover.errors import InputError
-from nanorover.tables import SERVICES, TOPICS, Qos
+from nanorover.tables import SERVICES, TOPICS
 from nanorover_nodes.convert import message_class
+from nanorover_nodes.declared_topics import hear_declared, publish_declared, qos_profile
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -54,37 +46,6 @@ class Health:
     level: bytes
     message: str
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def qos_profile(qos: Qos) -> QoSProfile:
-    """A declared quality of service in rclpy's terms."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=qos.depth,
-        reliability=ReliabilityPolicy.RELIABLE if qos.reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if qos.transient_local else DurabilityPolicy.VOLATILE,
-    )
-
-
-def publish_declared(node: Node, topic: str, type_name: str | None = None) -> Any:
-    """A publisher of a topic of the table; ``type_name`` is for the one topic whose type a parameter chooses."""
-    declared = TOPICS[topic]
-    kind = message_class(type_name or declared.type)
-    return node.create_publisher(kind, declared.name, qos_profile(declared.publish))
-
-
-def hear_declared(
-    node: Node,
-    topic: str,
-    callback: Callable[[Any], None],
-    type_name: str | None = None,
-    group: CallbackGroup | None = None,
-) -> Any:
-    """A subscription to a topic of the table; ``type_name`` is as in ``publish_declared``."""
-    declared = TOPICS[topic]
-    kind = message_class(type_name or declared.type)
-    qos = qos_profile(declared.subscribe)
-    return node.create_subscription(kind, declared.name, callback, qos, callback_group=group)
 
 
 class Component(LifecycleNode):
@@ -348,60 +309,3 @@ def _descriptor(name: str, kind: type, declaration: params.Declared) -> Paramete
         elif kind is int:
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
     return descriptor
-
-
-def run(make: Callable[[], Component]) -> None:
-    """Spin one node in this process until SIGINT or SIGTERM; leaves it shut down in order.
-
-    The single-threaded executor is meant: rclpy's multi-threaded one loses ticks of fast timers.
-    """
-    leave_quickly()
-    # rclpy's own handlers would take the connection away before the node has said its last word, "stand still".
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _spin(make())
-
-
-def _spin(node: Component) -> None:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    _wake_by_signals(executor)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        ignore_signals()
-        if node.active:
-            node.active = False
-            node.deactivate()
-        node.cleanup()
-        node.destroy_node()
-        rclpy.try_shutdown()
-
-
-def _wake_by_signals(executor: SingleThreadedExecutor) -> None:
-    """Let a signal end the executor's wait: Python's own handlers run only once it has come back."""
-    reading, writing = socket.socketpair()
-    writing.setblocking(False)
-    signal.set_wakeup_fd(writing.detach())
-
-    def wake() -> None:
-        while reading.recv(1):
-            executor.wake()
-
-    threading.Thread(target=wake, name="signals", daemon=True).start()
-
-
-def leave_quickly() -> None:
-    """Spare the garbage collector what was imported: it is there for good.
-
-    Otherwise the end of the interpreter takes 0.3 s of a core, and a robot of nine processes has 3 s to be gone.
-    """
-    gc.freeze()
-
-
-def ignore_signals() -> None:
-    """From here on a second Ctrl-C or SIGTERM does not cut the end short."""
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, signal.SIG_IGN)

@@ -31,8 +31,8 @@ from nanorover.tables import NODES
 from nanorover.view.access import page_address
 from nanorover.view.params import WebParams
 from nanorover_interfaces.srv import FilePath as FilePathSrv
-from nanorover_nodes.component import hear_declared
 from nanorover_nodes.convert import pose_of, stamp_ns_of
+from nanorover_nodes.declared_topics import hear_declared
 from nanorover_nodes.lifecycle import bring_up, call, wait_until
 from nanorover_nodes.player import Player
 from nanorover_nodes.program import ending_in_words

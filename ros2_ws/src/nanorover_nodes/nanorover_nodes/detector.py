@@ -19,8 +19,9 @@ from nanorover.perception.detector import Detections, Detector
 from nanorover.perception.draw import draw
 from nanorover.perception.images import image_of
 from nanorover.perception.params import DetectorParams, limits_of, make_detector
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.convert import image_msg
+from nanorover_nodes.process import run
 
 RAW, COMPRESSED = "camera/image_raw", "camera/image_raw/compressed"
 

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
 from nanorover_interfaces.msg import TrackedObjects
-from nanorover_nodes.component import hear_declared
 from nanorover_nodes.convert import stamp_ns_of
+from nanorover_nodes.declared_topics import hear_declared
 
 
 class ScanToVelocity:

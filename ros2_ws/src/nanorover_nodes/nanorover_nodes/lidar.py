@@ -12,7 +12,8 @@ from nanorover.lidar.assemble import Revolution
 from nanorover.lidar.device import Lidar
 from nanorover.lidar.params import LidarParams
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
+from nanorover_nodes.process import run
 
 LEVELS = (OK, WARN, ERROR)  # as the driver counts them
 

@@ -23,8 +23,8 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.view.rerun_export import layout, seen_points
-from nanorover_nodes.component import hear_declared
 from nanorover_nodes.convert import pose_of
+from nanorover_nodes.declared_topics import hear_declared
 from nanorover_nodes.frames import FrameListener
 
 PORT = 9090

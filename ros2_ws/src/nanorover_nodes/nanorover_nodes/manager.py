@@ -22,7 +22,9 @@ from rclpy.node import Node
 from nanorover.bringup.supervisor import REFUSED_EXIT_CODE
 from nanorover.files import replacing
 from nanorover.tables import NODES, TOPICS
-from nanorover_nodes.component import DIAGNOSTICS_PERIOD_S, ignore_signals, leave_quickly, qos_profile
+from nanorover_nodes.component import DIAGNOSTICS_PERIOD_S
+from nanorover_nodes.declared_topics import qos_profile
+from nanorover_nodes.process import ignore_signals, leave_quickly
 
 CYCLE_S = 0.05
 WRITE_PERIOD_S = 0.5

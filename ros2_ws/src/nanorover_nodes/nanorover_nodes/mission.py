@@ -29,8 +29,8 @@ from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.sim.rover import PILOT_HZ
 from nanorover.sim.simulation import Score
 from nanorover.tables import NODES
-from nanorover_nodes.component import hear_declared, publish_declared
 from nanorover_nodes.convert import pose_of, scan_of, stamp_ns_of
+from nanorover_nodes.declared_topics import hear_declared, publish_declared
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.program import ending_in_words
 

@@ -19,8 +19,8 @@ from rosgraph_msgs.msg import Clock as ClockMsg
 from nanorover.doctor.evidence import STAMPED, TRANSFORMS, Endpoint, Evidence
 from nanorover.files import replacing
 from nanorover.tables import TOPICS, Qos
-from nanorover_nodes.component import qos_profile
 from nanorover_nodes.convert import message_class
+from nanorover_nodes.declared_topics import qos_profile
 
 LEVELS = {b"\x00": "OK", b"\x01": "WARN", b"\x02": "ERROR", b"\x03": "STALE"}
 SELF = "doctor"

@@ -44,12 +44,13 @@ from nanorover.planning.warm_up import warm_up
 from nanorover.replay.records import CameraInfo
 from nanorover.robot import RobotParams
 from nanorover_nodes import convert
-from nanorover_nodes.component import OK, WARN, Component, Health, run
+from nanorover_nodes.component import OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.goals import GoalReader
 from nanorover_nodes.objects import markers_msg, objects_msg
 from nanorover_nodes.planner_tasks import Tasks
 from nanorover_nodes.pose_source import PoseSource
+from nanorover_nodes.process import run
 
 TIMES_KEPT = 400
 LATE = 1.5  # a cycle that comes later than so many periods was missed

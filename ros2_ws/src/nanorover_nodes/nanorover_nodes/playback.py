@@ -7,8 +7,9 @@ from pathlib import Path
 from nanorover.errors import InputError
 from nanorover.params import param
 from nanorover.replay.logs import open_log
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.player import Player
+from nanorover_nodes.process import run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from tf2_msgs.msg import TFMessage
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 from nanorover.replay.records import Picture, Record
-from nanorover_nodes.component import hear_declared, publish_declared
 from nanorover_nodes.convert import (
     odometry_msg,
     pose_of,
@@ -25,6 +24,7 @@ from nanorover_nodes.convert import (
     time_of,
     transform_msg,
 )
+from nanorover_nodes.declared_topics import hear_declared, publish_declared
 
 BASE, ODOM = "base_link", "odom"
 PICTURES = "camera/image_raw/compressed"

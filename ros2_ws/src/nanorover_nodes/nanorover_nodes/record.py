@@ -14,8 +14,9 @@ from nanorover.errors import InputError
 from nanorover.replay.messages import COMPRESSED, IMAGE, TF, compressed, without_transforms_from
 from nanorover.replay.recorder import Recorder, RecorderParams
 from nanorover.tables import TOPICS
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, RCLError, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, RCLError
 from nanorover_nodes.convert import message_class
+from nanorover_nodes.process import run
 
 LOOK_PERIOD_S = 0.25
 SUFFIX = "/compressed"

@@ -26,9 +26,10 @@ from nanorover.planning.safety_params import SafetyParams, check_against_base
 from nanorover.robot import RobotParams
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.objects import objects_of
+from nanorover_nodes.process import run
 
 STAMPED = "geometry_msgs/msg/TwistStamped"
 # What the check against the base needs to know of it.

@@ -35,8 +35,8 @@ from nanorover.sim.scenarios import Scenario, scenario_of
 from nanorover.sim.scenarios import pose_of as scenario_pose
 from nanorover.sim.scene import save_scene
 from nanorover.sim.slow_down import SlowDown
-from nanorover_nodes.component import hear_declared, publish_declared
 from nanorover_nodes.convert import pose_msg, pose_of, pose_with_covariance_msg, scan_of
+from nanorover_nodes.declared_topics import hear_declared, publish_declared
 from nanorover_nodes.latency import ScanToVelocity
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.mission import start_nodes

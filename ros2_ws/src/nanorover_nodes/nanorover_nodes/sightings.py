@@ -13,8 +13,8 @@ from vision_msgs.msg import Detection2DArray
 from nanorover.files import replacing
 from nanorover.perception.images import from_message
 from nanorover.report import Figure
-from nanorover_nodes.component import hear_declared
 from nanorover_nodes.convert import stamp_ns_of
+from nanorover_nodes.declared_topics import hear_declared
 
 COLUMNS, ROWS = 3, 3
 

@@ -24,7 +24,8 @@ from nanorover.sim.live import Live
 from nanorover.sim.people_gap import PeopleGap
 from nanorover.sim.simulation import Simulation
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
+from nanorover_nodes.process import run
 
 MAP_FRAME = "map"
 JPEG_QUALITY = 80

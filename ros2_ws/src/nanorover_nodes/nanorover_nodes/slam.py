@@ -24,8 +24,9 @@ from nanorover.slam.trajectory import evenly_along
 from nanorover_interfaces.srv import FilePath as FilePathSrv
 from nanorover_interfaces.srv import SetSlamMode
 from nanorover_nodes import convert
-from nanorover_nodes.component import ERROR, OK, WARN, Component, Health, run
+from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
+from nanorover_nodes.process import run
 
 # A path for people to look at needs no more poses than this; no scan is placed while they are made (20 µs each),
 # and everybody who listens pays as much again.

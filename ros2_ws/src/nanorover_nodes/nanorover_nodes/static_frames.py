@@ -7,7 +7,8 @@ from tf2_msgs.msg import TFMessage
 from nanorover.base.params import BaseParams
 from nanorover.bringup.robot_model import FixedFrame, FramesParams, fixed_frames, robot_urdf
 from nanorover.geometry.frames import quaternion_of
-from nanorover_nodes.component import OK, Component, Health, run
+from nanorover_nodes.component import OK, Component, Health
+from nanorover_nodes.process import run
 
 
 class StaticFrames(Component):

@@ -22,9 +22,10 @@ from nanorover.view.scene import map_frame, scan_frame, thinned
 from nanorover.view.server import WebServer
 from nanorover_interfaces.msg import TrackedObjects
 from nanorover_nodes import convert
-from nanorover_nodes.component import OK, Health, run
+from nanorover_nodes.component import OK, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.patient import PatientComponent
+from nanorover_nodes.process import run
 
 # Commands are carried to the robot, and what is new to the browsers, this often.
 BEAT_S = 0.05
