@@ -181,6 +181,50 @@ def test_a_lifelong_map_is_left_alone_while_the_robot_is_lost_and_grows_when_it_
     assert len(mapper.graph) == keyframes
 
 
+def lifelong_in_its_room(world: World) -> tuple[Robot, np.ndarray]:
+    """A robot that mapped a room, with odometry that says it stands since, and where it began."""
+    way = way_in(world.rooms, int(world.mapped[0]), np.random.default_rng(6))
+    mapper = Mapper(PARAMS)
+    for step in record(world.rooms.walls, way, G4, None, np.random.default_rng(6)):
+        mapper.add_scan(step.scan)
+    mapper.set_pose(between(way.poses[0], way.poses[0]))
+    return Robot(Lifelong(mapper, place_known=True), world.rooms.walls), way.poses[0]
+
+
+def test_who_is_found_far_from_what_the_wheels_say_is_looked_for_in_the_whole_map(world):
+    robot, start = lifelong_in_its_room(world)
+    moved_in = [box(start[0] + x, start[1] + y, 0.5, 0.8) for x, y in ((0.9, -0.4), (0.1, 0.5), (-0.9, -0.3))]
+    robot.walls = np.concatenate([robot.walls, *moved_in])  # so that the map knows less of the view
+
+    def look(place: np.ndarray) -> None:
+        robot.estimator.add_odometry(Odometry(robot.stamp_ns + STEP_NS, np.zeros(3)))
+        robot.look(place)
+
+    for _ in range(4):
+        look(start)
+    assert robot.estimator.localizer is None and robot.estimator.health()["leaps"] == 0
+    carried_to = compose(start, np.array([-0.4, 0.0, 0.1]))
+    look(carried_to)
+    assert robot.estimator.localizer is not None and robot.estimator.health()["leaps"] == 1
+    for _ in range(12):
+        look(carried_to)
+    assert robot.estimator.localizer is None
+    assert is_right(compose(start, robot.estimator.T_map_base()), carried_to)
+
+
+def test_in_a_map_too_large_to_be_searched_the_robot_maps_on(world):
+    robot, start = lifelong_in_its_room(world)
+    graph = robot.estimator.mapper.graph
+    graph.add_keyframe(1, np.array([450.0, 0.0, 0.0]), graph.points[0], graph.sensors[0])
+    other = world.rooms.places(np.random.default_rng(8), int(world.mapped[-1]), 1)[0]
+    robot.drive([start] * 3)
+    robot.drive([other] * 20)
+    assert "larger than" in robot.estimator.health()["not looked for in the map"]
+    assert robot.estimator.localizer is None and robot.estimator.health()["pieces begun"] == 1
+    robot.estimator.set_pose(np.zeros(3))
+    assert robot.look(start).quality > 0.8
+
+
 def test_mapping_on_begins_where_the_robot_really_stands(world, tmp_path):
     way = way_in(world.rooms, int(world.mapped[0]), np.random.default_rng(6))
     session = Session(PARAMS, "mapping")

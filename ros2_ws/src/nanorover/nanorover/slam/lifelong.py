@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.mapping.grid import OccupancyGrid
@@ -34,6 +35,7 @@ class Lifelong:
         self._looks_again = looks_again
         self.localizer: Localizer | None = None
         self._times_lost, self._leaps = 0, 0
+        self._why_not = ""
         self._followed = False  # the scan before went to the mapper too, so there is an odometry to compare with
         if not place_known and len(mapper.graph) > 0:
             self._look_for()
@@ -63,7 +65,7 @@ class Lifelong:
             return result
         if self.mapper.front_end.unplaced >= LOST_SCANS:
             self._times_lost += 1
-            self._look_for()
+            self._look_for_if_possible()
             return result
         comparable = self._followed and revision == self.mapper.graph.revision
         self._followed = True
@@ -85,9 +87,8 @@ class Lifelong:
             self.mapper.set_pose(T_map_base, covariance)
             return
         if self.localizer is None:
-            self._look_for()
-        assert self.localizer is not None
-        self.localizer.set_pose(T_map_base, covariance)
+            self._look_for_if_possible()
+        (self.mapper if self.localizer is None else self.localizer).set_pose(T_map_base, covariance)
 
     def forget_pose(self) -> None:
         """Look for the robot in the whole map again."""
@@ -95,9 +96,17 @@ class Lifelong:
             self._look_for()
 
     def _look_for(self) -> None:
+        """Raises InputError for a map that cannot be searched."""
         self.mapper.finish()
-        self.mapper.front_end.forget_motion()
         self.localizer = Localizer(self.mapper.params, self.mapper.grid())
+        self.mapper.front_end.forget_motion()
+
+    def _look_for_if_possible(self) -> None:
+        """In a map too large to be searched, map on as without one: where the robot is thought to be."""
+        try:
+            self._look_for()
+        except InputError as error:
+            self._looks_again, self._why_not = False, str(error)
 
     def T_map_base(self) -> Pose:
         """Where the base was in the middle of the last scan, as far as is known."""
@@ -118,4 +127,5 @@ class Lifelong:
     def health(self) -> dict[str, object]:
         """Counters and figures for diagnostics."""
         looking = {} if self.localizer is None else self.localizer.health()
-        return {**self.mapper.health(), **looking, "times lost": self._times_lost, "leaps": self._leaps}
+        why_not = {"not looked for in the map": self._why_not} if self._why_not else {}
+        return {**self.mapper.health(), **looking, **why_not, "times lost": self._times_lost, "leaps": self._leaps}
