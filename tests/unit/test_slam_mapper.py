@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from drives import WALLS
 
 from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import between, compose
-from nanorover.sim.flatland import G4, G4_SWEEPING, WHEELS, Lidar, Wheels, drive, record
+from nanorover.sim.buildings import BUILDINGS
+from nanorover.sim.flatland import G4, G4_SWEEPING, SICK, WHEELS, Lidar, Wheels, drive, record
 from nanorover.slam import front_end
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.motion import Velocity
@@ -64,6 +66,22 @@ def test_wheels_that_slip_are_put_right_by_a_second_look(monkeypatch):
     twice = yaw_error_rad()
     monkeypatch.setattr(front_end, "DESKEWS", 1)
     assert yaw_error_rad() > 1.1 * twice
+
+
+def test_a_turn_between_two_scans_that_nothing_foretold_is_found():
+    """One of seven scans is left, and there is no odometry: after a turn half of the view is new."""
+    rng = np.random.default_rng(7)
+    building = BUILDINGS["office"](rng)
+    steps = islice(record(building.walls, drive(building.waypoints), SICK, None, rng), 0, 1750, 7)
+    mapper, truth, most_rad = Mapper(slam_params()), None, 0.0
+    for step in steps:
+        mapper.add_scan(step.scan)
+        if truth is not None:
+            moved = between(truth, step.T_map_base)
+            most_rad = max(most_rad, abs(moved[2]))
+            assert (np.abs(between(moved, mapper.front_end.motion)) < [0.25, 0.25, 0.05]).all()
+        truth = step.T_map_base
+    assert most_rad > 1.0
 
 
 def test_a_glass_wall_does_no_harm():

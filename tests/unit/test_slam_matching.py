@@ -9,8 +9,9 @@ from slam_rooms import rectangle, seen_from
 from nanorover.geometry.se2 import between, compose
 from nanorover.geometry.symmetric import solve3
 from nanorover.slam.field import Field, doubled_part
-from nanorover.slam.matching import judge, refine, search
-from nanorover.slam.motion import Prediction
+from nanorover.slam.front_end import ODOMETRY_ERROR
+from nanorover.slam.matching import EXACTLY, judge, refine, search
+from nanorover.slam.motion import ErrorBound, Prediction
 from nanorover.slam.params import slam_params
 from nanorover.slam.tracker import Match, Tracker
 
@@ -54,7 +55,7 @@ def test_refine_finds_the_pose_to_a_millimetre(room):
     for _ in range(30):
         truth = np.array([*rng.uniform(-1, 1, 2), rng.uniform(-math.pi, math.pi)])
         guess = truth + rng.uniform(-1, 1, 3) * np.array([0.15, 0.15, 0.06])
-        pose, _, rms_m = refine(field.arrays, seen_from(points, truth), guess, guess, NO_PRIOR, NOISE_M)
+        pose, _, rms_m = refine(field.arrays, seen_from(points, truth), guess, guess, NO_PRIOR, NOISE_M, EXACTLY)
         off = between(truth, pose)
         assert math.hypot(off[0], off[1]) < 0.003
         assert abs(off[2]) < 0.001
@@ -81,7 +82,7 @@ def test_the_covariance_is_what_repeated_measurements_scatter_by(room):
     truth, errors = np.array([0.3, 0.2, 0.1]), []
     for _ in range(200):
         seen = seen_from(points, truth, rng, NOISE_M / 2)
-        pose, information, _ = refine(field.arrays, seen, truth, truth, NO_PRIOR, NOISE_M / 2)
+        pose, information, _ = refine(field.arrays, seen, truth, truth, NO_PRIOR, NOISE_M / 2, EXACTLY)
         errors.append(between(truth, pose))
     stated = np.sqrt(np.diag(np.linalg.inv(information)))
     scatter = np.std(errors, axis=0)
@@ -94,7 +95,7 @@ def test_a_corridor_says_that_it_leaves_one_direction_open():
     points = points[np.abs(points[:, 3]) > 0.5]  # without its ends
     seen = seen_from(points[np.abs(points[:, 0]) < 8.0], np.zeros(3))
     field = field_of(points)
-    _, information, _ = refine(field.arrays, seen, np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M)
+    _, information, _ = refine(field.arrays, seen, np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M, EXACTLY)
     sigma = np.sqrt(np.diag(np.linalg.inv(information)))
     assert sigma[0] > 0.5
     assert sigma[1] < 0.01
@@ -107,7 +108,7 @@ def test_the_other_side_of_a_thin_wall_does_not_pull():
     behind[:, 2:] *= -1.0
     field = field_of(np.concatenate([wall, behind]))
     guess = np.array([0.05, 0.04, 0.0])
-    pose, _, _ = refine(field.arrays, seen_from(wall, np.zeros(3)), guess, guess, NO_PRIOR, NOISE_M)
+    pose, _, _ = refine(field.arrays, seen_from(wall, np.zeros(3)), guess, guess, NO_PRIOR, NOISE_M, EXACTLY)
     assert np.abs(pose[:2]).max() < 0.01
 
 
@@ -138,7 +139,9 @@ def test_the_field_means_its_points_more_finely_than_its_cells(room):
     for _ in range(40):
         shift = np.array([*rng.normal(0.0, 0.01, 2), 0.0])
         field.add(seen_from(points, shift).astype(np.float32), np.zeros(3), np.zeros(3))
-    pose, _, _ = refine(field.arrays, seen_from(points, np.zeros(3)), np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M)
+    pose, _, _ = refine(
+        field.arrays, seen_from(points, np.zeros(3)), np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M, EXACTLY
+    )
     assert np.abs(compose(pose, np.zeros(3))[:2]).max() < 0.006
 
 
@@ -179,3 +182,15 @@ def test_odometry_that_was_right_so_far_decides_between_views_that_fit_alike():
     assert worth(turned.T_last_now, 0.7, *both) > worth(went_on.T_last_now, 0.84, *both)
     # Where the odometry lies, the view fits nowhere near it: then the scan decides.
     assert worth(turned.T_last_now, 0.2, *both) < worth(went_on.T_last_now, 0.95, *both)
+    # A vague guess says little, however near to it is the view that fits a little better.
+    both = (Prediction(turned.T_last_now, 0.05, 0.05), Prediction(went_on.T_last_now, 0.5, 0.5))
+    assert worth(turned.T_last_now, 0.6, *both) > worth(went_on.T_last_now, 0.95, *both)
+
+
+def test_what_wheels_err_by_straight_on_does_not_make_them_worthless_in_a_turn():
+    wheels, rng = ErrorBound(*ODOMETRY_ERROR), np.random.default_rng(5)
+    straight = np.array([1.0, 0.0, 0.0])
+    for _ in range(400):
+        wheels.learn(straight, compose(straight, rng.normal(size=3) * [0.05, 0.02, 0.03]))
+    assert 0.05 < wheels.predict(straight).sigma_rad < 0.07  # 95 % are below twice the 0.03
+    assert wheels.predict(np.array([0.6, 0.6, 1.5])).sigma_rad < 0.5

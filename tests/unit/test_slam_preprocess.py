@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 
 from nanorover.geometry.scan import LaserScan
-from nanorover.slam.preprocess import surface_points
+from nanorover.slam.preprocess import bent, surface_points
 
 HALF = np.array([3.0, 2.0])  # the room reaches this far from the robot, in metres
 SPACING_M, NOISE_M = 0.05, 0.02
 
 
-def points_of(beams: int, noise_m: float = 0.0) -> np.ndarray:
+def scan_of(beams: int, noise_m: float = 0.0) -> LaserScan:
     bearings = -np.pi + 2.0 * np.pi / beams * np.arange(beams)
     with np.errstate(divide="ignore"):
         ranges_m = np.minimum(HALF[0] / np.abs(np.cos(bearings)), HALF[1] / np.abs(np.sin(bearings)))
     ranges_m += np.random.default_rng(2).normal(size=beams) * noise_m
-    scan = LaserScan(0, ranges_m.astype(np.float32), -np.pi, 2.0 * np.pi / beams, 0.1, 16.0)
-    return surface_points(scan, np.zeros(3), SPACING_M, 30.0)
+    return LaserScan(0, ranges_m.astype(np.float32), -np.pi, 2.0 * np.pi / beams, 0.1, 16.0, 0.1 / beams)
+
+
+def points_of(beams: int, noise_m: float = 0.0) -> np.ndarray:
+    return surface_points(scan_of(beams, noise_m), np.zeros(3), SPACING_M, 30.0)[0]
 
 
 def off_the_walls_m(points: np.ndarray) -> np.ndarray:
@@ -42,3 +45,15 @@ def test_noise_is_averaged_over_the_neighbours_on_the_wall():
     walls = away_from_corners(points_of(720, NOISE_M))
     assert len(walls) > 100
     assert np.sqrt(np.mean(off_the_walls_m(walls) ** 2)) < 0.5 * NOISE_M
+
+
+def test_points_bent_to_another_motion_are_those_made_with_it():
+    was, is_now = np.array([0.1, 0.0, -0.3]), np.array([0.5, 0.05, 0.8])
+    points, times_s = surface_points(scan_of(720), was, SPACING_M, 30.0)
+    expected, expected_times_s = surface_points(scan_of(720), is_now, SPACING_M, 30.0)
+    _, one, other = np.intersect1d(times_s, expected_times_s, return_indices=True)
+    assert len(one) > 100
+    assert np.abs(points[one, :2] - expected[other, :2]).max() > 0.1  # else this says nothing
+    off = np.abs(bent(points, times_s, was, is_now)[one] - expected[other])
+    assert np.median(off[:, :2]) < 1e-4 and np.percentile(off[:, :2], 95) < 0.001
+    assert np.percentile(off[:, 2:], 95) < 0.01

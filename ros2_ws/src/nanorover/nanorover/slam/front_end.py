@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, between, compose, inverse
 from nanorover.geometry.symmetric import inverse3
 from nanorover.slam.field import Field
+from nanorover.slam.matching import EXACTLY, FROM_NEARBY
 from nanorover.slam.motion import ErrorBound, OdometryBuffer, Prediction, Velocity, motion_of, twist_of
 from nanorover.slam.params import SlamParams
-from nanorover.slam.preprocess import surface_points
+from nanorover.slam.preprocess import bent, surface_points
 from nanorover.slam.tracker import Match, Tracker
 
 # A scan with fewer points than this says too little to be placed.
@@ -31,10 +32,10 @@ JUMP_M, JUMP_M_S = 2.0, 3.0
 DESKEWS, DESKEWED = 2, np.array([0.02, 0.02, 0.01])
 # Without odometry a robot is believed to go on as before for so many scans, then to stand.
 GOES_ON_SCANS = 3
-# Relative error to start with, and the least error in metres and radians, of odometry and of going on as before
-# (see ErrorBound): a robot may start, stop or turn between any two scans.
-ODOMETRY_ERROR = (1.0, 0.05, 0.04)
-MOTION_ERROR = (1.0, 0.05, 0.06)
+# Relative error to start with, the least error in metres and radians, and its growth, of odometry and of going on
+# as before (see ErrorBound): a robot may start, stop or turn between any two scans.
+ODOMETRY_ERROR = (1.0, 0.05, 0.04, 0.5)
+MOTION_ERROR = (1.0, 0.05, 0.06, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +102,13 @@ class FrontEnd:
         sweep_s = self._sweep_s(scan)
         middle_ns = scan.stamp_ns + int(0.5e9 * sweep_s)
         twist = self._twist(scan.stamp_ns, middle_ns, sweep_s)
-        points = self._points(scan, twist)
+        points, times_s = surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
         T_odom_base = self.odometry.at(middle_ns)
         predictions = self._predictions(T_odom_base, (middle_ns - self._last_ns) * 1e-9)
         reason, match = self._matched(points, field, last, predictions)
         velocity, T_middle_stamp, T_last_its_stamp = None, motion_of(twist, -0.5 * sweep_s), None
         if match is not None and field is not None:
-            points, match, velocity = self._again(scan, sweep_s, twist, points, field, last, match)
+            points, match, velocity = self._again(middle_ns, sweep_s, twist, points, times_s, field, last, match)
         if match is not None and velocity is not None:
             T_middle_stamp = velocity.motion(middle_ns, scan.stamp_ns)
             if self.unplaced == 0:
@@ -119,10 +120,11 @@ class FrontEnd:
 
     def _again(
         self,
-        scan: LaserScan,
+        middle_ns: int,
         sweep_s: float,
         twist: Pose,
         points: NDArray[np.float64],
+        times_s: NDArray[np.float64],
         field: Field,
         last: Pose,
         match: Match,
@@ -131,14 +133,13 @@ class FrontEnd:
 
         The motion found says more of the motion within the scan than wheels that slip do.
         """
-        middle_ns = scan.stamp_ns + int(0.5e9 * sweep_s)
         velocity = self._found(between(last, match.T_map_base), middle_ns) if sweep_s != 0.0 else None
         if velocity is None:
-            return points, self._tracker.again(field, points, match), None
+            return points, self._tracker.again(field, points, match, EXACTLY), None
         for _ in range(DESKEWS):
             before, twist = twist, velocity.mean(middle_ns, middle_ns)
-            points = self._points(scan, twist)
-            match = self._tracker.again(field, points, match)
+            points = bent(points, times_s, before, twist)
+            match = self._tracker.again(field, points, match, FROM_NEARBY)
             velocity = self._found(between(last, match.T_map_base), middle_ns) or velocity
             if (np.abs(twist - before) * abs(sweep_s) < DESKEWED).all():
                 break
@@ -179,13 +180,18 @@ class FrontEnd:
         self.counts["scans with senseless times"] += 1
         return 0.0
 
-    def _points(self, scan: LaserScan, twist: Pose) -> NDArray[np.float64]:
-        return surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
-
     def _twist(self, stamp_ns: int, middle_ns: int, sweep_s: float) -> Pose:
-        """The base's velocity during a scan: from odometry, or as it was between the last two scans."""
+        """The base's velocity during a scan: from odometry, or as it was between the last scans.
+
+        The latter where there is no odometry, and where wheels slip: where that errs more, a metre away.
+        """
         if sweep_s == 0.0:
             return np.zeros(3)
+        going_on_errs, wheels_err = (
+            sum(error.bounds(self.motion)) for error in (self._motion_error, self._odometry_error)
+        )
+        if self._velocity is not None and going_on_errs < wheels_err:
+            return self._velocity.mean(middle_ns, middle_ns)
         twist = self.odometry.twist(stamp_ns, sweep_s)
         if twist is not None:
             return twist
@@ -196,11 +202,10 @@ class FrontEnd:
         elapsed_s = (now_ns - self._last_ns) * 1e-9
         if not 0.0 < elapsed_s < LONGEST_SWEEP_S:
             return None
-        found = Velocity((now_ns + self._last_ns) // 2, twist_of(motion, elapsed_s), np.zeros(3))
-        before = self._velocity
-        if before is None or not 0.0 < (since_s := (found.at_ns - before.at_ns) * 1e-9) < LONGEST_SWEEP_S:
-            return found
-        return replace(found, change=(found.twist - before.twist) / since_s)
+        at_ns, twist, before = (now_ns + self._last_ns) // 2, twist_of(motion, elapsed_s), self._velocity
+        if before is None or not 0.0 < (since_s := (at_ns - before.at_ns) * 1e-9) < LONGEST_SWEEP_S:
+            return Velocity(at_ns, twist, np.zeros(3))
+        return Velocity(at_ns, twist, (twist - before.twist) / since_s)
 
     def _predictions(self, T_odom_base: Pose | None, elapsed_s: float) -> list[Prediction]:
         """What to expect of this scan, the most trusted first."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nanorover.geometry.se2 import Pose, are_close
 from nanorover.slam.field import LIKELIHOOD_FULL, NONE, Field, FieldArrays
 from nanorover.slam.map_field import MapWalls, walls_crossed
-from nanorover.slam.matching import judge, refine, search
+from nanorover.slam.matching import EXACTLY, judge, refine, search
 from nanorover.slam.tracker import NO_PRIOR, Match
 
 COARSE_M = 0.2
@@ -226,7 +226,7 @@ class GlobalSearch:
         arrays = self.field.arrays
         some = points[:: max(len(points) // COARSE_POINTS, 1)]
         start, _ = search(arrays, some, start, FINE_WINDOW, FINE_STEP_M, FINE_STEP_RAD, np.array([1.0, 1.0]))
-        pose, information, rms_m = refine(arrays, points, start, start, NO_PRIOR, self._noise_m)
+        pose, information, rms_m = refine(arrays, points, start, start, NO_PRIOR, self._noise_m, EXACTLY)
         match = Match(pose, information, rms_m, *judge(arrays, points, pose))
         through = walls_crossed(self._walls.grid, points, pose)
         explained = 0.5 * (match.explained + _closely_explained(arrays, points, pose))

@@ -24,16 +24,28 @@ SUPPORTERS = 3
 
 
 @njit(cache=True, nogil=True)
-def _apart(
-    poses: NDArray[np.float64], members: NDArray[np.int64], T_map_base: Pose
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The distance (m) and the turn (rad) from a pose to every member, and both together as metres."""
-    away, turn = np.empty(len(members)), np.empty(len(members))
+def _apart(pose: Pose, T_map_base: Pose) -> tuple[float, float]:
+    """The distance (m) and the turn (rad) between two poses."""
+    turn = abs((pose[2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+    return math.hypot(pose[0] - T_map_base[0], pose[1] - T_map_base[1]), turn
+
+
+@njit(cache=True, nogil=True)
+def _all_apart(poses: NDArray[np.float64], members: NDArray[np.int64], T_map_base: Pose) -> NDArray[np.float64]:
+    """How far every member is from a pose, distance and turn together as metres."""
+    apart = np.empty(len(members))
     for k in range(len(members)):
-        pose = poses[members[k]]
-        away[k] = math.hypot(pose[0] - T_map_base[0], pose[1] - T_map_base[1])
-        turn[k] = abs((pose[2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
-    return away, turn, away + METRES_PER_RADIAN * turn
+        away_m, turn_rad = _apart(poses[members[k]], T_map_base)
+        apart[k] = away_m + METRES_PER_RADIAN * turn_rad
+    return apart
+
+
+@njit(cache=True, nogil=True)
+def _nearest(poses: NDArray[np.float64], members: NDArray[np.int64], T_map_base: Pose) -> tuple[int, float, float]:
+    """See ``LocalMap.nearest``."""
+    best = members[_all_apart(poses, members, T_map_base).argmin()]
+    away_m, turn_rad = _apart(poses[best], T_map_base)
+    return best, away_m, turn_rad
 
 
 class Drawing:
@@ -128,11 +140,9 @@ class LocalMap:
 
     def nearest(self, T_map_base: Pose) -> tuple[int, float, float]:
         """The member seen from most nearly the same pose: its number, the distance (m) and the turn (rad)."""
-        away, turn, both = _apart(self.graph.poses, self.members, T_map_base)
-        best = int(both.argmin())
-        return int(self.members[best]), float(away[best]), float(turn[best])
+        return _nearest(self.graph.poses, self.members, T_map_base)
 
     def supporters(self, T_map_base: Pose) -> list[int]:
         """The members that see most nearly the same, nearest first: what a new keyframe is tied to."""
-        _, _, both = _apart(self.graph.poses, self.members, T_map_base)
-        return self.members[np.argsort(both)[:SUPPORTERS]].tolist()
+        apart = _all_apart(self.graph.poses, self.members, T_map_base)
+        return self.members[np.argsort(apart)[:SUPPORTERS]].tolist()

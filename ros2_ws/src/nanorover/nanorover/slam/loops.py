@@ -22,7 +22,7 @@ from nanorover.slam.branch_and_bound import Found, Pyramid, Zone
 from nanorover.slam.changes import moved
 from nanorover.slam.field import Field
 from nanorover.slam.graph import Edge, Graph, softened, without
-from nanorover.slam.matching import judge, refine
+from nanorover.slam.matching import EXACTLY, judge, refine
 from nanorover.slam.params import SlamParams
 from nanorover.slam.pose_graph import LOOP_KERNEL_CHI2, PoseGraph
 from nanorover.slam.tracker import NO_PRIOR
@@ -276,7 +276,7 @@ class LoopCloser:
 
     def _refined(self, cloud: NDArray[np.float64], guess: Pose) -> tuple[Pose, NDArray[np.float64]]:
         """The pose of a cloud in the field near a guess, and its information."""
-        return refine(self._field.arrays, cloud, guess, guess, NO_PRIOR, self.params.point_noise_m)[:2]
+        return refine(self._field.arrays, cloud, guess, guess, NO_PRIOR, self.params.point_noise_m, EXACTLY)[:2]
 
     def _refused(self, why: str) -> Find | None:
         """Count the reason; no find."""

@@ -17,11 +17,13 @@ from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, NONE, FieldArrays
 
 ITERATIONS = 12
 # The robust kernel starts wide, so that a guess 0.3 m off still pulls, and ends at the noise of a laser.
-KERNEL_START_M = 0.2
 KERNEL_END_M = 0.05
 KERNEL_SHRINK = 0.6
 CONVERGED_M = 2e-4
 CONVERGED_RAD = 1e-4
+# How to refine: the width of the kernel to begin with (m), and how many times the step above ends it. Roughly is
+# enough for what is refined again; that then starts nearby.
+EXACTLY, ROUGHLY, FROM_NEARBY = (0.2, 1.0), (0.2, 5.0), (KERNEL_END_M, 1.0)
 # A point counts as explained when the nearest surface is no further than this.
 EXPLAINED_M = 0.10
 # It contradicts the map when it lies where rays went through and no surface is nearer than this.
@@ -141,16 +143,17 @@ def refine(
     prior: NDArray[np.float64],
     prior_information: NDArray[np.float64],
     noise_m: float,
+    how: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Gauss-Newton from ``guess``: pose, its information (3, 3), RMS distance in metres.
 
     ``prior`` with its diagonal information (3,) enters as one more measurement. ``noise_m`` is the standard
-    deviation of one point.
+    deviation of one point, ``how`` one of EXACTLY, ROUGHLY, FROM_NEARBY.
     """
     pose = guess.copy()
     # In the equations the weight of one point is 1.
     prior_weight = prior_information * noise_m**2
-    kernel = KERNEL_START_M
+    kernel, tolerance = how
     H, g, weights, squares = _normal_equations(f, points, pose, kernel)
     for _ in range(ITERATIONS):
         for k in range(3):
@@ -161,7 +164,7 @@ def refine(
             g[k] += prior_weight[k] * off
         step = solve3(H, g)
         pose -= step
-        done = abs(step[0]) + abs(step[1]) < CONVERGED_M and abs(step[2]) < CONVERGED_RAD
+        done = abs(step[0]) + abs(step[1]) < tolerance * CONVERGED_M and abs(step[2]) < tolerance * CONVERGED_RAD
         last = kernel == KERNEL_END_M
         kernel = max(kernel * KERNEL_SHRINK, KERNEL_END_M)
         H, g, weights, squares = _normal_equations(f, points, pose, kernel)

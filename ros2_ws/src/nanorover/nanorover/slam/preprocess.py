@@ -26,6 +26,15 @@ AVERAGED = 5
 
 
 @njit(cache=True, nogil=True)
+def _step(twist: NDArray[np.float64], t: float, c: float, s: float) -> tuple[float, float, float, float]:
+    """What a constant twist makes of a time: the step x, y, and cosine and sine of the turn.
+
+    ``c, s`` are those of half the turn: turning half first makes the straight step exact to the third order.
+    """
+    return t * (c * twist[0] - s * twist[1]), t * (s * twist[0] + c * twist[1]), c * c - s * s, 2.0 * c * s
+
+
+@njit(cache=True, nogil=True)
 def _measured(
     ranges_m: NDArray[np.float32],
     angles: tuple[float, float],
@@ -34,28 +43,28 @@ def _measured(
     twist: NDArray[np.float64],
     time_increment_s: float,
 ) -> NDArray[np.float64]:
-    """Valid points (K, 3) as x, y in the base frame in the middle of the scan, and the range."""
-    points = np.empty((len(ranges_m), 3))
+    """Valid points (K, 4): x, y in the base frame in the middle of the scan, the range, the time from then on."""
+    points = np.empty((len(ranges_m), 4))
     count, middle = 0, 0.5 * (len(ranges_m) - 1)
-    cm, sm = math.cos(T_base_laser[2]), math.sin(T_base_laser[2])
+    # Directions, and half of the turns, go on from ray to ray by multiplication, which spares sines and cosines.
+    before = T_base_laser[2] + angles[0] - angles[1]
+    ux, uy, cu, su = math.cos(before), math.sin(before), math.cos(angles[1]), math.sin(angles[1])
+    half = 0.5 * twist[2] * time_increment_s
+    before = -(middle + 1.0) * half
+    hx, hy, ch, sh = math.cos(before), math.sin(before), math.cos(half), math.sin(half)
     moving = time_increment_s != 0.0 and (twist[0] != 0.0 or twist[1] != 0.0 or twist[2] != 0.0)
     for i in range(len(ranges_m)):
+        ux, uy = cu * ux - su * uy, su * ux + cu * uy
+        hx, hy = ch * hx - sh * hy, sh * hx + ch * hy
         r = float(ranges_m[i])
         if not (limits[0] < r < limits[1]):  # NaN and inf fail too
             continue
-        angle = angles[0] + i * angles[1]
-        xl, yl = r * math.cos(angle), r * math.sin(angle)
-        x = T_base_laser[0] + cm * xl - sm * yl
-        y = T_base_laser[1] + sm * xl + cm * yl
+        x, y = T_base_laser[0] + r * ux, T_base_laser[1] + r * uy
+        t = (i - middle) * time_increment_s
         if moving:
-            # Constant twist; turning half first makes the straight step exact to the third order.
-            t = (i - middle) * time_increment_s
-            half = 0.5 * twist[2] * t
-            ch, sh = math.cos(half), math.sin(half)
-            c, s = ch * ch - sh * sh, 2.0 * ch * sh  # of the whole turn
-            dx, dy = t * (ch * twist[0] - sh * twist[1]), t * (sh * twist[0] + ch * twist[1])
+            dx, dy, c, s = _step(twist, t, hx, hy)
             x, y = dx + c * x - s * y, dy + s * x + c * y
-        points[count, 0], points[count, 1], points[count, 2] = x, y, r
+        points[count, 0], points[count, 1], points[count, 2], points[count, 3] = x, y, r, t
         count += 1
     return points[:count]
 
@@ -131,15 +140,15 @@ def _oriented(
 
 def surface_points(
     scan: LaserScan, twist: NDArray[np.float64], spacing_m: float, max_range_m: float
-) -> NDArray[np.float64]:
-    """Points of a scan at least ``spacing_m`` apart along it, with normals towards the sensor.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points of a scan at least ``spacing_m`` apart along it, with normals towards the sensor, and their times.
 
-    Returns (K, 4) float64 ``x, y, nx, ny`` in the base frame in the middle of the scan; the normal is (0, 0)
-    where the neighbourhood is no surface. ``twist`` is the base's velocity ``vx, vy, wz`` (m/s, rad/s), by which
-    every ray is moved to that moment.
+    The points (K, 4) float64 ``x, y, nx, ny`` are in the base frame in the middle of the scan; the normal is
+    (0, 0) where the neighbourhood is no surface. ``twist`` is the base's velocity ``vx, vy, wz`` (m/s, rad/s), by
+    which every ray is moved to that moment. The times (K,) count from that moment, in seconds.
     """
     longest = min(scan.range_max_m, max_range_m)
-    points = _measured(
+    measured = _measured(
         scan.ranges_m,
         (scan.angle_min_rad, scan.angle_increment_rad),
         (scan.range_min_m, longest),
@@ -147,4 +156,26 @@ def surface_points(
         twist,
         scan.time_increment_s,
     )
-    return _oriented(points, _spaced(points, spacing_m), scan.T_base_laser, abs(scan.angle_increment_rad))
+    chosen = _spaced(measured, spacing_m)
+    return _oriented(measured, chosen, scan.T_base_laser, abs(scan.angle_increment_rad)), measured[chosen, 3]
+
+
+@njit(cache=True, nogil=True)
+def bent(
+    points: NDArray[np.float64], times_s: NDArray[np.float64], was: NDArray[np.float64], twist: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Points (K, 4) made with the twist ``was`` as another twist has them.
+
+    A point and the neighbours that gave it its normal are measured nearly at once, and move as one.
+    """
+    made = np.empty_like(points)
+    for k in range(len(points)):
+        t = times_s[k]
+        before, now = 0.5 * was[2] * t, 0.5 * twist[2] * t
+        x0, y0, c0, s0 = _step(was, t, math.cos(before), math.sin(before))
+        x1, y1, c1, s1 = _step(twist, t, math.cos(now), math.sin(now))
+        c, s = c1 * c0 + s1 * s0, s1 * c0 - c1 * s0
+        x, y, nx, ny = points[k, 0] - x0, points[k, 1] - y0, points[k, 2], points[k, 3]
+        made[k, 0], made[k, 1] = x1 + c * x - s * y, y1 + s * x + c * y
+        made[k, 2], made[k, 3] = c * nx - s * ny, s * nx + c * ny
+    return made

@@ -79,7 +79,7 @@ def scan_at(
 
 
 def _points(scan: LaserScan, params: SlamParams) -> NDArray[np.float64]:
-    return surface_points(scan, STANDING, params.point_spacing_m, params.max_range_m)
+    return surface_points(scan, STANDING, params.point_spacing_m, params.max_range_m)[0]
 
 
 def with_people(

@@ -1,18 +1,20 @@
 """The front end: where a scan belongs in the local map, or a sentence why that cannot be said."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, between, compose
 from nanorover.slam.field import Field
-from nanorover.slam.matching import judge, refine, search
+from nanorover.slam.matching import ROUGHLY, judge, refine, search
 from nanorover.slam.motion import Prediction
 from nanorover.slam.params import SlamParams
 
 SEARCH_POINTS = 70
+# So many points, or up to twice as many, are enough for a match that is refined again with all of them.
+ROUGH_POINTS = 180
 SEARCH_STEP_M = 0.10
 SEARCH_STEP_RAD = 0.025
 # The search looks at least this far around a prediction, and in sigmas.
@@ -34,6 +36,8 @@ NEARLY_USUAL = 0.02
 # straight on fits nearly as well as the one that the robot turned into.
 PRICE_OF_SURPRISE, PRICE_OF_DISTRUST = 0.05, 0.15
 CLEARLY_BETTER = 0.03
+# A match that is dearer than this (two sigmas off) is doubted too, unless it is nearly as good as usual.
+DEAR = PRICE_OF_SURPRISE * math.log1p(4.0)
 # A scan of which the map knows less than this part is not told apart by the little that it knows.
 LEAST_KNOWN = 0.4
 # What keeps the equations solvable where nothing is known beforehand (information of x, y, yaw).
@@ -75,7 +79,8 @@ class Tracker:
         ``last`` is the base's pose at the scan before; ``predictions`` come with the most trusted first.
         """
         best = self._refined(field, points, *_as_expected(last, predictions[0]))
-        if best.score >= max(BEYOND_DOUBT, self.usual_score - NEARLY_USUAL):
+        nearly_usual = max(BEYOND_DOUBT, self.usual_score - NEARLY_USUAL)
+        if best.score >= nearly_usual:
             self.usual_score += USUAL_RATE * (best.score - self.usual_score)
             return best
         for prediction in predictions:
@@ -91,28 +96,36 @@ class Tracker:
                 best = found
             if best.score >= BEYOND_DOUBT:
                 break
-        if best.score < max(self.params.good_match, min(self.usual_score, BEYOND_DOUBT) - BELOW_USUAL):
+        is_poor = best.score < max(self.params.good_match, min(self.usual_score, BEYOND_DOUBT) - BELOW_USUAL)
+        if is_poor or (best.score < nearly_usual and self._price(best, last, predictions) > DEAR):
             best = self._wide(field, points, last, predictions, best)
         self.usual_score += USUAL_RATE * (best.score - self.usual_score)
         return best
 
-    def again(self, field: Field, points: NDArray[np.float64], match: Match) -> Match:
+    def again(self, field: Field, points: NDArray[np.float64], match: Match, how: tuple[float, float]) -> Match:
         """The match of the same scan refined once more, from where the first refinement ended.
 
-        From a poor expectation the first may end before it has converged, and its points may be made anew since.
+        The first ends early, and its points may be bent since. How the scan fits is as good as the same.
         """
-        start = match.T_map_base
-        return self._refined(field, points, start, start, NO_PRIOR)
+        start, noise_m = match.T_map_base, self.params.point_noise_m
+        pose, information, rms_m = refine(field.arrays, points, start, start, NO_PRIOR, noise_m, how)
+        return replace(match, T_map_base=pose, information=information, rms_m=rms_m)
 
     def _worth(self, match: Match, last: Pose, predictions: list[Prediction]) -> float:
-        """What a match is chosen by: its score, less a price for being far from every prediction."""
+        """What a match is chosen by: its score, less its price."""
+        return match.score - self._price(match, last, predictions)
+
+    @staticmethod
+    def _price(match: Match, last: Pose, predictions: list[Prediction]) -> float:
+        """What being far from every prediction costs a match."""
         moved = between(last, match.T_map_base)
         price = math.inf
         for k, prediction in enumerate(predictions):
             off = between(prediction.T_last_now, moved)
             squares = (off[0] ** 2 + off[1] ** 2) / prediction.sigma_m**2 + (off[2] / prediction.sigma_rad) ** 2
-            price = min(price, k * PRICE_OF_DISTRUST + PRICE_OF_SURPRISE * math.log1p(squares))
-        return match.score - price
+            nats = math.log1p(squares) + prediction.vaguer(predictions[0])
+            price = min(price, k * PRICE_OF_DISTRUST + PRICE_OF_SURPRISE * nats)
+        return price
 
     def _wide(
         self,
@@ -147,8 +160,7 @@ class Tracker:
         expected = compose(last, prediction.T_last_now)
         centre = expected + np.array([0.0, 0.0, turn])
         sigma = np.array([prediction.sigma_m, prediction.sigma_rad])
-        # One layout of the array, one compiled kernel.
-        some = np.ascontiguousarray(points[:: max(len(points) // SEARCH_POINTS, 1)])
+        some = _some(points, SEARCH_POINTS)
         start, _ = search(field.arrays, some, centre, window, SEARCH_STEP_M, step_rad, sigma)
         off = math.hypot(start[0] - expected[0], start[1] - expected[1]) / sigma[0]
         off = max(off, abs(start[2] - expected[2]) / sigma[1], 1.0)
@@ -164,8 +176,14 @@ class Tracker:
         expected: Pose,
         prior: NDArray[np.float64],
     ) -> Match:
-        pose, information, rms_m = refine(field.arrays, points, start, expected, prior, self.params.point_noise_m)
+        some, noise_m = _some(points, ROUGH_POINTS), self.params.point_noise_m
+        pose, information, rms_m = refine(field.arrays, some, start, expected, prior, noise_m, ROUGHLY)
         return Match(pose, information, rms_m, *judge(field.arrays, points, pose))
+
+
+def _some(points: NDArray[np.float64], enough: int) -> NDArray[np.float64]:
+    """At least ``enough`` of the points, evenly chosen; in one layout of the array, for one compiled kernel."""
+    return np.ascontiguousarray(points[:: max(len(points) // enough, 1)])
 
 
 def _as_expected(last: Pose, prediction: Prediction) -> tuple[Pose, Pose, NDArray[np.float64]]:
