@@ -126,6 +126,32 @@ def test_a_compressed_picture_is_taken_as_it_is(graph, tmp_path):
     assert {bytes(p.data) for p in pictures} == {b"as it came"}
 
 
+def test_a_raw_picture_gives_way_to_its_jpeg_when_that_comes(graph, tmp_path):
+    health = graph.collect("/diagnostics")
+    raw = graph.offer("camera/image_raw")
+    start_recorder(graph, tmp_path / "bags")
+    image = Image(height=2, width=2, encoding="rgb8", step=6, data=[200, 30, 30] * 4)
+    publish_until_recorded(graph, {"camera/image_raw": raw}, {"camera/image_raw": image}, health)
+    packed = graph.offer("camera/image_raw/compressed")
+    counts = (raw.get_subscription_count, packed.get_subscription_count)
+    graph.wait_until(lambda: [count() for count in counts] == [0, 1], "the recorder listens to the JPEG alone")
+    message = CompressedImage(format="jpeg", data=b"as it came")
+
+    def recorded() -> int:
+        packed.publish(message)
+        raw.publish(image)
+        return int({v.key: v.value for v in graph.health_of("recorder", health).values}["messages"])
+
+    before = recorded()
+    graph.wait_until(lambda: recorded() > before + 5, "the JPEG is recorded")
+    assert graph.change_state("recorder", "deactivate")
+    (bag,) = (tmp_path / "bags").iterdir()
+    pictures = [bytes(p.data) for p in messages_in(bag)["/camera/image_raw/compressed"]]
+    first = pictures.index(b"as it came")
+    assert first > 0
+    assert set(pictures[first:]) == {b"as it came"}
+
+
 def test_every_activation_is_a_bag_and_topics_can_be_added(graph, tmp_path):
     health = graph.collect("/diagnostics")
     chatter = graph.node.create_publisher(String, "chatter", 10)

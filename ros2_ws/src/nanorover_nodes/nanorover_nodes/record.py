@@ -64,6 +64,9 @@ class RecordNode(Component):
 
     def look(self) -> None:
         """Subscribe to what has appeared, tend the recording, and end with it when it ended."""
+        for raw in [topic for topic in self.subscriptions_of if self.count_publishers(topic + SUFFIX)]:
+            if (subscription := self.subscriptions_of.pop(raw)) is not None:  # its JPEG is offered by now
+                self.destroy_subscription(subscription)
         for topic, types in self.get_topic_names_and_types():
             source = self._source(topic)
             if source and source not in self.subscriptions_of and self.count_publishers(source):

@@ -75,7 +75,6 @@ def camera(
     from nanorover.calibration.draw import draw_pixels
     from nanorover.calibration.intrinsics import calibrate_lens
     from nanorover.calibration.sources import pictures_of
-    from nanorover.cli import console
 
     lens = calibrate_lens(pictures_of(pictures), Board.named(board, square))
     lens.write(out / "camera.yaml", name)
@@ -84,7 +83,9 @@ def camera(
     result |= {"distortion": lens.distortion.tolist(), "file": str(out / "camera.yaml")}
     if as_json:
         typer.echo(json.dumps(result))
-    console.print(f"{result['pictures']} pictures, {lens.rms_px:.2f} px left: {out / 'camera.yaml'}, camera.png")
+    else:
+        left = f"{len(lens.corners_px)} pictures, {lens.rms_px:.2f} px left"
+        typer.echo(f"{left}: {out / 'camera.yaml'}, camera.png")
 
 
 @commands.command()
@@ -135,7 +136,6 @@ def _tell(section: str, found: dict[str, float], path: Path, as_json: bool, qual
 
     import yaml
 
-    from nanorover.cli import console
     from nanorover.files import replacing
 
     text = yaml.safe_dump({section: {"ros__parameters": found}}, sort_keys=False)
@@ -143,7 +143,6 @@ def _tell(section: str, found: dict[str, float], path: Path, as_json: bool, qual
         temporary.write_text(text)
     if as_json:
         typer.echo(json.dumps({**found, **quality, "file": str(path)}))
+        return
     shown = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in quality.items())
-    console.print(
-        f"{text.rstrip()}\n({shown})\nUse it with params_file:={path}; look at {path.with_suffix('.png')}"
-    )
+    typer.echo(f"{text.rstrip()}\n({shown})\nUse it with params_file:={path}; look at {path.with_suffix('.png')}")
