@@ -2,11 +2,13 @@
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from browser import Page, chromium
 from shown_robot import ShownRobot
+from websockets.sync.client import connect
 
 from nanorover_nodes.convert import pose_of
 
@@ -179,6 +181,31 @@ def test_a_page_that_comes_after_the_stop_knows_of_it(shown):
     shown.robot.stopped = True
     shown.wait_for("document.body.hasAttribute('data-stopped')")
     shown.wait_for("!document.getElementById('release').hidden")
+
+
+def test_what_is_asked_of_a_page_that_is_not_active_moves_nothing_later_but_stop_holds(graph, address):
+    goals, stops = graph.collect("goal_pose"), graph.collect("e_stop")
+    graph.wait_until(lambda: graph.node.count_publishers("e_stop"), "the page's node is seen")
+    with connect(address.replace("http", "ws").rstrip("/") + "/socket") as socket:
+        assert graph.change_state("web", "deactivate")
+        socket.send('{"type": "goal", "x": 1, "y": 1, "yaw": 0}')
+        while b"not ready" not in socket.recv(timeout=20.0):
+            pass
+        socket.send('{"type": "stop"}')
+        assert graph.change_state("web", "activate")
+        graph.wait_until(lambda: any(m.data for m in stops), "the stop is carried")
+        socket.send('{"type": "release"}')
+        graph.wait_until(lambda: not stops[-1].data, "the release is carried")
+
+        def asked_again() -> list:
+            """Refused until the node has heard its own release."""
+            socket.send('{"type": "goal", "x": 2, "y": 2, "yaw": 0}')
+            with suppress(TimeoutError):
+                socket.recv(timeout=0.05)
+            return goals
+
+        graph.wait_until(asked_again, "the goal is carried")
+    assert {goal.pose.position.x for goal in goals} == {2.0}
 
 
 def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):

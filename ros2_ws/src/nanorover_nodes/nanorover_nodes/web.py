@@ -88,8 +88,14 @@ class WebNode(PatientComponent):
         self.every(BEAT_S, self.beat)
         host = self.settings.host
         token = "" if is_loopback(host) else network_token()
-        self.server = WebServer(host, self.settings.port, token, self.commands.take, self.commands.leave)
+        self.server = WebServer(host, self.settings.port, token, self.take, self.commands.leave)
         self.server.start()
+
+    def take(self, client: int, command: dict[str, Any]) -> str:
+        """A browser's command, in the server's thread. One that comes too early must not move the robot later."""
+        if not self.active and command.get("type") != "stop":
+            return "the robot is not ready yet"
+        return self.commands.take(client, command)
 
     def activate(self) -> None:
         address = page_address(self.settings.host, self.server.port, self.server.token)
