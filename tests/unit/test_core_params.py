@@ -6,6 +6,7 @@ import pytest
 
 from nanorover import params
 from nanorover.errors import InputError
+from nanorover.perception.params import DetectorParams
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,23 @@ def test_a_parameter_file_is_read_as_ros_reads_it(tmp_path):
     assert params.read_yaml(file, "lidar") == {"beams": 5, "rate_hz": 7.0}
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "", "a: [1\n", "lidar: 5\n", "lidar: {ros__parameters: 7}\n"])
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "", "a: [1\n", "lidar: 5\n", "lidar: {ros__parameters: 7}\n", "lidar: {rate_hz: 7.0}\n"]
+)
 def test_a_file_that_is_no_parameter_file_is_refused(tmp_path, text):
     file = tmp_path / "robot.yaml"
     file.write_text(text)
     with pytest.raises(InputError, match="robot.yaml"):
         params.read_yaml(file, "lidar")
+
+
+def test_a_file_whose_only_part_is_mistyped_is_refused_and_one_of_another_node_is_not(tmp_path):
+    file = tmp_path / "robot.yaml"
+    file.write_text("/rover7/detecter: {ros__parameters: {score_threshold: 0.9}}\n")
+    with pytest.raises(InputError, match="'detecter', which nothing here has\n.*'detector'"):
+        params.load(DetectorParams, "detector", file)
+    file.write_text("/rover7/slam: {ros__parameters: {score_threshold: 0.9}}\n")
+    assert params.load(DetectorParams, "detector", file) == params.load(DetectorParams, "detector")
 
 
 def test_a_missing_file_is_named(tmp_path):

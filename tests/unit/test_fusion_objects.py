@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from data import REPOSITORY
 
 from nanorover import params
 from nanorover.fusion.clusters import clusters_of, walkers
@@ -14,7 +15,9 @@ from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
 from nanorover.fusion.objects import MOVING
 from nanorover.fusion.tracks import Tracker, predicted
 from nanorover.geometry.scan import LaserScan
+from nanorover.perception.description import load_model, read_description
 from nanorover.planning.scan_points import beams_of
+from nanorover.planning.semantics import SemanticsParams
 from nanorover.replay.records import CameraInfo
 
 PARAMS = params.load(FusionParams, "fusion")
@@ -61,6 +64,16 @@ def person(x: float, y: float, pose: np.ndarray | None = None) -> Detection:
 
 def found_clusters(*discs: tuple[float, float, float]):
     return clusters_of(beams_of(scan_of_discs(0, *discs)), PARAMS.cluster_gap_m, PARAMS.cluster_gap_per_m, 6.0)
+
+
+def test_the_classes_that_are_known_are_those_that_detectors_name():
+    """Spelled otherwise they would be left out without a word: COCO's names, and the shipped detector's."""
+    public = [read_description(path).labels for path in sorted((REPOSITORY / "models/public").glob("*.yaml"))]
+    assert len(public) == 5 and len(set(public)) == 1
+    named = {*public[0], *load_model("rover").labels}
+    assert set(PARAMS.known_classes) <= named
+    assert set(params.load(SemanticsParams, "semantics").classes) == {*PARAMS.known_classes, MOVING}
+    assert {"couch", "potted plant", "dining table", "motorcycle", "airplane", "tv"} <= set(public[0])
 
 
 def test_clusters_and_the_seam_behind_the_robot():

@@ -128,7 +128,9 @@ def read_sections(path: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"{path} holds no parameters", EXPECTED_FORM)
     sections = {}
     for key, content in document.items():
-        given = (content or {}).get("ros__parameters") or {} if isinstance(content or {}, dict) else content
+        if content and not (isinstance(content, dict) and "ros__parameters" in content):
+            raise InputError(f"{path}: '{key}' holds no parameters", EXPECTED_FORM)
+        given = (content or {}).get("ros__parameters") or {}
         if not isinstance(given, dict):
             raise InputError(f"{path}: '{key}' holds no parameters", EXPECTED_FORM)
         name = key if key == EVERY_NODE else str(key).lstrip("/")
@@ -142,6 +144,16 @@ def read_yaml(path: Path, node: str) -> dict[str, Any]:
     return {**sections.get(EVERY_NODE, {}), **sections.get(node, {})}
 
 
+def _require_known(path: Path) -> None:
+    """InputError for a file of which no part is meant for anything here, as when the only name is mistyped."""
+    known = {"**", *(shipped.stem for shipped in FOLDER.glob("*.yaml"))}
+    given = [name.rsplit("/", 1)[-1] for name in read_sections(path)]
+    if given and not known & set(given):
+        near = difflib.get_close_matches(given[0], known, 1)
+        hint = f"do you mean '{near[0]}'?" if near else "its parts are named as the files in params/ are"
+        raise InputError(f"{path} holds parameters of '{given[0]}', which nothing here has", hint)
+
+
 def load(cls: type[T], component: str, params_file: Path | None = None, **overrides: Any) -> T:
     """The parameters of a component: the shipped YAML, then ``params_file``, then ``overrides``.
 
@@ -151,6 +163,7 @@ def load(cls: type[T], component: str, params_file: Path | None = None, **overri
     values = read_yaml(shipped, component)
     source = str(shipped)
     if params_file is not None:
+        _require_known(params_file)
         values.update(read_yaml(params_file, component))
         source = str(params_file)
     values.update(overrides)
