@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from data import REPOSITORY
 
+from data import REPOSITORY
 from nanorover import params
 from nanorover.fusion.clusters import clusters_of, walkers
 from nanorover.fusion.free_space import FreeSpace
