@@ -18,6 +18,7 @@ from nanorover.params import param
 from nanorover.perception.detector import Detections, Detector
 from nanorover.perception.draw import draw
 from nanorover.perception.images import image_of
+from nanorover.perception.pace import Pace
 from nanorover.perception.params import DetectorParams, limits_of, make_detector
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.convert import image_msg
@@ -43,7 +44,11 @@ class Worker:
     """The thread that makes the detector, owns it, and works on the newest picture; older ones are dropped."""
 
     def __init__(
-        self, settings: DetectorParams, say: Callable[[str], None], work: Callable[[Detector, Any], None]
+        self,
+        settings: DetectorParams,
+        rate_limit_hz: float,
+        say: Callable[[str], None],
+        work: Callable[[Detector, Any], None],
     ):
         """Start the thread and wait until the model is loaded and warm; InputError when it cannot be."""
         self.settings, self.say, self.work = settings, say, work
@@ -51,7 +56,7 @@ class Worker:
         self.newest: Any = None
         self.stopping = False
         self.dropped = 0
-        self.least_period_s = 0.0
+        self.pace = Pace(rate_limit_hz)
         self.refusal: InputError | None = None
         self.detector: Detector | None = None
         self.ready = threading.Event()
@@ -62,8 +67,11 @@ class Worker:
             raise self.refusal
 
     def give(self, message: Any) -> None:
-        """Put a message in the place of whatever still waits."""
+        """Put a message in the place of whatever still waits; one beyond the rate limit is dropped at once."""
         with self.changed:
+            if not self.pace.admits(time.monotonic()):
+                self.dropped += 1
+                return
             self.dropped += self.newest is not None
             self.newest = message
             self.changed.notify()
@@ -88,13 +96,9 @@ class Worker:
                 self.work(self.detector, message)
 
     def _next(self) -> Any:
-        """Wait for a picture, and for the rate limit; None at the end."""
-        begin = time.monotonic()
+        """Wait for a picture; None at the end."""
         with self.changed:
             self.changed.wait_for(lambda: self.stopping or self.newest is not None)
-            # What arrives while the rate limit holds us takes the place of what waits.
-            while not self.stopping and (rest := self.least_period_s - (time.monotonic() - begin)) > 0:
-                self.changed.wait(rest)
             message, self.newest = self.newest, None
             return None if self.stopping else message
 
@@ -116,8 +120,8 @@ class DetectorNode(Component):
         self.fault = ""
         self.last_s = time.monotonic()
         self.times_ms: dict[str, deque[float]] = {}
-        self.worker = Worker(self.params["detector"], self.get_logger().info, self.on_picture)
-        self.worker.least_period_s = _period_s(self.settings.rate_limit_hz)
+        say = self.get_logger().info
+        self.worker = Worker(self.params["detector"], self.settings.rate_limit_hz, say, self.on_picture)
         engine = self.worker.detector.engine  # type: ignore[union-attr]
         self.get_logger().info(f"{self.params['detector'].model}: {engine.title}; {engine.notice}")
         self.detections_publisher = self.offer("detections")
@@ -187,7 +191,7 @@ class DetectorNode(Component):
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         if rate_hz is not None:
-            self.worker.least_period_s = _period_s(rate_hz)
+            self.worker.pace.limit(rate_hz)
         return SetParametersResult(successful=True)
 
     def diagnose(self) -> Health:
@@ -225,10 +229,6 @@ def _detection(header: Any, box: NDArray[np.float32], score: float, label: str) 
     guess = ObjectHypothesisWithPose()
     guess.hypothesis.class_id, guess.hypothesis.score = label, score
     return Detection2D(header=header, bbox=bounds, results=[guess])
-
-
-def _period_s(rate_hz: float) -> float:
-    return 1.0 / rate_hz if rate_hz > 0 else 0.0
 
 
 def main() -> None:
