@@ -100,3 +100,7 @@ def test_a_file_that_ends_says_so(graph, tmp_path: Path) -> None:
         lambda: (h := graph.health_of("camera", diagnostics)) and "has come to its end" in h.message, "its end"
     )
     assert graph.health_of("camera", diagnostics).level == b"\x01"
+    assert graph.change_state("camera", "deactivate")
+    images = graph.collect("camera/image_raw")
+    assert graph.change_state("camera", "activate")
+    graph.wait_until(lambda: images, "activated again, it begins again")

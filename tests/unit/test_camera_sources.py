@@ -1,5 +1,6 @@
 """Cameras that are files and folders, cameras that fail and come back, and calibration files."""
 
+import time
 from pathlib import Path
 
 import cv2
@@ -36,8 +37,8 @@ def test_a_folder_in_order_with_its_bad_file_said(folder: Path) -> None:
     said: list[str] = []
     camera = Camera(settings(folder, loop=False), said.append)
     seen = []
-    while (image := camera.picture(lambda _s: False)) is not None:
-        seen.append(int(image[0, 0, 0]))
+    while (taken := camera.picture(lambda _s: False)) is not None:
+        seen.append(int(taken.image[0, 0, 0]))
     assert seen == [0, 10, 20]
     assert camera.ended
     assert "1b.png" in said[0]
@@ -45,7 +46,7 @@ def test_a_folder_in_order_with_its_bad_file_said(folder: Path) -> None:
 
 def test_a_loop_begins_again(folder: Path) -> None:
     camera = Camera(settings(folder, loop=True), lambda _: None)
-    seen = [int(camera.picture(lambda _s: False)[0, 0, 0]) for _ in range(5)]
+    seen = [int(camera.picture(lambda _s: False).image[0, 0, 0]) for _ in range(5)]
     assert seen == [0, 10, 20, 0, 10]
     assert camera.reconnects == 0
 
@@ -58,8 +59,8 @@ def test_a_video(tmp_path: Path) -> None:
     writer.release()
     camera = Camera(settings(path, loop=False), lambda _: None)
     seen = []
-    while (image := camera.picture(lambda _s: False)) is not None:
-        seen.append(round(float(image.mean())))
+    while (taken := camera.picture(lambda _s: False)) is not None:
+        seen.append(round(float(taken.image.mean())))
     assert seen == pytest.approx([0, 120, 240], abs=3)
 
 
@@ -67,7 +68,7 @@ def test_a_camera_that_appears_later_is_opened(tmp_path: Path, folder: Path) -> 
     said: list[str] = []
     later = tmp_path / "later"
     camera = Camera(settings(later), said.append)
-    waits = []
+    waits: list[float] = []
 
     def wait(seconds: float) -> bool:
         waits.append(seconds)
@@ -99,7 +100,60 @@ def test_the_rate_is_kept(folder: Path) -> None:
     for _ in range(3):
         camera.picture(wait)
     # Nothing really waits here, so each picture asks for what is left of its own tenth of a second.
-    assert waits == pytest.approx([0.1, 0.2], abs=0.05)
+    assert waits == pytest.approx([0.0, 0.1, 0.2], abs=0.05)
+
+
+class Clockwork:
+    """A live camera of 100 pictures a second, which keeps only the newest; a picture says when it was taken."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.begin_s = time.monotonic()
+        self.number = -1
+
+    def grab(self) -> bool:
+        while int((time.monotonic() - self.begin_s) * 100) <= self.number:
+            time.sleep(0.0005)
+        self.number = int((time.monotonic() - self.begin_s) * 100)
+        return True
+
+    def image(self) -> np.ndarray:
+        return np.full((1, 1, 3), self.begin_s + self.number / 100)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_live_picture_is_handed_over_with_the_time_at_which_it_came() -> None:
+    camera = Camera(load(CameraParams, "camera", source="live", rate_hz=50.0), lambda _: None)
+    camera.source = Clockwork()
+    taken = [camera.picture(lambda _s: False) for _ in range(30)]
+    ages_s = [t.monotonic_s - t.image[0, 0, 0] for t in taken]
+    assert 0 <= np.median(ages_s) < 0.005  # waiting for the rate would make it 0.02
+    assert np.median(np.diff([t.monotonic_s for t in taken])) == pytest.approx(0.02, abs=0.005)
+
+
+def test_a_folder_that_can_no_longer_be_read_is_said_and_waited_for(folder: Path) -> None:
+    said: list[str] = []
+    camera = Camera(settings(folder, loop=True), said.append)
+    for _ in range(3):
+        assert camera.picture(lambda _s: False) is not None
+    for path in folder.iterdir():
+        path.write_bytes(b"no picture")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return waits.count(0.05) == 4
+
+    assert camera.picture(wait) is None, "it can be stopped"
+    assert "holds no picture that can be read" in camera.fault
+    assert len(said) == 5, "each file once, and the fault"
+    cv2.imwrite(str(folder / "2.png"), picture(7))
+    assert camera.picture(lambda _s: False).image[0, 0, 0] == 7
+    assert (camera.fault, camera.reconnects) == ("", 1)
+    assert "is back" in said[-1]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from array import array
 from pathlib import Path
 
 import cv2
+from rclpy.duration import Duration
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 
@@ -38,6 +40,7 @@ class CameraNode(Component):
     def activate(self) -> None:
         self.stopping = threading.Event()
         self.last_s = time.monotonic()
+        self.camera.ended, self.fault = False, ""  # a file begins again
         self.thread = threading.Thread(target=self._work, name="camera", daemon=True)
         self.thread.start()
 
@@ -51,20 +54,22 @@ class CameraNode(Component):
         """Read and publish in a thread of its own: a camera may block for seconds."""
         try:
             while not self.stopping.is_set():
-                image = self.camera.picture(self.stopping.wait)
-                if image is None:
+                taken = self.camera.picture(self.stopping.wait)
+                if taken is None:
                     break
-                self.last_s = time.monotonic()
-                self.publish(fitted(image, self.settings.width, self.settings.height))
+                self.last_s = taken.monotonic_s
+                now_s, now = time.monotonic(), self.get_clock().now()
+                stamp = now - Duration(seconds=now_s - taken.monotonic_s)
+                self.publish(fitted(taken.image, self.settings.width, self.settings.height), stamp)
         except Exception as error:
             self.fault = f"{type(error).__name__}: {error}"
             self.get_logger().error(self.fault)
         finally:
             self.camera.close()
 
-    def publish(self, image: Image) -> None:
+    def publish(self, image: Image, stamp: Time) -> None:
         """The picture to those who listen, and its calibration."""
-        header = Header(frame_id=self.settings.frame_id, stamp=self.get_clock().now().to_msg())
+        header = Header(frame_id=self.settings.frame_id, stamp=stamp.to_msg())
         if self.image_publisher.get_subscription_count() > 0:
             self.image_publisher.publish(image_msg(header, image))
         if self.compressed_publisher.get_subscription_count() > 0:

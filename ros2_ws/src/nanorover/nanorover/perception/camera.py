@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nanorover.errors import InputError
 from nanorover.params import param
 from nanorover.perception.images import SUFFIXES, read_image
+from nanorover.perception.pace import Pace
 
 Image = NDArray[np.uint8]
 
@@ -53,10 +54,16 @@ class CameraParams:
 
 
 class Source(Protocol):
-    """Something that gives pictures."""
+    """Something that gives pictures. A ``live`` one has no end, and brings them in its own time."""
 
-    def read(self) -> Image | None:
-        """The next picture ``(H, W, 3)`` BGR; None at its end. Raises InputError when it fails."""
+    live: bool
+
+    def grab(self) -> bool:
+        """Wait for the next picture; False at the end. Raises InputError when it fails."""
+        ...
+
+    def image(self) -> Image:
+        """The picture ``(H, W, 3)`` BGR that was grabbed; raises InputError when it cannot be decoded."""
         ...
 
     def close(self) -> None:
@@ -67,19 +74,26 @@ class Source(Protocol):
 class _Folder:
     """Pictures of a folder by name; those that cannot be read are said and skipped."""
 
+    live = False
+
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not self.paths:
             raise InputError(f"the folder {folder} holds no pictures", "read are: " + ", ".join(SUFFIXES))
         self.say = say
 
-    def read(self) -> Image | None:
+    def grab(self) -> bool:
         while self.paths:
             try:
-                return np.asarray(read_image(self.paths.pop(0)), np.uint8)
+                self.read = np.asarray(read_image(self.paths.pop(0)), np.uint8)
             except InputError as error:
                 self.say(str(error))
-        return None
+            else:
+                return True
+        return False
+
+    def image(self) -> Image:
+        return self.read
 
     def close(self) -> None:
         self.paths = []
@@ -94,15 +108,19 @@ class _Capture:
             raise InputError(f"cannot open the camera {name}", "is it plugged in, and free of other programs?")
         self.capture, self.name, self.live = capture, name, live
 
-    def read(self) -> Image | None:
-        given, frame = self.capture.read()
-        if given and frame is not None and frame.size:
-            return np.asarray(frame, np.uint8)
-        if self.live:
+    def grab(self) -> bool:
+        grabbed = self.capture.grab()
+        if not grabbed and self.live:
             raise InputError(
                 f"the camera {self.name} gives no pictures any more", "its cable or power may be loose"
             )
-        return None
+        return grabbed
+
+    def image(self) -> Image:
+        given, frame = self.capture.retrieve()
+        if not given or frame is None or not frame.size:
+            raise InputError(f"a picture of the camera {self.name} cannot be decoded")
+        return np.asarray(frame, np.uint8)
 
     def close(self) -> None:
         self.capture.release()
@@ -163,74 +181,86 @@ def _device(path: Path, settings: CameraParams) -> Source:
     return _Capture(capture, str(path), live=True)
 
 
+class Taken(NamedTuple):
+    """A picture ``(H, W, 3)`` BGR and when it was taken, by ``time.monotonic()``."""
+
+    image: Image
+    monotonic_s: float
+
+
 class Camera:
     """A source that is opened again whenever it fails. Used from one thread; the counters may be read from any."""
 
     def __init__(self, settings: CameraParams, say: Callable[[str], None]) -> None:
-        self.settings, self.say = settings, say
+        self.settings = settings
         self.source: Source | None = None
         self.fault = ""
         self.pictures = self.reconnects = 0
         self.ended = False
-        self._next_s = 0.0
+        self._pace = Pace(settings.rate_hz)
+        self._given = False  # a picture since the source was opened
+        self._say, self._said = say, set[str]()
 
-    def picture(self, wait: Callable[[float], bool]) -> Image | None:
+    def picture(self, wait: Callable[[float], bool]) -> Taken | None:
         """The next picture at most at the wanted rate; None when ``wait`` was told to stop, or at the end.
 
         ``wait(seconds)`` sleeps and returns True when the camera shall stop.
         """
         while not self.ended:
-            if self.source is None and not self._open() and wait(self.settings.reconnect_period_s):
-                return None
-            if self.source is None:
-                continue
-            image = self._read()
-            if image is not None:
-                self.pictures += 1
-                return None if self._paced(wait) else image
+            try:
+                self.source = self.source or open_source(self.settings, self._say_once)
+                # A live camera is read as it comes: a picture that had to wait would be old.
+                if wait(0.0 if self.source.live else self._pace.rest_s(time.monotonic())):
+                    return None
+                taken = self._next(self.source)
+            except InputError as error:
+                self._failed(error)
+                if wait(self.settings.reconnect_period_s):
+                    return None
+            else:
+                if taken is not None:
+                    return taken
         return None
 
-    def _open(self) -> bool:
-        try:
-            self.source = open_source(self.settings, self.say)
-        except InputError as error:
-            self._failed(error)
-            return False
+    def _next(self, source: Source) -> Taken | None:
+        """The next picture; None for one that came too early, and at the end."""
+        if not source.grab():
+            if not self._given:
+                raise InputError(f"{self.settings.source} holds no picture that can be read")
+            self.close()
+            self.ended = not self.settings.loop
+            return None
+        now_s = time.monotonic()
+        if not source.live:
+            self._pace.take(now_s)
+        elif not self._pace.admits(now_s):
+            return None
+        image = source.image()
+        self._given = True
+        self.pictures += 1
         if self.fault:
             self.reconnects += 1
-            self.say(f"the camera {self.settings.source} is back")
+            self._say(f"the camera {self.settings.source} is back")
+            self._said.clear()
         self.fault = ""
-        return True
-
-    def _read(self) -> Image | None:
-        assert self.source is not None
-        try:
-            image = self.source.read()
-        except InputError as error:
-            self._failed(error)
-            self.close()
-            return None
-        if image is None:
-            self.close()
-            self.ended = not self.settings.loop or self.pictures == 0
-        return image
+        return Taken(image, now_s)
 
     def _failed(self, error: InputError) -> None:
-        if str(error) != self.fault:
-            self.say(str(error))
+        self.close()
         self.fault = str(error)
+        self._say_once(self.fault)
 
-    def _paced(self, wait: Callable[[float], bool]) -> bool:
-        now_s = time.monotonic()
-        early_s = self._next_s - now_s
-        self._next_s = max(now_s, self._next_s) + 1.0 / self.settings.rate_hz
-        return early_s > 0 and wait(early_s)
+    def _say_once(self, sentence: str) -> None:
+        """Say what stays as it is however often the source is opened again once, until it has recovered."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._say(sentence)
 
     def close(self) -> None:
         """Release the source."""
         if self.source is not None:
             self.source.close()
-            self.source = None
+            self.source, self._given = None, False
 
 
 def fitted(image: Image, width: int, height: int) -> Image:
