@@ -10,10 +10,10 @@ import yaml
 pytestmark = pytest.mark.nodes
 
 
-def write_pictures(folder: Path) -> None:
-    folder.mkdir()
+def write_pictures(folder: Path, height: int = 48) -> None:
+    folder.mkdir(exist_ok=True)
     for i in range(4):
-        image = np.zeros((48, 64, 3), np.uint8)
+        image = np.zeros((height, 64, 3), np.uint8)
         image[:] = (10 + i, 100, 200)  # blue, green, red
         cv2.imwrite(str(folder / f"{i}.png"), image)
 
@@ -78,6 +78,13 @@ def test_pictures_info_and_a_camera_that_comes_late(graph, tmp_path: Path) -> No
     assert {v.key: v.value for v in health().values}["reconnects"] == "2"
     seen = len(images)
     graph.wait_until(lambda: len(images) > seen, "pictures again")
+
+    # Pictures of another shape are cut, and the calibration is not theirs.
+    write_pictures(tmp_path / "pictures", height=36)
+    graph.wait_until(lambda: "the camera gives 64 × 36" in health().message, "the misfit is said")
+    assert health().level == b"\x02"
+    graph.wait_until(lambda: infos[-1].k[0] == 0.0, "uncalibrated")
+    assert (images[-1].width, images[-1].height) == (32, 24)
 
 
 def test_a_calibration_of_another_shape_is_refused(graph, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover.perception.calibration import read_calibration
-from nanorover.perception.camera import Camera, CameraParams, fitted, open_source
+from nanorover.perception.camera import Camera, CameraParams, csi_pipeline, fitted, open_source
 
 
 def settings(source: Path | str, **changes: object) -> CameraParams:
@@ -180,10 +180,27 @@ def test_an_empty_folder_and_a_text_file_are_no_cameras(tmp_path: Path) -> None:
         open_source(settings(tmp_path / "a.mp4"), lambda _: None)
 
 
-def test_fitted() -> None:
+def test_fitted_cuts_and_never_stretches() -> None:
     image = picture(7)
     assert fitted(image, 32, 24) is image
     assert fitted(image, 16, 12).shape == (12, 16, 3)
+    for shape in ((360, 640), (640, 360)):
+        wide = np.zeros((*shape, 3), np.uint8)
+        cv2.circle(wide, (shape[1] // 2, shape[0] // 2), 100, (255, 255, 255), -1)
+        seen = fitted(wide, 640, 480)[..., 0] > 127
+        across, up = seen.any(axis=0), seen.any(axis=1)
+        assert across.sum() == pytest.approx(up.sum(), abs=2), "round stays round"
+        assert np.flatnonzero(across).mean() == pytest.approx(319.5, abs=2), "the middle stays the middle"
+        assert np.flatnonzero(up).mean() == pytest.approx(239.5, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"), [((640, 480), (854, 480)), ((640, 360), (640, 360)), ((224, 224), (400, 224))]
+)
+def test_the_ribbon_camera_keeps_its_aspect_ratio(size: tuple[int, int], scaled: tuple[int, int]) -> None:
+    pipeline = csi_pipeline("1", settings("csi:1", width=size[0], height=size[1]))
+    assert "sensor-id=1" in pipeline
+    assert f"video/x-raw,width={scaled[0]},height={scaled[1]},format=BGRx" in pipeline
 
 
 CALIBRATION = {

@@ -3,6 +3,7 @@
 import threading
 import time
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 
 from nanorover.perception.calibration import Calibration, read_calibration
-from nanorover.perception.camera import Camera, CameraParams, Image, fitted
+from nanorover.perception.camera import Camera, CameraParams, Image, fitted, same_aspect
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.convert import image_msg
 from nanorover_nodes.process import run
@@ -30,7 +31,9 @@ class CameraNode(Component):
     def configure(self) -> None:
         self.settings: CameraParams = self.params["camera"]
         self.camera = Camera(self.settings, self.get_logger().warning)
-        self.info = _info(self.settings)
+        self.calibrated, self.uncalibrated = _info(self.settings), _info(replace(self.settings, calibration=""))
+        self.info = self.calibrated
+        self.cut_from = ""
         self.last_s = time.monotonic()
         self.fault = ""
         self.image_publisher = self.offer("camera/image_raw")
@@ -60,12 +63,20 @@ class CameraNode(Component):
                 self.last_s = taken.monotonic_s
                 now_s, now = time.monotonic(), self.get_clock().now()
                 stamp = now - Duration(seconds=now_s - taken.monotonic_s)
-                self.publish(fitted(taken.image, self.settings.width, self.settings.height), stamp)
+                self.publish(self.fit(taken.image), stamp)
         except Exception as error:
             self.fault = f"{type(error).__name__}: {error}"
             self.get_logger().error(self.fault)
         finally:
             self.camera.close()
+
+    def fit(self, image: Image) -> Image:
+        """The picture in the size of the settings; where it has to be cut, no calibration is known to fit."""
+        width, height = self.settings.width, self.settings.height
+        rows, columns = image.shape[:2]
+        self.cut_from = "" if same_aspect(image, width, height) else f"{columns} × {rows}"
+        self.info = self.uncalibrated if self.cut_from else self.calibrated
+        return fitted(image, width, height)
 
     def publish(self, image: Image, stamp: Time) -> None:
         """The picture to those who listen, and its calibration."""
@@ -87,10 +98,15 @@ class CameraNode(Component):
             "source": self.settings.source,
             "pictures": camera.pictures,
             "reconnects": camera.reconnects,
-            "calibrated": bool(self.settings.calibration),
+            "calibrated": bool(self.settings.calibration) and not self.cut_from,
+            "cut from": self.cut_from or "nothing",
         }
         if self.fault or camera.fault:
             return Health(ERROR, self.fault or camera.fault, values)
+        if self.cut_from and self.settings.calibration:
+            size = f"{self.settings.width} × {self.settings.height}"
+            reason = f"the calibration is of {size}, but the camera gives {self.cut_from}"
+            return Health(ERROR, f"{reason}: set width and height to its aspect ratio and calibrate so", values)
         if camera.ended:
             return Health(WARN, f"{self.settings.source} has come to its end", values)
         silent_s = time.monotonic() - self.last_s

@@ -3,6 +3,7 @@
 A camera that goes away is opened again and again until it is back; nothing here gives up.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from nanorover.perception.pace import Pace
 Image = NDArray[np.uint8]
 
 # NVIDIA's accelerated source for the ribbon-cable cameras of a Jetson; the newest picture only.
+CSI_WIDTH, CSI_HEIGHT = 1280, 720
 CSI = (
     "nvarguscamerasrc sensor-id={sensor}"
-    " ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1,format=NV12"
+    f" ! video/x-raw(memory:NVMM),width={CSI_WIDTH},height={CSI_HEIGHT},framerate=30/1,format=NV12"
     " ! nvvidconv ! video/x-raw,width={width},height={height},format=BGRx ! videoconvert ! video/x-raw,format=BGR"
     " ! appsink drop=true max-buffers=1 sync=false"
 )
@@ -130,8 +132,7 @@ def open_source(settings: CameraParams, say: Callable[[str], None]) -> Source:
     """Open the camera of the settings; InputError says what is missing."""
     source = settings.source
     if source == "csi" or source.startswith("csi:"):
-        sensor = source.partition(":")[2] or "0"
-        return _pipeline(CSI.format(sensor=sensor, width=settings.width, height=settings.height), source)
+        return _pipeline(csi_pipeline(source.partition(":")[2] or "0", settings), source)
     if source.startswith(GSTREAMER):
         return _pipeline(source[len(GSTREAMER) :], source)
     path = existing(source)
@@ -140,6 +141,13 @@ def open_source(settings: CameraParams, say: Callable[[str], None]) -> Source:
     if path.is_char_device():
         return _device(path, settings)
     return _Capture(cv2.VideoCapture(str(path)), source, live=False)
+
+
+def csi_pipeline(sensor: str, settings: CameraParams) -> str:
+    """Scales on the chip to a size of the sensor's own aspect ratio that covers the wanted one."""
+    scale = max(settings.width / CSI_WIDTH, settings.height / CSI_HEIGHT)
+    width, height = (2 * math.ceil(side * scale / 2 - 1e-9) for side in (CSI_WIDTH, CSI_HEIGHT))
+    return CSI.format(sensor=sensor, width=width, height=height)
 
 
 def existing(source: str) -> Path:
@@ -263,8 +271,21 @@ class Camera:
             self.source, self._given = None, False
 
 
+def same_aspect(image: Image, width: int, height: int) -> bool:
+    """Whether a picture fills the size without a cut, up to the rounding of a pixel."""
+    rows, columns = image.shape[:2]
+    return abs(columns * height - rows * width) <= max(columns, rows, width, height)
+
+
 def fitted(image: Image, width: int, height: int) -> Image:
-    """The picture in the size that was asked for; cameras and files give what they have."""
-    if image.shape[1] == width and image.shape[0] == height:
+    """The picture in the size that was asked for, never stretched: what is too wide or too high is cut about the
+    middle.
+    """
+    rows, columns = image.shape[:2]
+    if (columns, rows) == (width, height):
         return image
+    if not same_aspect(image, width, height):
+        kept_x, kept_y = min(columns, round(rows * width / height)), min(rows, round(columns * height / width))
+        left, top = (columns - kept_x) // 2, (rows - kept_y) // 2
+        image = image[top : top + max(1, kept_y), left : left + max(1, kept_x)]
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
