@@ -13,7 +13,11 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
 from data import recording
+from nanorover.errors import InputError
+from nanorover.params import load
+from nanorover.perception.params import DetectorParams
 from nanorover_nodes.convert import image_msg, time_of
+from nanorover_nodes.detector import Worker
 
 pytestmark = pytest.mark.nodes
 
@@ -176,6 +180,13 @@ def test_a_model_that_cannot_be_loaded_leaves_the_node_alive(graph, model: Path,
     )
     write_tiny_onnx(model.parent)
     graph.bring_up("detector")
+
+
+def test_whatever_ends_the_worker_becomes_its_refusal() -> None:
+    """Nobody hears of an exception in a thread, and the node would say nothing but that it is not active."""
+    settings = load(DetectorParams, "detector", engine_cache="~nobody/engines")  # of no user here
+    with pytest.raises(InputError, match="the detector cannot start: RuntimeError: .*home directory"):
+        Worker(settings, 0.0, lambda _: None, lambda *_: None)
 
 
 def test_a_public_model_on_compressed_pictures(graph) -> None:

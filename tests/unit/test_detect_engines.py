@@ -200,6 +200,38 @@ def test_a_gpu_belongs_to_its_thread() -> None:
     device.check_thread()
 
 
+def write_onnx(path: Path, input_types: list[str], shape: list[int | str]) -> None:
+    """A network that returns the greatest value of its first input as FP32; all else is as asked for."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: scripts/requirements/train.txt")
+    helper, node = onnx.helper, onnx.helper.make_node
+    kinds = [getattr(onnx.TensorProto, name) for name in input_types]
+    graph = helper.make_graph(
+        [
+            node("Cast", ["in0"], ["cast"], to=onnx.TensorProto.FLOAT),
+            node("ReduceMax", ["cast"], ["out"], axes=[1, 2, 3], keepdims=0),
+        ],
+        "any",
+        [helper.make_tensor_value_info(f"in{i}", kind, shape) for i, kind in enumerate(kinds)],
+        [helper.make_tensor_value_info("out", onnx.TensorProto.FLOAT, [1])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), str(path))
+
+
+@pytest.mark.parametrize("input_types", [["FLOAT16"], ["FLOAT", "FLOAT"]], ids=["half", "two"])
+def test_an_onnx_of_other_inputs_is_refused_in_words(tmp_path: Path, input_types: list[str]) -> None:
+    write_onnx(tmp_path / "m.onnx", input_types, [1, 3, 8, 8])
+    with pytest.raises(InputError, match=r"(?s)m\.onnx takes in0 of .*must take one picture"):
+        OnnxRuntimeEngine(tmp_path / "m.onnx", "fp32")
+
+
+def test_what_fails_while_it_runs_is_said_in_words(tmp_path: Path) -> None:
+    write_onnx(tmp_path / "m.onnx", ["FLOAT"], [1, 3, 8, 8])
+    with OnnxRuntimeEngine(tmp_path / "m.onnx", "fp32") as engine:
+        assert [o.tolist() for o in engine.run(np.full((1, 3, 8, 8), 7, np.float32))] == [[7]]
+        with pytest.raises(InputError, match=r"m\.onnx cannot be run"):
+            engine.run(np.zeros((1, 3, 8, 9), np.float32))
+
+
 def test_one_thread_unless_told_otherwise(tiny_onnx: Path) -> None:
     with OnnxRuntimeEngine(tiny_onnx, "fp32") as engine:
         assert engine.title.endswith("CPU, 1 thread")

@@ -89,6 +89,9 @@ class Worker:
         except InputError as error:
             self.refusal = error
             return
+        except Exception as error:  # nobody else hears of what ends a thread
+            self.refusal = InputError(f"the detector cannot start: {type(error).__name__}: {error}")
+            return
         finally:
             self.ready.set()
         with self.detector.engine:

@@ -38,14 +38,30 @@ class OnnxRuntimeEngine(Engine):
             self.session = onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library has a dozen exception types without a common base
             raise InputError(
-                "%s cannot be loaded as an ONNX model: %s" % (onnx, str(error).strip().splitlines()[0][:300]),
+                "%s cannot be loaded as an ONNX model: %s" % (onnx, _first_line(error)),
                 "the file may be cut off or made for a newer ONNX Runtime; export or download it again",
             )
-        self.input = self.session.get_inputs()[0]
+        inputs = self.session.get_inputs()
+        if [i.type for i in inputs] != ["tensor(float)"]:
+            raise InputError(
+                "%s takes %s" % (onnx, ", ".join("%s of %s" % (i.name, i.type) for i in inputs) or "no input"),
+                "it must take one picture of tensor(float): export it with FP32 input and nothing else",
+            )
+        self.onnx, self.input = onnx, inputs[0]
         self.title = "ONNX Runtime %s, CPU, %d thread%s" % (onnxruntime.__version__, threads, "s"[: threads != 1])
         self.precision = precision
         self.input_shape = tuple(self.input.shape)
 
     def run(self, tensor: np.ndarray) -> List[np.ndarray]:
-        outputs: List[np.ndarray] = self.session.run(None, {self.input.name: tensor})
+        try:
+            outputs: List[np.ndarray] = self.session.run(None, {self.input.name: tensor})
+        except Exception as error:  # see above
+            raise InputError(
+                "%s cannot be run: %s" % (self.onnx, _first_line(error)),
+                "does its input have the size in the YAML? export it again otherwise",
+            )
         return outputs
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
