@@ -11,7 +11,6 @@ from nanorover.errors import InputError
 from nanorover_models.batches import Pictures, collate
 from nanorover_models.blocks import Network
 from nanorover_models.losses import Targets, make_loss
-from nanorover_models.measure import count
 from nanorover_models.model import ModelSpec, normalised
 from nanorover_models.params import TrainParams
 from nanorover_models.world import join_world
@@ -19,7 +18,7 @@ from nanorover_models.world import join_world
 # Channels stay multiples of this, as the kernels like it.
 ROUND_TO = 8
 
-# Steps on the way to removing everything; a target is met within one step.
+# Steps on the way to removing everything.
 STEPS = 40
 MOST_PER_LAYER = 0.85
 
@@ -48,8 +47,8 @@ def prune(
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     example = torch.zeros(1, 3, spec.input_height, spec.input_width, device=device)
-    before, _ = count(spec, model)
     importance = Importance(model, example)
+    before = importance.macs()
     pruner = torch_pruning.pruner.BasePruner(
         model,
         example,
@@ -62,7 +61,7 @@ def prune(
         round_to=ROUND_TO,
     )
     loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head()).to(device)
-    now = before
+    asked, now = f"{part_of_macs:.0%} of {before / 1e6:.0f} million MACs", before
     for step in range(STEPS):
         importance.squared.clear()
         # Pruning puts new parameters in the place of the old ones.
@@ -73,14 +72,16 @@ def prune(
             importance.look()
             nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_limit)
             optimizer.step()
-        pruner.step()
-        now, _ = count(spec, model)
-        if now <= part_of_macs * before:
-            say(f"pruned to {now / before:.0%} of {before:.0f} million MACs")
-            return model.cpu().eval()
-    raise InputError(
-        f"pruning stopped at {now / before:.0%} of the MACs", "ask for less, or start from a smaller width"
-    )
+        # A step takes from several layers. The target is looked at after each, or it would be left far behind.
+        for group in pruner.step(interactive=True):
+            group.prune()
+            now = importance.macs()
+            if now <= part_of_macs * before:
+                say(
+                    f"asked for {part_of_macs:.0%} of {before / 1e6:.0f} million MACs, pruned to {now / before:.0%}"
+                )
+                return model.cpu().eval()
+    raise InputError(f"asked for {asked}, but pruning ends at {now / before:.1%}", "ask for more to be kept")
 
 
 class Importance:
@@ -93,9 +94,9 @@ class Importance:
     def __init__(self, model: Network, example: torch.Tensor) -> None:
         self.model, self.device = model, example.device
         self.squared: dict[nn.Module, torch.Tensor] = {}
-        self.places: dict[nn.Module, int] = {}  # pixels of each convolution's output
+        self.places: dict[nn.Conv2d, int] = {}  # pixels of each convolution's output
 
-        def note(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        def note(layer: nn.Conv2d, _: Any, output: torch.Tensor) -> None:
             self.places[layer] = output[0, 0].numel()
 
         layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
@@ -105,6 +106,10 @@ class Importance:
         model.train()
         for hook in hooks:
             hook.remove()
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one picture, as many as are left now."""
+        return sum(pixels * layer.weight.numel() for layer, pixels in self.places.items())
 
     def look(self) -> None:
         """Take the gradients that one batch has left."""

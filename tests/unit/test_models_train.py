@@ -20,6 +20,7 @@ from nanorover.perception.detector import Detector, Limits
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
 from nanorover_models import commands
 from nanorover_models import model as models
+from nanorover_models.batches import Pictures
 from nanorover_models.data import load_data
 from nanorover_models.evaluate import evaluate, torch_detector
 from nanorover_models.explain import explained, heat_map
@@ -28,7 +29,7 @@ from nanorover_models.lint import lint, load_onnx
 from nanorover_models.measure import count
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import QatParams, TrainParams
-from nanorover_models.prune import Importance
+from nanorover_models.prune import Importance, prune
 from nanorover_models.train import Trainer
 from nanorover_models.world import join_world
 
@@ -178,6 +179,19 @@ def test_pruning_meets_its_target_and_the_rest_learns_again(
     assert min(pruned.ap50, after.ap50) > 0.7
     spec, network = models.load(tmp_path / "best.pt")  # channel counts come with the weights
     assert count(spec, network)[0] == pytest.approx(after.mmacs)
+
+
+@pytest.mark.parametrize("architecture", ["anchor_free", "mobilenet_v2_ssdlite"])
+def test_pruning_ends_just_below_its_target(architecture: str, blocks: Path) -> None:
+    given, said = settings(architecture=architecture, batch=2, mosaic=0.0), []
+    torch.manual_seed(0)
+    spec = ModelSpec(architecture, 0.5, 128, 96, LABELS)
+    network = models.build(spec)
+    before, _ = count(spec, network)
+    pictures = Pictures(load_data(blocks).samples, given)
+    after, _ = count(spec, prune(spec, network, pictures, given, part_of_macs=0.7, say=said.append))
+    assert 0.65 < after / before <= 0.7
+    assert said == [f"asked for 70% of {before:.0f} million MACs, pruned to {after / before:.0%}"]
 
 
 def test_a_channel_is_worth_its_effect_for_each_multiplication_that_it_costs() -> None:
