@@ -184,7 +184,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_node_alive(graph, model: Path,
 
 def test_whatever_ends_the_worker_becomes_its_refusal() -> None:
     """Nobody hears of an exception in a thread, and the node would say nothing but that it is not active."""
-    settings = load(DetectorParams, "detector", engine_cache="~nobody/engines")  # of no user here
+    settings = load(DetectorParams, "detector", engine_cache="~no_such_user/engines")
     with pytest.raises(InputError, match="the detector cannot start: RuntimeError: .*home directory"):
         Worker(settings, 0.0, lambda _: None, lambda *_: None)
 
