@@ -88,8 +88,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def load(path: Path) -> tuple[ModelSpec, Network]:
     """The network of a checkpoint, pruned or not, in evaluation mode."""
     content = load_checkpoint(path)
-    given = dict(content["spec"])
-    spec = ModelSpec(**{**given, "labels": tuple(given["labels"])})
+    spec = spec_of(content)
     model = build(spec)
     fit_to(model, content["weights"])
     try:
@@ -97,6 +96,12 @@ def load(path: Path) -> tuple[ModelSpec, Network]:
     except RuntimeError as error:
         raise InputError(f"the weights in {path} do not fit {spec.architecture}: {error}") from error
     return spec, model.eval()
+
+
+def spec_of(content: dict[str, Any]) -> ModelSpec:
+    """Which network a checkpoint holds."""
+    given = dict(content["spec"])
+    return ModelSpec(**{**given, "labels": tuple(given["labels"])})
 
 
 def fit_to(model: Network, weights: dict[str, Tensor]) -> None:

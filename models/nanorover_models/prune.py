@@ -77,9 +77,7 @@ def prune(
             group.prune()
             now = importance.macs()
             if now <= part_of_macs * before:
-                say(
-                    f"asked for {part_of_macs:.0%} of {before / 1e6:.0f} million MACs, pruned to {now / before:.0%}"
-                )
+                say(f"asked for {asked}, pruned to {now / before:.0%}")
                 return model.cpu().eval()
     raise InputError(f"asked for {asked}, but pruning ends at {now / before:.1%}", "ask for more to be kept")
 

@@ -193,6 +193,14 @@ class Trainer:
     def resume(self) -> None:
         """Go on where ``last.pt`` ended; InputError when it is of another run."""
         content = models.load_checkpoint(self.folder / "last.pt")
+        trained = models.spec_of(content)
+        for name in (f.name for f in dataclasses.fields(ModelSpec)):
+            if getattr(trained, name) != getattr(self.spec, name):
+                raise InputError(
+                    f"{self.folder} was trained with other {name}: {getattr(trained, name)}, not"
+                    f" {getattr(self.spec, name)}",
+                    "resume with the same data and parameters, or train into another folder",
+                )
         ours, theirs = dataclasses.asdict(self.settings), content.get("settings", {})
         changed = [k for k in ours if k not in ("epochs", "workers", "threads") and theirs.get(k) != ours[k]]
         if changed:

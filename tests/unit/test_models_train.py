@@ -109,6 +109,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(blocks: Path, tmp_path:
     other = Trainer(spec, models.build(spec), replace(few, flip=0.1), tmp_path / "cut", world=join_world())
     with pytest.raises(InputError, match="trained with another flip"):
         other.resume()
+    swapped = replace(spec, labels=spec.labels[::-1])
+    relabelled = Trainer(swapped, models.build(swapped), few, tmp_path / "cut", world=join_world())
+    with pytest.raises(InputError, match=r"trained with other labels: \('bright', 'dark'\)"):
+        relabelled.resume()
 
 
 def test_checkpoints_that_are_none_are_refused(tmp_path: Path, trained: Path) -> None:
