@@ -6,6 +6,8 @@ from detect_helpers import described
 
 from nanorover.errors import InputError
 from nanorover.perception.decode import make_decoder
+from nanorover.perception.detector import Detector, Limits
+from nanorover.perception.engines import Engine
 from nanorover.perception.priors import grid_points, ssd_priors
 
 # Input 96 × 64 at stride 16: 6 columns, 4 rows. The object: label 2, box (20, 10)…(44, 50).
@@ -123,9 +125,26 @@ def test_a_label_list_of_another_length_is_named() -> None:
         ({"kind": "gfl", "strides": [8], "scores": "sigmoid"}, "'reg_max' is missing"),
         ({"kind": "gfl", "strides": [8], "reg_max": 7, "scores": "maybe"}, "'scores' is 'maybe'"),
         ({"kind": "ssd", "strides": [16], "sizes": [0.2], "ratios": []}, "one entry more"),
+        ({"kind": "ssd", "strides": [16], "sizes": [0.2, "big"], "ratios": []}, "'sizes' is"),
+        ({"kind": "ssd", "strides": [16], "sizes": [0.2, 0.4], "ratios": [-1]}, "'ratios' is"),
         ({"kind": "yolov8"}, "'predictions' is missing"),
     ],
 )
 def test_a_head_that_lacks_something_is_named(head: dict, named: str) -> None:
     with pytest.raises(InputError, match=named):
         make_decoder(described(head))
+
+
+def test_boxes_wholly_beside_the_picture_are_none() -> None:
+    class Written(Engine):
+        def run(self, _: np.ndarray) -> list[np.ndarray]:
+            output = np.zeros((1, 7, 4), np.float32)
+            output[0, :, 0] = [48, 4, 20, 8, 0.9, 0, 0]  # in the padding above a wide picture
+            output[0, :, 1] = [48, 32, 20, -8, 0.8, 0, 0]  # of negative height
+            output[0, :, 2] = [48, 20, 20, 16, 0.7, 0, 0]  # half of it in the picture
+            return [output]
+
+    model = described({"kind": "yolov8", "predictions": 4}, resize="letterbox_centre")
+    found = Detector(model, Written(), Limits(0.3, 0.5, 100, 100))(np.zeros((32, 96, 3), np.uint8))
+    assert found.scores == pytest.approx([0.7])
+    assert found.boxes_xyxy[0] == pytest.approx([38, 0, 58, 12])

@@ -46,6 +46,10 @@ def test_weights_may_lie_elsewhere(tmp_path: Path) -> None:
     path, weights = write(tmp_path / "m.yaml"), tmp_path / "far.onnx"
     weights.write_bytes(b"onnx")
     assert load_model(str(path), str(weights)).files == {"fp32": weights}
+    far = tmp_path / "elsewhere" / "m_int8.onnx"
+    far.parent.mkdir()
+    far.write_bytes(b"onnx")
+    assert load_model(str(path), str(far)).files == {"int8_cpu": far}, "of the variant that the YAML names so"
     with pytest.raises(InputError, match="no weights file"):
         load_model(str(path), str(tmp_path / "absent.onnx"))
 
@@ -85,7 +89,12 @@ def test_every_shipped_description_can_be_read() -> None:
         ({"input": {**GOOD["input"], "mean": [1, 2]}}, "'mean' is"),
         ({"input": {**GOOD["input"], "resize": "crop"}}, "'resize' is 'crop'"),
         ({"input": {**GOOD["input"], "size": 3}}, "unknown key 'size'"),
+        ({"input": {**GOOD["input"], "std": [1, 1, float("nan")]}}, "'std' is"),
+        ({"input": {**GOOD["input"], "pad": float("inf")}}, "pad is inf"),
+        ({"input": {**GOOD["input"], "pad": 256}}, "pad is 256"),
+        ({"input": {**GOOD["input"], "pad": "grey"}}, "pad is 'grey'"),
         ({"head": {"kind": "rcnn"}}, "'kind' is 'rcnn'"),
+        ({"head": {"kind": "yolox", "strides": [8], "reg_max": 7}}, "unknown key 'reg_max'"),
         ({"labels": []}, "'labels' is missing"),
         ({"files": {}}, "names no file"),
         ({"files": {"fp8": "x.onnx"}}, "unknown key 'fp8'"),

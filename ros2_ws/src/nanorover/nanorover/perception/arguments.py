@@ -1,5 +1,6 @@
 """Checking plain mappings read from YAML, for the modules that must run on an old Python."""
 
+import math
 from typing import Any, Dict, Sequence
 
 from nanorover.errors import InputError
@@ -25,3 +26,8 @@ def checked(given: Dict[str, Any], key: str, kind: type, where: str, choices: Se
     if choices and value not in choices:
         raise InputError("%s: '%s' is %r" % (where, key, value), "one of: %s" % ", ".join(str(c) for c in choices))
     return value
+
+
+def all_numbers(values: Sequence[Any]) -> bool:
+    """Whether all are numbers, and finite."""
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)

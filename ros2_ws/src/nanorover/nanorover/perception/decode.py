@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from nanorover.errors import InputError
-from nanorover.perception.arguments import checked
+from nanorover.perception.arguments import all_numbers, checked
 from nanorover.perception.description import ModelDescription
 from nanorover.perception.priors import CENTRE_VARIANCE, SIZE_VARIANCE, grid_points, ssd_priors
 
@@ -66,9 +66,13 @@ class OwnSsd(Decoder):
 
     def prepare(self) -> None:
         strides = self.strides()
-        sizes = checked(self.head, "sizes", list, self.where)
-        checked(self.head, "ratios", list, self.where)
-        if len(sizes) != len(strides) + 1:
+        for key in ("sizes", "ratios"):
+            values = checked(self.head, key, list, self.where)
+            if not all_numbers(values) or any(value <= 0 for value in values):
+                raise InputError(
+                    "%s: '%s' is %r" % (self.where, key, values), "it must be a list of numbers above 0"
+                )
+        if len(self.head["sizes"]) != len(strides) + 1:
             raise InputError("%s: 'sizes' must have one entry more than 'strides'" % self.where)
         self.priors = ssd_priors(self.width, self.height, self.head)
 

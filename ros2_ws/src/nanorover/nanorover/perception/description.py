@@ -18,11 +18,20 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import yaml
 
 from nanorover.errors import InputError
-from nanorover.perception.arguments import checked, mapping_of
+from nanorover.perception.arguments import all_numbers, checked, mapping_of
 
 RESIZE_MODES = ("stretch", "letterbox_top_left", "letterbox_centre")
 COLOURS = ("bgr", "rgb")
-HEADS = ("ssd", "anchor_free", "yolox", "gfl", "fastestdet", "yolov5", "yolov8")
+# Heads, and the keys of each beside its kind.
+HEADS = {
+    "ssd": ("strides", "sizes", "ratios"),
+    "anchor_free": ("strides",),
+    "yolox": ("strides",),
+    "gfl": ("strides", "reg_max", "scores"),
+    "fastestdet": ("strides",),
+    "yolov5": ("predictions",),
+    "yolov8": ("predictions",),
+}
 VARIANTS = ("fp32", "fp16", "int8_cpu", "int8_gpu")
 LARGEST_SIDE = 4096
 
@@ -58,8 +67,10 @@ def load_model(model: str, weights: Optional[str] = None) -> ModelDescription:
     """The description of a model named by its YAML, by its ONNX file, or by the name of a shipped model.
 
     For an ONNX file the YAML is sought beside it (same stem, or one that lists the file), then among the
-    shipped descriptions of public models by the file's SHA-256. ``weights`` says where the fp32 file lies
-    when it is not beside the YAML. Raises InputError when nothing describes the file.
+    shipped descriptions of public models by the file's SHA-256. ``weights`` says where the file lies
+    when it is not beside the YAML; it is of the variant that the YAML lists under its name, else fp32.
+
+    Raises InputError when nothing describes the file.
     """
     path = Path(model).expanduser()
     if path.suffix in (".yaml", ".yml"):
@@ -72,7 +83,7 @@ def load_model(model: str, weights: Optional[str] = None) -> ModelDescription:
         given = Path(weights).expanduser()
         if not given.is_file():
             raise InputError("there is no weights file %s" % given)
-        description = description._replace(files={"fp32": given})
+        description = description._replace(files={_variant(read_description(description.source), given): given})
     return description
 
 
@@ -174,7 +185,7 @@ def _input_of(given: Dict[str, Any], where: str) -> InputSpec:
         mean=_three(given, "mean", where),
         std=_three(given, "std", where),
         resize=checked(given, "resize", str, where, choices=RESIZE_MODES),
-        pad=float(given.get("pad", 0)),
+        pad=_pad(given.get("pad", 0), where),
     )
     for side in ("width", "height"):
         if not 16 <= getattr(spec, side) <= LARGEST_SIDE:
@@ -188,15 +199,20 @@ def _input_of(given: Dict[str, Any], where: str) -> InputSpec:
 
 def _three(given: Dict[str, Any], key: str, where: str) -> Tuple[float, float, float]:
     values = checked(given, key, list, where)
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if len(values) != 3 or not numbers:
+    if len(values) != 3 or not all_numbers(values):
         raise InputError("%s: '%s' is %r" % (where, key, values), "it must be three numbers, one per channel")
     return float(values[0]), float(values[1]), float(values[2])
 
 
+def _pad(given: Any, where: str) -> float:
+    if not all_numbers([given]) or not 0 <= given <= 255:
+        raise InputError("%s: pad is %r" % (where, given), "it must be a grey value, 0 to 255")
+    return float(given)
+
+
 def _head_of(given: Dict[str, Any], where: str) -> Dict[str, Any]:
-    checked(given, "kind", str, where, choices=HEADS)
-    return dict(given)
+    kind = checked(given, "kind", str, where, choices=tuple(HEADS))
+    return dict(mapping_of(given, where, ("kind",) + HEADS[kind]))
 
 
 def _labels_of(given: Any, path: Path) -> Tuple[str, ...]:

@@ -93,6 +93,8 @@ class Detector:
         rows = np.flatnonzero(self.wanted[found.classes])
         rows = rows[top_k(found.scores[rows], limits.candidates)]
         boxes = boxes_to_picture(found.boxes_xyxy[rows], placement)
+        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # not wholly beside the picture
+        boxes, rows = boxes[visible], rows[visible]
         scores, classes = found.scores[rows], found.classes[rows]
         keep = suppress(boxes, scores, classes, limits.iou, limits.most)
         done = time.perf_counter()
