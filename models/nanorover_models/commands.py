@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from nanorover.errors import InputError
-from nanorover.perception.description import load_model
+from nanorover.perception.description import ModelDescription, load_model
 from nanorover.perception.detector import Detector
 from nanorover.perception.engines.choice import make_engine
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
@@ -18,7 +18,7 @@ from nanorover_models.card import Evidence, write_card
 from nanorover_models.data import DataSet, load_data
 from nanorover_models.distil import DenseTeacher, taught
 from nanorover_models.evaluate import LIMITS, Figures, evaluate, torch_detector
-from nanorover_models.export import export, write_description
+from nanorover_models.export import TOLERANCE, export, write_description
 from nanorover_models.measure import Cost, cost, file_cost
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import QatParams, TrainParams
@@ -143,7 +143,7 @@ def distil(
         further = DenseTeacher(spec, teacher_spec, network, 1.0)
     else:
         description = load_model(teacher)
-        with OnnxRuntimeEngine(description.files["fp32"], "fp32") as engine:
+        with OnnxRuntimeEngine(_fp32_file(description), "fp32") as engine:
             training = taught(Detector(description, engine, LIMITS), training)
     best = Trainer(spec, student, settings, out, world=join_world(), further_loss=further).run(
         training, validation, say
@@ -195,32 +195,47 @@ def quantize(
             gpu = target == "gpu"
             costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation, for_gpu=gpu))
     named = {"fp32": plain.name, **{f"int8_{target}": path.name for target, path in files.items()}}
-    write_description(spec, network, out / f"{name}.yaml", named)
+    write_description(spec, network, out / f"{name}.yaml", named, say)
     return costs
 
 
-def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...]) -> dict[str, float]:
+def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...], say: Say) -> dict[str, float]:
     """Write ONNX files and their YAML; returns the difference to torch of each."""
+    for precision in precisions:
+        if precision not in TOLERANCE:
+            raise InputError(f"there is no export in {precision}", "fp32 or fp16; int8 files come from: quantize")
+    if "fp32" not in precisions:
+        raise InputError("the description of a model rests on its fp32 file", "--precision fp32,fp16 writes both")
     spec, network = models.load(checkpoint)
     names = {p: out.name + ("" if p == "fp32" else f"_{p}") + ".onnx" for p in precisions}
     differences = {p: export(spec, network, out / name, p) for p, name in names.items()}
-    write_description(spec, network, out / f"{out.name}.yaml", names)
+    write_description(spec, network, out / f"{out.name}.yaml", names, say)
     return differences
 
 
 def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, command: str) -> tuple[Path, list[Cost]]:
     """Measure every file of a model and write its card beside its YAML."""
     description = load_model(model)
+    plain = _fp32_file(description)
     spec, network = models.load(checkpoint)
     costs = [
         file_cost(variant, spec, network, path, data, for_gpu=variant == "int8_gpu")
         for variant, path in description.files.items()
     ]
-    with OnnxRuntimeEngine(description.files["fp32"], "fp32") as engine:
+    with OnnxRuntimeEngine(plain, "fp32") as engine:
         figures = evaluate(Detector(description, engine, LIMITS), data)
     path = description.source.with_suffix(".md")
     write_card(path, description, costs, Evidence(command, evidence_data, figures.ap50_by_class))
     return path, costs
+
+
+def _fp32_file(description: ModelDescription) -> Path:
+    if "fp32" not in description.files:
+        raise InputError(
+            f"{description.source}: an fp32 file is needed, but only {', '.join(description.files)} is named",
+            "write files: {fp32: NAME.onnx}, or name the fp32 file itself",
+        )
+    return description.files["fp32"]
 
 
 def _new(settings: TrainParams, data: DataSet) -> tuple[ModelSpec, Network]:

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
-from nanorover.perception.description import file_hash
+from nanorover.perception.description import file_hash, read_description
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
 from nanorover_models.blocks import Network
 from nanorover_models.lint import MOST_OPSET, require_clean
@@ -60,8 +61,6 @@ def export(spec: ModelSpec, model: Network, path: Path, precision: str = "fp32")
 
     Raises InputError when the operator lint or the tolerance is not met; then nothing is written.
     """
-    if precision not in TOLERANCE:
-        raise InputError(f"there is no export in {precision}", "fp32 or fp16; int8 files come from: quantize")
     plain = folded(model).cpu()
     network: Network = _Half(copy.deepcopy(plain)) if precision == "fp16" else plain
     with replacing(path) as temporary:
@@ -108,13 +107,26 @@ def parity(spec: ModelSpec, model: Network, onnx: Path) -> float:
     return worst
 
 
-def write_description(spec: ModelSpec, model: Network, path: Path, files: dict[str, str], **facts: Any) -> None:
-    """The YAML beside the ONNX files; ``facts`` are licence, origin and figures."""
+def write_description(
+    spec: ModelSpec, model: Network, path: Path, files: dict[str, str], say: Callable[[str], None]
+) -> None:
+    """The YAML beside the ONNX files, of which one is fp32.
+
+    Of a YAML that is there, further files, licence, origin and figures stay if they are of the same fp32 file;
+    else what goes is said. Raises InputError when the YAML that is there is none.
+    """
+    digest = file_hash(path.parent / files["fp32"])
+    before = _written_before(path)
+    further = {variant: name for variant, name in before.get("files", {}).items() if variant not in files}
+    if before.get("sha256") != digest:
+        if further:
+            say(f"{path} no longer names {', '.join(further.values())}: made from another fp32 file")
+        before, further = {}, {}
     document = {
         "name": path.stem,
-        **facts,
-        "files": files,
-        "sha256": file_hash(path.parent / files["fp32"]),
+        **{fact: before[fact] for fact in ("licence", "origin", "figures") if fact in before},
+        "files": {**files, **further},
+        "sha256": digest,
         "input": {
             "width": spec.input_width,
             "height": spec.input_height,
@@ -130,3 +142,10 @@ def write_description(spec: ModelSpec, model: Network, path: Path, files: dict[s
         temporary.write_text(
             yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
         )
+
+
+def _written_before(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    read_description(path)
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))

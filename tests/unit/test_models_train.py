@@ -21,7 +21,7 @@ from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
 from nanorover_models import commands
 from nanorover_models import model as models
 from nanorover_models.batches import Pictures
-from nanorover_models.data import load_data
+from nanorover_models.data import DataSet, load_data
 from nanorover_models.evaluate import evaluate, torch_detector
 from nanorover_models.explain import explained, heat_map
 from nanorover_models.export import folded
@@ -131,7 +131,7 @@ def test_checkpoints_that_are_none_are_refused(tmp_path: Path, trained: Path) ->
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_an_export_equals_torch_and_fits_tensorrt(trained: Path, tmp_path: Path, precision: str) -> None:
     out = tmp_path / "m"
-    differences = commands.export_files(trained, out, ("fp32", precision))
+    differences = commands.export_files(trained, out, ("fp32", precision), QUIET)
     assert differences["fp32"] < 1e-4
     assert differences[precision] < {"fp32": 1e-4, "fp16": 2e-2}[precision]
     assert lint(out / ("m.onnx" if precision == "fp32" else "m_fp16.onnx")) == []
@@ -145,6 +145,31 @@ def test_an_export_equals_torch_and_fits_tensorrt(trained: Path, tmp_path: Path,
     through_torch = torch_detector(spec, network, limits)(image)
     assert through_file.boxes_xyxy == pytest.approx(through_torch.boxes_xyxy, abs=0.05)
     assert (through_file.classes == through_torch.classes).all()
+
+
+def test_a_description_keeps_files_of_the_same_network_and_drops_others(tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in ("first.pt", "second.pt"))
+    for seed, path in enumerate((first, second)):
+        torch.manual_seed(seed)
+        spec = ModelSpec("anchor_free", 0.25, 64, 64, LABELS)
+        models.save(path, spec, models.build(spec))
+    out, said = tmp_path / "m", []
+    for precisions in (("fp16",), ("fp32", "int8")):
+        with pytest.raises(InputError, match=r"rests on its fp32 file|no export in int8"):
+            commands.export_files(first, out, precisions, QUIET)
+    assert not out.exists()
+    commands.export_files(first, out, ("fp32", "fp16"), said.append)
+    commands.export_files(first, out, ("fp32",), said.append)
+    assert set(load_model(str(out / "m.yaml")).files) == {"fp32", "fp16"}
+    assert said == []
+    commands.export_files(second, out, ("fp32",), said.append)
+    assert set(load_model(str(out / "m.yaml")).files) == {"fp32"}
+    assert said == [f"{out / 'm.yaml'} no longer names m_fp16.onnx: made from another fp32 file"]
+    document = (out / "m.yaml").read_text().replace("fp32: m.onnx", "fp16: m_fp16.onnx")
+    (out / "m.yaml").write_text(document)
+    data = DataSet([], LABELS)
+    with pytest.raises(InputError, match=r"m\.yaml: an fp32 file is needed, but only fp16 is named"):
+        commands.card(str(out / "m.yaml"), first, data, "", "")
 
 
 def load_data_picture() -> np.ndarray:
@@ -260,7 +285,7 @@ def test_training_that_feels_the_rounding(trained: Path, blocks: Path, unseen: P
 
 
 def test_an_onnx_teacher_labels_pictures_that_nobody_labelled(trained: Path, blocks: Path, tmp_path: Path) -> None:
-    from nanorover_models.data import DataSet, Sample
+    from nanorover_models.data import Sample
     from nanorover_models.distil import taught
 
     spec, network = models.load(trained)

@@ -187,7 +187,8 @@ def export(
 ) -> None:
     """Write ONNX that TensorRT 8.2 to 11 take (opset 13), with its YAML; checks operators and parity."""
     commands = torch_models("commands")
-    for name, difference in commands.export_files(checkpoint, out, tuple(precision.split(","))).items():
+    differences = commands.export_files(checkpoint, out, tuple(precision.split(",")), console.print)
+    for name, difference in differences.items():
         print(f"{name}: differs from torch by {difference:.1e} of the largest output; operators fit TensorRT 8.2")
     print(f"written to {out}")
 
