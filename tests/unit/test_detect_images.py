@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nanorover.errors import InputError
-from nanorover.perception.images import ENCODINGS, decode_image, from_message, read_image
+from nanorover.perception.images import ENCODINGS, SUFFIXES, decode_image, from_message, read_image
+from nanorover.perception.picture_header import size_of
 from nanorover.perception.pictures import pictures
 
 COLOUR = (10, 120, 200)  # blue, green, red
@@ -101,11 +102,53 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         read_image(tmp_path / "absent.jpg")
 
 
-def test_a_huge_picture_is_refused_by_its_size() -> None:
-    # A PNG of a bitmap of ones: a few kilobytes that claim 12000 × 12000 pixels.
-    encoded = cv2.imencode(".png", np.zeros((12000, 12000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
-    with pytest.raises(InputError, match="12000 × 12000 pixels"):
-        decode_image(encoded.ravel(), "huge.png")
+def test_a_huge_picture_is_refused_by_its_header() -> None:
+    encoded = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].ravel()
+    encoded[16:24] = np.array([30_000, 30_000], ">u4").view(np.uint8)  # nothing of that size follows
+    with pytest.raises(InputError, match="30000 × 30000 pixels"):
+        decode_image(encoded, "huge.png")
+
+
+@pytest.mark.parametrize("suffix", [s for s in SUFFIXES if s != ".pgm"])
+def test_the_header_says_the_size(suffix: str) -> None:
+    encoded = cv2.imencode(suffix, np.zeros((37, 301, 3), np.uint8))[1].tobytes()
+    assert size_of(encoded) == (301, 37)
+    for length in range(0, min(len(encoded), 200)):
+        assert size_of(encoded[:length]) in (None, (301, 37)), "cut anywhere it is no crash and no other size"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "shape", "flags"),
+    [
+        (".pgm", (37, 301), []),
+        (".jpg", (37, 301, 3), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (".webp", (37, 301, 3), [cv2.IMWRITE_WEBP_QUALITY, 80]),
+        (".webp", (37, 301, 3), [cv2.IMWRITE_WEBP_QUALITY, 101]),
+        (".webp", (37, 301, 4), [cv2.IMWRITE_WEBP_QUALITY, 80]),
+        (".png", (37, 301), []),
+    ],
+)
+def test_the_header_says_the_size_in_other_forms(suffix: str, shape: tuple[int, ...], flags: list[int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    assert size_of(cv2.imencode(suffix, image, flags)[1].tobytes()) == (301, 37)
+
+
+def test_a_jpeg_is_whole_when_its_last_scan_has_an_end() -> None:
+    def jpeg(*flags: int) -> bytes:
+        image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+        return cv2.imencode(".jpg", image, list(flags))[1].tobytes()
+
+    def decoded(encoded: bytes) -> np.ndarray:
+        return decode_image(np.frombuffer(encoded, np.uint8), "p.jpg")
+
+    thumbnail = jpeg()
+    segment = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
+    for whole in (jpeg(), jpeg(cv2.IMWRITE_JPEG_PROGRESSIVE, 1)):
+        held = whole[:2] + segment + whole[2:]
+        assert (decoded(held + bytes(10_000)) == decoded(whole)).all(), "bytes after the end do not matter"
+        for kept in (len(whole) - 2, len(whole) // 2, 300):
+            with pytest.raises(InputError, match="is cut off"):
+                decoded(held[: len(held) - len(whole) + kept])
 
 
 def test_no_two_pictures_are_written_to_the_same_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ RUNTIME = (
     "description",
     "detector",
     "images",
+    "picture_header",
     "draw",
     "nms",
     "preprocess",

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 
 from nanorover.errors import InputError
+from nanorover.perception.picture_header import JPEG_START, is_cut_jpeg, size_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
 # A picture beyond this is a mistake or an attack, and would take the memory of the board.
 MOST_PIXELS = 100_000_000
+READ = "is it a JPEG, PNG, BMP, TIFF, WebP, PPM or PGM file?"
 
 
 class Encoding(NamedTuple):
@@ -59,14 +61,19 @@ def decode_image(data: np.ndarray, name: str) -> np.ndarray:
     """An encoded picture (JPEG, PNG, …) in ``(N,) uint8`` bytes as BGR; ``name`` is for the message."""
     if len(data) == 0:
         raise InputError("the picture %s is empty" % name)
-    if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:].tobytes():
+    encoded = data.tobytes()
+    if encoded.startswith(JPEG_START) and is_cut_jpeg(encoded):
         raise InputError("the picture %s is cut off: its JPEG data has no end" % name, "copy or record it again")
+    size = size_of(encoded)
+    if size is None:
+        raise InputError("the picture %s cannot be decoded" % name, READ)
+    _refuse_huge(size[0], size[1], name)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise InputError("the picture %s cannot be decoded: %s" % (name, str(error).strip().splitlines()[-1]))
     if image is None:
-        raise InputError("the picture %s cannot be decoded" % name, "is it a JPEG, PNG, BMP, TIFF or WebP file?")
+        raise InputError("the picture %s cannot be decoded" % name, READ)
     return to_bgr8(image, name)
 
 
@@ -74,10 +81,6 @@ def to_bgr8(image: np.ndarray, name: str) -> np.ndarray:
     """Grey, colour with alpha, or 16-bit pictures as 8-bit BGR."""
     if image.size == 0 or image.ndim not in (2, 3):
         raise InputError("the picture %s has shape %s" % (name, image.shape), "it must not be empty")
-    if image.shape[0] * image.shape[1] > MOST_PIXELS:
-        raise InputError(
-            "the picture %s has %d × %d pixels" % (name, image.shape[1], image.shape[0]), "scale it down"
-        )
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
@@ -89,6 +92,11 @@ def to_bgr8(image: np.ndarray, name: str) -> np.ndarray:
     if image.shape[2] != 3:
         raise InputError("the picture %s has %d channels" % (name, image.shape[2]), "1, 3 or 4 are read")
     return image
+
+
+def _refuse_huge(width: int, height: int, name: str) -> None:
+    if width * height > MOST_PIXELS:
+        raise InputError("the picture %s has %d × %d pixels" % (name, width, height), "scale it down")
 
 
 def image_of(message: Any, name: str) -> np.ndarray:
