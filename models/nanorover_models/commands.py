@@ -83,8 +83,14 @@ def train(
 def figures_of(model: str, data: DataSet, *, engine: str, precision: str, threads: int, cache: Path) -> Figures:
     """Evaluate a checkpoint (.pt) or whatever the runtime loads."""
     if model.endswith(".pt"):
+        for option, value in (("engine", engine), ("precision", precision)):
+            if value != "auto":
+                raise InputError(
+                    f"--{option} {value} is not for {model}: torch runs a checkpoint, in fp32",
+                    "evaluate the files that come from it by: export or quantize",
+                )
         spec, network = models.load(Path(model))
-        return evaluate(torch_detector(spec, network), data)
+        return evaluate(torch_detector(spec, network, source=Path(model)), data)
     description = load_model(model)
     made = make_engine(
         description, engine=engine, precision=precision, threads=threads, cache_folder=cache, workspace_mib=256

@@ -61,9 +61,11 @@ class TorchEngine(Engine):
         return [output.float().cpu().numpy() for output in self.model(images)]
 
 
-def torch_detector(spec: ModelSpec, model: Network, limits: Limits = LIMITS) -> Detector:
-    """The detector of a torch network."""
-    return Detector(describe(spec, model, Path("torch"), {}), TorchEngine(model), limits)
+def torch_detector(
+    spec: ModelSpec, model: Network, limits: Limits = LIMITS, source: Path = Path("the network")
+) -> Detector:
+    """The detector of a torch network; ``source`` is its checkpoint, for what is said about it."""
+    return Detector(describe(spec, model, source, {}), TorchEngine(model), limits)
 
 
 def evaluate(detector: Detector, data: DataSet, tick: Callable[[], None] = lambda: None) -> Figures:
@@ -92,7 +94,7 @@ def label_map(description: ModelDescription, data: DataSet) -> list[int]:
     columns = [data.labels.index(name) if name in data.labels else -1 for name in description.labels]
     if max(columns, default=-1) < 0:
         raise InputError(
-            f"{description.name} and the data share no class",
+            f"{description.source} and the data share no class",
             f"model: {', '.join(description.labels[:8])}; data: {', '.join(data.labels[:8])}",
         )
     return columns

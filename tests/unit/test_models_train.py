@@ -384,7 +384,13 @@ def test_the_command_line_prints_one_object(trained: Path, unseen: Path) -> None
     figures = json.loads(done.stdout)
     assert figures["AP50"] > 0.85
     assert set(figures["ms"]) == {"preprocess", "inference", "decode"}
+    for option in (["--engine", "tensorrt"], ["--precision", "int8"]):
+        done = runner.invoke(app, ["model", "eval", "--model", str(trained), "--coco", str(unseen), *option])
+        assert f"{' '.join(option)} is not for {trained}" in str(done.exception)
     refused = runner.invoke(app, ["model", "quantize", str(trained), "--data", str(unseen), "--mode", "magic"])
     assert "no mode 'magic'" in str(refused.exception)
+    data = DataSet(load_data(unseen).samples, ("stranger", "other"))
+    with pytest.raises(InputError, match=f"^{trained} and the data share no class"):
+        commands.figures_of(str(trained), data, engine="auto", precision="auto", threads=1, cache=trained.parent)
     other = runner.invoke(app, ["model", "eval", "--model", "yolox_nano_416", "--coco", str(unseen)])
     assert "share no class" in str(other.exception) or "no model file" in str(other.exception)
