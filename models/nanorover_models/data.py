@@ -101,9 +101,28 @@ def load_coco(annotations: Path, images: Path) -> DataSet:
             rows[a["image_id"]].append([x, y, x + w, y + h, index[a["category_id"]]])
         samples = [_sample(images / i["file_name"], boxes[i["id"]], crowds[i["id"]]) for i in document["images"]]
         labels = tuple(str(c["name"]) for c in categories)
+        sizes = [(i.get("width", np.inf), i.get("height", np.inf)) for i in document["images"]]
+        _require_pixels(annotations, samples, sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{annotations} is no COCO file: {type(error).__name__} {error}") from error
     return _complete(DataSet(samples, labels, annotations), images)
+
+
+def _require_pixels(annotations: Path, samples: list[Sample], sizes: list[tuple[float, float]]) -> None:
+    """InputError when boxes lie outside their picture, or all in its first pixel; ``sizes`` are width, height."""
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(sample.marked()[0] for sample in samples)])
+    counts = [len(sample.labels) + len(sample.ignored_labels) for sample in samples]
+    ends = np.repeat(np.array(sizes, float).reshape(-1, 2), counts, axis=0)
+    if len(boxes) and boxes.max() <= 1:
+        raise InputError(f"{annotations}: all boxes lie between 0 and 1", "COCO has x, y, width, height in pixels")
+    outside = ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= ends)).any(1)
+    if outside.any():
+        names = np.repeat([str(sample.path) for sample in samples], counts)
+        raise InputError(
+            f"{annotations}: {outside.sum()} of {len(boxes)} boxes lie outside their picture, the first in"
+            f" {names[outside][0]}",
+            "take them out, or correct the width and height of the pictures",
+        )
 
 
 def load_voc(folder: Path, images: Path) -> DataSet:
@@ -134,7 +153,10 @@ def load_voc(folder: Path, images: Path) -> DataSet:
 
 
 def load_yolo(folder: Path, images: Path) -> DataSet:
-    """YOLO text: ``class cx cy w h`` in parts of the picture; names in data.yaml or classes.txt."""
+    """YOLO text: ``class cx cy w h`` or polygons in parts of the picture.
+
+    Names stand in classes.txt, or in a data.yaml there or in the folder above.
+    """
     samples = []
     highest = -1
     for path in sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES):
@@ -142,7 +164,7 @@ def load_yolo(folder: Path, images: Path) -> DataSet:
         rows: list[list[float]] = []
         if text.is_file():
             height, width = read_image(path).shape[:2]
-            lines = enumerate(text.read_text().splitlines(), 1)
+            lines = [(n, line) for n, line in enumerate(_text(text).splitlines(), 1) if line.strip()]
             rows = [_yolo_row(line, f"{text} line {number}", width, height) for number, line in lines]
         highest = max([highest, *(int(row[4]) for row in rows)])
         samples.append(_sample(path, rows))
@@ -153,24 +175,57 @@ def load_yolo(folder: Path, images: Path) -> DataSet:
 
 
 def _yolo_row(line: str, where: str, width: int, height: int) -> list[float]:
+    """x1, y1, x2, y2, class of a box, or of the box around a polygon."""
     try:
-        label, cx, cy, w, h = (float(v) for v in line.split()[:5])
+        label, *values = (float(v) for v in line.split())
+        if len(values) < 4 or len(values) % 2:
+            raise ValueError(f"{len(values)} coordinates")
     except ValueError as error:
-        raise InputError(f"{where} is not 'class cx cy w h': {line!r}") from error
-    if not all(0 <= v <= 1 for v in (cx, cy, w, h)) or label < 0 or label != int(label):
+        raise InputError(
+            f"{where} is neither 'class cx cy w h' nor 'class x1 y1 x2 y2 x3 y3 …': {line!r}"
+        ) from error
+    if not all(0 <= v <= 1 for v in values) or label < 0 or label % 1 != 0:
         raise InputError(f"{where} is out of range: {line!r}", "coordinates are parts of the picture, 0 to 1")
-    x, y = cx * width, cy * height
-    return [x - w * width / 2, y - h * height / 2, x + w * width / 2, y + h * height / 2, label]
+    if len(values) > 4:
+        xs, ys = values[::2], values[1::2]
+        return [min(xs) * width, min(ys) * height, max(xs) * width, max(ys) * height, label]
+    x, y, w, h = values[0] * width, values[1] * height, values[2] * width, values[3] * height
+    return [x - w / 2, y - h / 2, x + w / 2, y + h / 2, label]
 
 
 def _yolo_names(folder: Path, count: int) -> tuple[str, ...]:
     if (folder / "classes.txt").is_file():
-        lines = (folder / "classes.txt").read_text().splitlines()
+        lines = _text(folder / "classes.txt").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
-    if (folder / "data.yaml").is_file():
-        names = (yaml.safe_load((folder / "data.yaml").read_text()) or {}).get("names", [])
-        return tuple(str(n) for n in (names.values() if isinstance(names, dict) else names))
+    for path in (folder / "data.yaml", folder.absolute().parent / "data.yaml"):
+        if path.is_file():
+            return _names_in(path)
     return tuple(str(i) for i in range(count))
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """The classes in a YOLO data.yaml: a list of names, or names by number."""
+    try:
+        document = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    names = document.get("names") if isinstance(document, dict) else None
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise InputError(
+            f"{path} does not name the classes", "write names: [cat, dog], or names: {0: cat, 1: dog}"
+        )
+    return tuple(str(name) for name in names)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8: {error}") from error
 
 
 def _sample(path: Path, rows: Sequence[Sequence[float]], ignored: Sequence[Sequence[float]] = ()) -> Sample:

@@ -79,6 +79,56 @@ def test_a_split_is_whole_and_repeats(coco: Path) -> None:
     assert [s.path for s in data.split(0.34, seed=1)[1].samples] == [s.path for s in two.samples]
 
 
+def yolo_folder(folder: Path, label_file: bytes, names: str) -> Path:
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    cv2.imwrite(str(folder / "images" / "0.png"), np.zeros((80, 100, 3), np.uint8))
+    (folder / "labels" / "0.txt").write_bytes(label_file)
+    (folder / "data.yaml").write_text(names)
+    return folder
+
+
+def test_yolo_polygons_become_the_boxes_around_them_and_blank_lines_nothing(tmp_path: Path) -> None:
+    lines = b"1 0.1 0.2 0.3 0.1 0.2 0.9\n\n0 0.5 0.5 0.4 0.2\n"
+    data = load_data(yolo_folder(tmp_path / "set" / "train", lines, "names: {1: dog, 0: cat}"))
+    assert data.labels == ("cat", "dog")
+    assert data.samples[0].labels.tolist() == [1, 0]
+    assert data.samples[0].boxes_xyxy == pytest.approx(np.array([[10, 8, 30, 72], [30, 32, 70, 48]]))
+    (tmp_path / "set" / "train" / "data.yaml").rename(tmp_path / "set" / "data.yaml")
+    assert load_data(tmp_path / "set" / "train").labels == ("cat", "dog"), "one for several folders"
+
+
+@pytest.mark.parametrize("line", [b"0 0.1 0.2 0.3", b"0 0.1 0.2 0.3 0.4 0.9", b"nan 0.1 0.2 0.3 0.4", b"\xff\xfe"])
+def test_yolo_labels_that_are_none_are_named(tmp_path: Path, line: bytes) -> None:
+    with pytest.raises(InputError, match=r"0\.txt (line 1 is|is not text)"):
+        load_data(yolo_folder(tmp_path / "d", line, "names: [cat]"))
+
+
+@pytest.mark.parametrize(
+    "names", ["names: cat", "names:", "- cat", "", "names: [cat\n x: {", "names: {0: cat, 2: dog}"]
+)
+def test_yolo_names_that_are_none_are_refused(tmp_path: Path, names: str) -> None:
+    with pytest.raises(InputError, match=r"data\.yaml (does not name the classes|is not valid YAML)"):
+        load_data(yolo_folder(tmp_path / "d", b"0 0.5 0.5 0.4 0.2", names))
+
+
+def test_coco_boxes_that_are_not_in_their_pictures_are_counted(coco: Path) -> None:
+    document = json.loads((coco / "annotations.json").read_text())
+    for picture in document["images"]:
+        picture |= {"width": 128, "height": 96}
+
+    def refused_with(*boxes: list[float]) -> str:
+        for annotation, box in zip(document["annotations"], boxes, strict=False):
+            annotation["bbox"] = box
+        (coco / "changed.json").write_text(json.dumps(document))
+        with pytest.raises(InputError) as refused:
+            load_data(coco / "changed.json", coco / "images")
+        return str(refused.value)
+
+    assert "2 of 12 boxes lie outside their picture" in refused_with([5000, 0, 10, 10], [0, -50, 10, 40])
+    assert "all boxes lie between 0 and 1" in refused_with(*[[0.1, 0.2, 0.5, 0.5]] * 12)
+
+
 def test_bad_data_is_named(coco: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data set that is known"):
         load_data(tmp_path)
