@@ -1,5 +1,6 @@
 """Pictures from files and messages, good and bad."""
 
+import resource
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from nanorover.errors import InputError
-from nanorover.perception.images import ENCODINGS, SUFFIXES, decode_image, from_message, read_image
+from nanorover.perception.images import ENCODINGS, SUFFIXES, decode_image, from_message, read_image, write_image
 from nanorover.perception.picture_header import size_of
 from nanorover.perception.pictures import pictures
 
@@ -158,3 +159,19 @@ def test_no_two_pictures_are_written_to_the_same_file(tmp_path: Path) -> None:
     found = list(pictures([tmp_path, tmp_path / "a.png"]))
     assert [picture.source for picture in found[-2:]] == [str(tmp_path / "c/a.png"), str(tmp_path / "a.png")]
     assert len({picture.stem for picture in found}) == len(found) == 5
+
+
+def test_a_picture_is_written_whole_or_refused_in_words(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    write_image(tmp_path / "new" / "a.png", image)
+    assert (read_image(tmp_path / "new" / "a.png") == image).all()
+    with pytest.raises(InputError, match=r"cannot write the picture .*a\.mp3"):
+        write_image(tmp_path / "a.mp3", image)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk: a part fits
+    try:
+        with pytest.raises(InputError, match=r"cannot write the picture .*b\.png: File too large"):
+            write_image(tmp_path / "b.png", image)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"], "nothing half-written is left"

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from nanorover.files import replacing
-from nanorover.perception.images import from_message
+from nanorover.perception.images import from_message, write_image
 from nanorover.report import Figure
 from nanorover_nodes.convert import stamp_ns_of
 from nanorover_nodes.declared_topics import hear_declared
@@ -41,8 +41,7 @@ class Sightings:
         sheet = self._sheet()
         if sheet is None:
             return []
-        with replacing(out / "detections.png") as temporary:
-            cv2.imwrite(str(temporary), sheet)
+        write_image(out / "detections.png", sheet)
         return [Figure("What the detector saw on the way", out / "detections.png")]
 
     def _sheet(self) -> np.ndarray | None:

@@ -79,18 +79,15 @@ def detect(
 
 def _one(detector: Any, picture: Any, out: Path | None, say: bool) -> list[dict[str, Any]]:
     """Detect in one picture, write it with its boxes, and return one entry per detection."""
-    import cv2
-
-    from nanorover.files import replacing
     from nanorover.perception.draw import draw
+    from nanorover.perception.images import write_image
 
     labels = detector.description.labels
     detections = detector(picture.image_bgr)
     ms = round(sum(detections.ms.values()), 3)
     if out is not None:
         drawn = draw(picture.image_bgr, detections, labels)
-        with replacing(out / f"{picture.stem}.jpg") as temporary:
-            cv2.imwrite(str(temporary), drawn)
+        write_image(out / f"{picture.stem}.jpg", drawn)
     entries = [{"image": picture.source, **entry, "ms": ms} for entry in detections.as_dicts(labels)]
     if say:
         print(f"{picture.source}: {len(entries)} found in {ms:.1f} ms")

@@ -1,12 +1,13 @@
 """Pictures from files and messages, always as height × width × 3 BGR with 8 bits."""
 
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
 
 from nanorover.errors import InputError
+from nanorover.files import replacing
 from nanorover.perception.picture_header import JPEG_START, is_cut_jpeg, size_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
@@ -55,6 +56,24 @@ def read_image(path: Path) -> np.ndarray:
     except OSError as error:
         raise InputError("cannot read the picture %s: %s" % (path, error.strerror))
     return decode_image(data, str(path))
+
+
+def write_image(path: Path, image_bgr: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Write a BGR picture as the file type of its name says; InputError when OpenCV or the disk refuses it.
+
+    ``options`` are OpenCV's, as ``(cv2.IMWRITE_JPEG_QUALITY, 90)``.
+    """
+    try:
+        encoded, data = cv2.imencode(path.suffix, image_bgr, list(options))
+    except cv2.error as error:
+        raise InputError("cannot write the picture %s: %s" % (path, str(error).strip().splitlines()[-1]))
+    if not encoded:
+        raise InputError("cannot write the picture %s" % path, "known types are: " + ", ".join(SUFFIXES))
+    with replacing(path) as temporary:
+        try:
+            temporary.write_bytes(data.tobytes())
+        except OSError as error:
+            raise InputError("cannot write the picture %s: %s" % (path, error.strerror), "is there room for it?")
 
 
 def decode_image(data: np.ndarray, name: str) -> np.ndarray:

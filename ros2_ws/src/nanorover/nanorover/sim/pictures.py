@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.files import replacing
+from nanorover.perception.images import write_image
 from nanorover.sim.camera import Image, open_renderer
 from nanorover.sim.simulation import Simulation
 from nanorover.sim.truth import FREE, OCCUPIED, Grid
@@ -59,7 +59,4 @@ def map_picture(grid: Grid, path_m: NDArray[np.float64] | None = None) -> Image:
 
 def save(picture: Image, path: Path) -> None:
     """Write a picture as the file type of its name says."""
-    import cv2
-
-    with replacing(path) as temporary:
-        cv2.imwrite(str(temporary), np.ascontiguousarray(picture[:, :, ::-1]))
+    write_image(path, np.ascontiguousarray(picture[:, :, ::-1]))
