@@ -107,7 +107,7 @@ def explain(
     """
     spec, network = load(checkpoint)
     written = []
-    for picture in pictures(sources):
+    for picture in pictures(sources, say):
         try:
             if picture.refused is not None:
                 raise picture.refused

@@ -156,7 +156,7 @@ def test_no_two_pictures_are_written_to_the_same_file(tmp_path: Path) -> None:
     for name in ("a.png", "b/a.png", "c/a.png", "c/a-2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
-    found = list(pictures([tmp_path, tmp_path / "a.png"]))
+    found = list(pictures([tmp_path, tmp_path / "a.png"], pytest.fail))
     assert [picture.source for picture in found[-2:]] == [str(tmp_path / "c/a.png"), str(tmp_path / "a.png")]
     assert len({picture.stem for picture in found}) == len(found) == 5
 

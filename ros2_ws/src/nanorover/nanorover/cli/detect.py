@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from nanorover.cli import console
+from nanorover.cli import console, was_given
 from nanorover.errors import InputError
 
+IGNORED_BY_EXPLAIN = ("model", "weights", "engine", "precision", "as_json")
 SIMULATED = "rover"  # the shipped model, which has never seen a photograph
 
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
+    context: typer.Context,
     sources: Annotated[list[Path], typer.Argument(help="pictures, folders, videos, bags")],
     model: Annotated[
         str | None, typer.Option(help="shipped model by name, or an .onnx or .yaml file; `rover` if not given")
@@ -50,6 +52,10 @@ def detect(
     }
     settings = load(DetectorParams, "detector", params_file, **{k: v for k, v in given.items() if v is not None})
     if explain is not None:
+        ignored = [name for name in IGNORED_BY_EXPLAIN if was_given(context, name)]
+        if ignored:
+            names = ", ".join("--json" if name == "as_json" else f"--{name}" for name in ignored)
+            raise InputError(f"--explain draws what the checkpoint sees, without {names}", "leave it away")
         from nanorover.cli.model import torch_models
 
         folder = out or Path("out/explain")
@@ -62,19 +68,26 @@ def detect(
         console.print(f"{SIMULATED} knows the simulated world only; for photographs: --model yolox_nano_416.onnx")
     found: list[dict[str, Any]] = []
     refused = 0
-    with detector.engine:
-        for picture in pictures(sources):
-            if picture.image_bgr is None:
-                refused += 1
-                console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
-                continue
-            found += _one(detector, picture, out, not as_json)
-    if as_json:
-        print(json.dumps(found))
+    try:
+        with detector.engine:
+            for picture in pictures(sources, _warn):
+                if picture.image_bgr is None:
+                    refused += 1
+                    console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
+                    continue
+                found += _one(detector, picture, out, not as_json)
+    finally:
+        # Also what was found before a source failed, or somebody had enough.
+        if as_json:
+            print(json.dumps(found), flush=True)
     if out is not None:
         console.print(f"pictures with boxes: {out}")
     if refused:
         raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
+
+
+def _warn(sentence: str) -> None:
+    console.print(f"[bold yellow]warning:[/] {escape(sentence)}", soft_wrap=True)
 
 
 def _one(detector: Any, picture: Any, out: Path | None, say: bool) -> list[dict[str, Any]]:
