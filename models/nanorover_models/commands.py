@@ -141,16 +141,21 @@ def distil(
     else:
         spec, student = _start(checkpoint, training)
         settings = _for(spec, settings)
-    costs = [cost("student before", spec, student.eval(), validation)]
+    costs: list[Cost] = []
     further: FurtherLoss | None = None
     if teacher.endswith(".pt"):
         teacher_spec, network = models.load(Path(teacher))
-        costs.insert(0, cost("teacher", teacher_spec, network, validation))
         further = DenseTeacher(spec, teacher_spec, network, 1.0)
+        costs.append(cost("teacher", teacher_spec, network, validation))
     else:
         description = load_model(teacher)
         with OnnxRuntimeEngine(_fp32_file(description), "fp32") as engine:
-            training = taught(Detector(description, engine, LIMITS), training)
+            detector = Detector(description, engine, LIMITS)
+            training = taught(detector, training, say)
+            if not any(len(sample.labels) for sample in validation.samples):
+                say("no picture of the validation is labelled: figures compare with what the teacher finds there")
+                validation = taught(detector, validation, lambda _: None)
+    costs.append(cost("student before", spec, student.eval(), validation))
     best = Trainer(spec, student, settings, out, world=join_world(), further_loss=further).run(
         training, validation, say
     )

@@ -17,7 +17,7 @@ from nanorover.perception.detector import Detector
 from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.boxes import giou, iou_matrix
 from nanorover_models.data import DataSet
-from nanorover_models.evaluate import label_map
+from nanorover_models.evaluate import label_map, unknown_classes
 from nanorover_models.losses import BOX_WEIGHT, TaskAlignedLoss
 from nanorover_models.model import ModelSpec
 
@@ -80,8 +80,11 @@ def _ssd_loss(outputs: tuple[Tensor, Tensor], logits: Tensor, deltas: Tensor) ->
     return ((divergence * weight).sum() + (box * confidence).sum()) / total
 
 
-def taught(detector: Detector, data: DataSet, tick: Callable[[], None] = lambda: None) -> DataSet:
+def taught(detector: Detector, data: DataSet, say: Callable[[str], None]) -> DataSet:
     """The data with what a public model finds in its pictures added, for the classes that both know."""
+    unknown = unknown_classes(detector.description, data)
+    if unknown:
+        say(f"{detector.description.source} does not teach {', '.join(unknown)}: it does not know them")
     columns = np.array(label_map(detector.description, data))
     samples = []
     for sample in data.samples:
@@ -102,5 +105,4 @@ def taught(detector: Detector, data: DataSet, tick: Callable[[], None] = lambda:
                 labels=np.concatenate([sample.labels, labels]).astype(np.int64),
             )
         )
-        tick()
     return DataSet(samples, data.labels)

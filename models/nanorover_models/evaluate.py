@@ -28,7 +28,10 @@ LIMITS = Limits(score=0.01, iou=0.6, candidates=1000, most=100)
 
 @dataclass(frozen=True)
 class Figures:
-    """What an evaluation says; ``ms`` are medians per picture and stage."""
+    """What an evaluation says.
+
+    ``ms`` are medians per picture and stage; ``unknown_classes`` are those of the data that the model cannot find.
+    """
 
     ap: float
     ap50: float
@@ -37,6 +40,7 @@ class Figures:
     ms: dict[str, float]
     pictures: int
     boxes: int
+    unknown_classes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values with COCO's names."""
@@ -71,8 +75,10 @@ def torch_detector(
 def evaluate(detector: Detector, data: DataSet, tick: Callable[[], None] = lambda: None) -> Figures:
     """Detect in every picture and compare; ``tick`` is called after each.
 
-    Classes are matched by name. Raises InputError when the model and the data share no class.
+    Classes are matched by name. Raises InputError when the model and the data share no class, or when there is
+    no box to find.
     """
+    require_boxes(data)
     columns = label_map(detector.description, data)
     found: list[dict[str, Any]] = []
     stages: list[dict[str, float]] = []
@@ -86,7 +92,17 @@ def evaluate(detector: Detector, data: DataSet, tick: Callable[[], None] = lambd
     ap, ap50, ap75, by_class = coco_scores(data, found)
     ms = {stage: round(float(np.median([s[stage] for s in stages])), 3) for stage in stages[0]}
     boxes = sum(len(s.labels) for s in data.samples)
-    return Figures(ap, ap50, ap75, by_class, ms, len(data), boxes)
+    unknown = unknown_classes(detector.description, data)
+    return Figures(ap, ap50, ap75, by_class, ms, len(data), boxes, unknown)
+
+
+def require_boxes(data: DataSet) -> None:
+    """InputError when there is nothing that could be found: no figure would mean anything."""
+    if not any(len(sample.labels) for sample in data.samples):
+        raise InputError(
+            f"none of the {len(data)} pictures to evaluate on has a labelled object",
+            "label them, see that the labels have the names of their pictures, or name other pictures",
+        )
 
 
 def label_map(description: ModelDescription, data: DataSet) -> list[int]:
@@ -98,6 +114,11 @@ def label_map(description: ModelDescription, data: DataSet) -> list[int]:
             f"model: {', '.join(description.labels[:8])}; data: {', '.join(data.labels[:8])}",
         )
     return columns
+
+
+def unknown_classes(description: ModelDescription, data: DataSet) -> tuple[str, ...]:
+    """The classes of the data that the model does not know."""
+    return tuple(name for name in data.labels if name not in description.labels)
 
 
 def coco_scores(data: DataSet, found: list[dict[str, Any]]) -> tuple[float, float, float, dict[str, float]]:

@@ -24,7 +24,7 @@ from nanorover_models.batches import Batches, Loaded
 from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.curves import draw_curves
 from nanorover_models.data import DataSet
-from nanorover_models.evaluate import evaluate, torch_detector
+from nanorover_models.evaluate import evaluate, require_boxes, torch_detector
 from nanorover_models.kept import Kept
 from nanorover_models.losses import Targets, make_loss
 from nanorover_models.model import ModelSpec
@@ -97,7 +97,8 @@ class Trainer:
         self.log: list[dict[str, float]] = []
 
     def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
-        """Train to the end; returns the checkpoint of the best validation."""
+        """Train to the end; returns the checkpoint of the best validation, which must have boxes."""
+        require_boxes(validation)
         s, world = self.settings, self.world
         kept = s.pictures_on_gpu and world.device.type == "cuda"
         batches: Batches = (Kept if kept else Loaded)(training.samples, s, world)

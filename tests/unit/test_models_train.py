@@ -291,10 +291,26 @@ def test_an_onnx_teacher_labels_pictures_that_nobody_labelled(trained: Path, blo
     spec, network = models.load(trained)
     data = load_data(blocks)
     nothing = [Sample(s.path, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)) for s in data.samples[:8]]
-    found = taught(torch_detector(spec, network), DataSet(nothing, LABELS))
+    said: list[str] = []
+    found = taught(torch_detector(spec, network), DataSet(nothing, (*LABELS, "cat")), said.append)
     assert sum(len(s.labels) for s in found.samples) >= 10
-    unchanged = taught(torch_detector(spec, network), DataSet(data.samples[:8], LABELS))
+    assert said == ["the network does not teach cat: it does not know them"]
+    unchanged = taught(torch_detector(spec, network), DataSet(data.samples[:8], LABELS), QUIET)
     assert sum(len(s.labels) for s in unchanged.samples) <= 20, "what is labelled is not labelled twice"
+
+
+def test_pictures_without_labels_give_figures_only_where_a_teacher_says_what_is_there(
+    trained: Path, blocks: Path, tmp_path: Path
+) -> None:
+    bare = [replace(s, boxes_xyxy=s.boxes_xyxy[:0], labels=s.labels[:0]) for s in load_data(blocks).samples[:8]]
+    unlabelled, few = DataSet(bare, LABELS), settings(epochs=1)
+    with pytest.raises(InputError, match="none of the 8 pictures to evaluate on has a labelled object"):
+        commands.train(unlabelled, unlabelled, few, tmp_path, start=None, resume=False, say=QUIET)
+    commands.export_files(trained, tmp_path / "m", ("fp32",), QUIET)
+    teacher, said = str(tmp_path / "m" / "m.onnx"), []
+    costs = commands.distil(trained, teacher, unlabelled, unlabelled, few, tmp_path / "d", say=said.append)
+    assert costs[0].ap50 > 0.95, "the student is its own teacher"
+    assert said[0].startswith("no picture of the validation is labelled")
 
 
 def test_a_teacher_of_another_kind_is_refused(trained: Path) -> None:
@@ -384,6 +400,14 @@ def test_the_command_line_prints_one_object(trained: Path, unseen: Path) -> None
     figures = json.loads(done.stdout)
     assert figures["AP50"] > 0.85
     assert set(figures["ms"]) == {"preprocess", "inference", "decode"}
+    document = json.loads((unseen / "annotations.json").read_text())
+    document["categories"].append({"id": 1 + max(c["id"] for c in document["categories"]), "name": "cat"})
+    (unseen / "more.json").write_text(json.dumps(document))
+    done = runner.invoke(
+        app, ["model", "eval", "--model", str(trained), "--coco", str(unseen / "more.json"), "--json"]
+    )
+    assert json.loads(done.stdout)["unknown_classes"] == ["cat"]
+    assert "does not know these classes" in done.stderr
     for option in (["--engine", "tensorrt"], ["--precision", "int8"]):
         done = runner.invoke(app, ["model", "eval", "--model", str(trained), "--coco", str(unseen), *option])
         assert f"{' '.join(option)} is not for {trained}" in str(done.exception)

@@ -106,6 +106,9 @@ def evaluate(
         threads=threads,
         cache=cache,
     ).as_dict()
+    if figures["unknown_classes"]:
+        unknown = ", ".join(figures["unknown_classes"])
+        console.print(f"{model} does not know these classes of the data, which count as not found: {unknown}")
     if as_json:
         print(json.dumps({"model": model, **figures}))
         return
