@@ -1,6 +1,7 @@
 """The engine server as a real process, on an old Python where one is installed: answers, refusals, restarts."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import nanorover
 from nanorover.errors import InputError
 from nanorover.perception.description import load_model
 from nanorover.perception.engines.remote import RemoteEngine
+from nanorover.perception.engines.wire import fingerprint, receive_json, send_json
 
 OLD = Path(sys.executable).parent.parent / "py36" / "bin" / "python"
 PROGRAM = "import onnxruntime, cv2, yaml"
@@ -33,11 +35,11 @@ class Server:
     def __init__(self, python: str, model: Path, socket: Path) -> None:
         self.arguments = [python, "-B", "-m", "nanorover.perception.serve", "--model", str(model)]
         self.arguments += ["--socket", str(socket), "--engine", "onnxruntime"]
+        self.environment = {**os.environ, "PYTHONPATH": str(Path(nanorover.__file__).parent.parent)}
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(Path(nanorover.__file__).parent.parent)}
-        self.process = subprocess.Popen(self.arguments, stderr=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(self.arguments, stderr=subprocess.PIPE, text=True, env=self.environment)
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
         assert "waiting at" in line, line + self.process.stderr.read()
@@ -82,8 +84,6 @@ def test_it_answers_as_the_local_engine_and_survives_a_restart(server: Server, t
 
 
 def test_another_model_and_nonsense_are_refused_and_the_server_lives(server: Server, tmp_path: Path) -> None:
-    import socket
-
     server.start()
     description = load_model(str(tmp_path / "tiny.yaml"))
     other = description._replace(labels=("a", "b", "c"))
@@ -97,4 +97,28 @@ def test_another_model_and_nonsense_are_refused_and_the_server_lives(server: Ser
     with RemoteEngine(description, tmp_path / "engine.sock") as idle:
         assert len(idle.run(tensor)) == 1
         with RemoteEngine(description, tmp_path / "engine.sock") as newer:
-            assert len(newer.run(tensor)) == 1, "a client that only sits there does not keep the next one out"
+            for _ in range(3):
+                assert len(newer.run(tensor)) == 1, "a client that only sits there does not keep the next one out"
+                assert len(idle.run(tensor)) == 1, "and two do not take the engine from each other"
+
+
+def test_a_client_that_stalls_does_not_keep_the_others_out(server: Server, tmp_path: Path) -> None:
+    server.start()
+    description, path = load_model(str(tmp_path / "tiny.yaml")), tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as stalled:
+        stalled.connect(str(path))
+        send_json(stalled, {"fingerprint": fingerprint(description)})
+        receive_json(stalled)
+        stalled.sendall(bytes(1000))  # a part of a picture, and no more
+        with RemoteEngine(description, path) as other:
+            assert len(other.run(np.zeros((1, 3, 64, 96), np.float32))) == 1
+
+
+def test_a_second_server_leaves_the_socket_to_the_first(server: Server, tmp_path: Path) -> None:
+    server.start()
+    description, path = load_model(str(tmp_path / "tiny.yaml")), tmp_path / "engine.sock"
+    second = subprocess.run(server.arguments, capture_output=True, text=True, env=server.environment, check=False)
+    assert second.returncode == 1
+    assert "error: another engine server listens at" in second.stderr
+    with RemoteEngine(description, path) as engine:
+        assert len(engine.run(np.zeros((1, 3, 64, 96), np.float32))) == 1

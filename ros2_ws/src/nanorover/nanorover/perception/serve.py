@@ -6,7 +6,7 @@ import select
 import socket
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -24,12 +24,13 @@ from nanorover.perception.engines.wire import (
     send_json,
 )
 
-GREETING_TIMEOUT_S = 5.0
+# A client that stalls in the middle of a message holds up all others; they wait for 5 s (engines/remote.py).
+STALL_TIMEOUT_S = 2.0
 LOCAL_ENGINES = ("auto", "tensorrt", "onnxruntime")
 
 
 def serve(description: ModelDescription, engine: Engine, path: Path) -> None:
-    """Answer one client after another until the process is ended; InputError when the socket cannot be made."""
+    """Answer all clients, picture by picture, until the process ends; InputError when there can be no socket."""
     shape = (1, 3, description.input.height, description.input.width)
     tensor = np.zeros(shape, np.float32)
     outputs = [list(output.shape) for output in engine.run(tensor)]
@@ -42,35 +43,38 @@ def serve(description: ModelDescription, engine: Engine, path: Path) -> None:
     }
     listener = _listen(path)
     say_to_stderr("%s: %s; %s; waiting at %s" % (description.name, engine.title, engine.notice, path))
+    clients: List[socket.socket] = []
     while True:
-        connection, _ = listener.accept()
-        try:
-            _greet(connection, description, greeting)
-            _answer(connection, listener, engine, tensor)
-        except Closed as reason:
-            say_to_stderr("client left: %s" % reason)
-        finally:
-            connection.close()
+        for ready in select.select([listener, *clients], [], [])[0]:
+            connection = ready
+            try:
+                if ready is listener:
+                    connection = listener.accept()[0]
+                    _greet(connection, description, greeting)
+                    clients.append(connection)
+                else:
+                    _answer(connection, engine, tensor)
+            except Closed as reason:
+                say_to_stderr("client left: %s" % reason)
+                connection.close()
+                if connection in clients:
+                    clients.remove(connection)
 
 
 def _greet(connection: socket.socket, description: ModelDescription, greeting: Dict[str, Any]) -> None:
     """Tell a client what is served; Closed when it wants something else, or nothing."""
-    connection.settimeout(GREETING_TIMEOUT_S)
+    connection.settimeout(STALL_TIMEOUT_S)
     if receive_json(connection).get("fingerprint") != fingerprint(description):
         send_json(connection, {"refusal": "it serves %s, whose YAML differs from the client's" % description.name})
         raise Closed("it wanted another model")
     send_json(connection, greeting)
-    connection.settimeout(None)
 
 
-def _answer(connection: socket.socket, listener: socket.socket, engine: Engine, tensor: np.ndarray) -> None:
-    """Run the network for a client until it leaves or the next one comes: the newest is the one that is alive."""
-    while True:
-        if listener in select.select([connection, listener], [], [])[0]:
-            raise Closed("another client has come")
-        receive_array(connection, tensor)
-        for output in engine.run(tensor):
-            send_array(connection, output)
+def _answer(connection: socket.socket, engine: Engine, tensor: np.ndarray) -> None:
+    """Run the network for the tensor that a client has begun to send; Closed when it left or stalls."""
+    receive_array(connection, tensor)
+    for output in engine.run(tensor):
+        send_array(connection, output)
 
 
 def _listen(path: Path) -> socket.socket:
@@ -78,13 +82,25 @@ def _listen(path: Path) -> socket.socket:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_socket():
-            path.unlink()
+            _remove_abandoned(path)
         listener.bind(str(path))
         os.chmod(str(path), 0o660)
         listener.listen(8)
     except OSError as error:
         raise InputError("cannot listen at %s: %s" % (path, error.strerror), "choose another --socket")
     return listener
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the socket of a server that is no more; InputError when one still listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(STALL_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise InputError("another engine server listens at %s" % path, "stop it first, or choose another --socket")
 
 
 def main() -> None:
