@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 
+from nanorover.errors import InputError
 from nanorover_models.augment import Augmenter
 from nanorover_models.data import Sample
 from nanorover_models.losses import Targets, together
@@ -81,7 +82,10 @@ class Loaded:
             self.sampler.set_epoch(number)
         else:
             self.sampler.generator.manual_seed(self.seed * 100_003 + number)
-        return iter(self.loader)
+        try:
+            yield from self.loader
+        except InputError as error:  # of a process that loads it has its whole traceback before the sentence
+            raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
 
 
 def _one_thread(_: int) -> None:

@@ -59,6 +59,8 @@ class DataSet:
         """Two data sets, the second with ``part`` of the pictures, drawn at random."""
         order = np.random.default_rng(seed).permutation(len(self.samples))
         cut = len(order) - max(1, round(part * len(order)))
+        if cut < 1:
+            raise InputError("one picture is too few to train and to validate", "give more, or --validation too")
         halves = [[self.samples[i] for i in sorted(rows)] for rows in (order[:cut], order[cut:])]
         return DataSet(halves[0], self.labels), DataSet(halves[1], self.labels)
 

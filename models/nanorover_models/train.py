@@ -99,6 +99,8 @@ class Trainer:
     def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
         """Train to the end; returns the checkpoint of the best validation, which must have boxes."""
         require_boxes(validation)
+        if len(training) < self.world.size:
+            raise InputError(f"{len(training)} pictures for {self.world.size} processes", "start fewer processes")
         s, world = self.settings, self.world
         kept = s.pictures_on_gpu and world.device.type == "cuda"
         batches: Batches = (Kept if kept else Loaded)(training.samples, s, world)

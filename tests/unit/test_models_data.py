@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: scripts/req
 from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover_models.augment import Augmentation, Augmenter, clip, to_input
+from nanorover_models.batches import Loaded
 from nanorover_models.data import DataSet, Sample, load_data
 from nanorover_models.evaluate import coco_scores
 from nanorover_models.kept import Kept
@@ -77,6 +78,25 @@ def test_a_split_is_whole_and_repeats(coco: Path) -> None:
     assert (len(one), len(two)) == (4, 2)
     assert {s.path for s in one.samples} | {s.path for s in two.samples} == {s.path for s in data.samples}
     assert [s.path for s in data.split(0.34, seed=1)[1].samples] == [s.path for s in two.samples]
+
+
+def test_a_picture_that_cannot_be_read_is_a_sentence_whoever_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"none")
+    broken = Sample(tmp_path / "a.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    said = []
+    for workers in (0, 1):
+        loaded = Loaded([broken] * 4, settings(64, 64, workers=workers), World(0, 1, torch.device("cpu")))
+        with pytest.raises(InputError) as refused:
+            next(loaded.epoch(0))
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert said[0].startswith(f"the picture {tmp_path / 'a.png'} cannot be decoded")
+
+
+def test_one_picture_is_not_split(coco: Path) -> None:
+    one = DataSet(load_data(coco).samples[:1], LABELS)
+    with pytest.raises(InputError, match="one picture is too few"):
+        one.split(0.1, seed=1)
 
 
 def yolo_folder(folder: Path, label_file: bytes, names: str) -> Path:

@@ -356,6 +356,21 @@ def test_average_precision_of_detections_that_are_known(blocks: Path) -> None:
     assert coco_scores(data, [])[0] == 0.0
 
 
+def test_only_the_first_process_speaks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nanorover.cli import model as command
+    from nanorover_models.measure import Cost
+
+    costs = [Cost("one", 0.5, 0.6, 1.0, 1.0, 1.0, None)]
+    for rank, printed in (("1", False), ("0", True)):
+        monkeypatch.setenv("RANK", rank)
+        command._say("a line")
+        command._show(costs, as_json=True)
+        out, err = capsys.readouterr()
+        assert (bool(out), bool(err)) == (printed, printed)
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_network(blocks: Path, tmp_path: Path) -> None:
     params = tmp_path / "p.yaml"
@@ -383,6 +398,7 @@ def test_two_processes_train_one_network(blocks: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "run" / "best.pt").exists()
+    assert done.stderr.count("best checkpoint") == 1, "one process alone speaks"
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1, "one process alone writes"
 
 

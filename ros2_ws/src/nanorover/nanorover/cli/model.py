@@ -76,9 +76,9 @@ def train(
     """Train a detector; several GPUs: torchrun --nproc-per-node N -m nanorover_models train …"""
     commands, settings = _settings(params_file, epochs)
     training, held_back = commands.data_of(data, images, validation, settings)
-    console.print(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
-    best = commands.train(training, held_back, settings, out, start=start, resume=resume, say=console.print)
-    console.print(f"best checkpoint: {best}; curves: {out / 'curves.png'}")
+    _say(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
+    best = commands.train(training, held_back, settings, out, start=start, resume=resume, say=_say)
+    _say(f"best checkpoint: {best}; curves: {out / 'curves.png'}")
 
 
 @group.command("eval")
@@ -134,7 +134,7 @@ def prune(
     commands, settings = _settings(params_file, epochs)
     training, held_back = commands.data_of(data, images, validation, settings)
     costs = commands.prune_and_tune(
-        checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, say=console.print
+        checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, say=_say
     )
     _show(costs, as_json)
 
@@ -155,7 +155,7 @@ def distil(
     """Let a small network learn from a larger one; prints before and after."""
     commands, settings = _settings(params_file, epochs)
     training, held_back = commands.data_of(data, images, validation, settings)
-    costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, say=console.print)
+    costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, say=_say)
     _show(costs, as_json)
 
 
@@ -178,7 +178,7 @@ def quantize(
     commands, settings = _settings(params_file, None)
     training, held_back = commands.data_of(data, images, validation, settings)
     further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
-    costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, say=console.print)
+    costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, say=_say)
     _show(costs, as_json)
 
 
@@ -243,10 +243,22 @@ def _parameters(cls: Any, section: str, params_file: Path | None, epochs: int | 
     return load(cls, section, params_file, **({} if epochs is None else {"epochs": epochs}))
 
 
+def _first() -> bool:
+    """Is this the first of the processes that train together, which alone prints what all would?"""
+    return bool(torch_models("world").join_world().first)
+
+
+def _say(line: str) -> None:
+    if _first():
+        console.print(line)
+
+
 def _show(costs: list[Any], as_json: bool) -> None:
     """Costs as a table on the terminal, or as JSON."""
     from dataclasses import asdict
 
+    if not _first():
+        return
     if as_json:
         print(json.dumps({"models": [asdict(cost) for cost in costs]}))
         return
