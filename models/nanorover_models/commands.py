@@ -43,19 +43,26 @@ def load_all(sources: list[Path], images: Path | None = None) -> DataSet:
 
 
 def data_of(
-    data: list[Path], images: Path | None, validation: Path | None, settings: TrainParams
+    data: list[Path],
+    images: Path | None,
+    validation: Path | None,
+    validation_images: Path | None,
+    settings: TrainParams,
 ) -> tuple[DataSet, DataSet]:
     """Training and validation data; without an own validation set a part of the training set is held back."""
     training = load_all(data, images)
     if validation is None:
+        if validation_images is not None:
+            raise InputError("--validation-images is not used without --validation", "give both or neither")
         return training.split(settings.validation_part, settings.seed)
-    held_back = load_data(validation)
-    if held_back.labels != training.labels:
+    held_back = load_data(validation, validation_images, "--validation-images")
+    strangers = [name for name in held_back.labels if name not in training.labels]
+    if strangers:
         raise InputError(
-            f"{validation} has other classes than {data[0]}",
-            f"{held_back.labels[:5]} against {training.labels[:5]}",
+            f"{validation} has classes that {data[0]} does not have: {', '.join(strangers[:8])}",
+            f"classes to train: {', '.join(training.labels[:8])}",
         )
-    return training, held_back
+    return training, held_back.named(training.labels)
 
 
 def train(

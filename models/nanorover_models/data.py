@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -55,6 +55,14 @@ class DataSet:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def named(self, labels: tuple[str, ...]) -> "DataSet":
+        """The same pictures with their classes numbered as in ``labels``, among which all of them must be."""
+        rows = np.array([labels.index(name) for name in self.labels], np.int64)
+        renumbered = [
+            replace(s, labels=rows[s.labels], ignored_labels=rows[s.ignored_labels]) for s in self.samples
+        ]
+        return DataSet(renumbered, labels)
+
     def split(self, part: float, seed: int) -> tuple["DataSet", "DataSet"]:
         """Two data sets, the second with ``part`` of the pictures, drawn at random."""
         order = np.random.default_rng(seed).permutation(len(self.samples))
@@ -65,24 +73,38 @@ class DataSet:
         return DataSet(halves[0], self.labels), DataSet(halves[1], self.labels)
 
 
-def load_data(source: Path, images: Path | None = None) -> DataSet:
+def load_data(source: Path, images: Path | None = None, option: str = "--images") -> DataSet:
     """A data set by what lies there: a COCO json, a VOC folder (Annotations), or a YOLO folder (labels).
 
-    ``images`` says where the pictures are when they are not where the format expects them.
-    Raises InputError that names the file and the entry that is wrong.
+    ``images`` says where the pictures are when they are not where the format expects them; that is what
+    ``option`` gives. Raises InputError that names the file and the entry that is wrong.
     """
     if source.suffix == ".json":
-        return load_coco(source, images or source.parent / "images")
-    if (source / "Annotations").is_dir():
-        return load_voc(source, images or source / "JPEGImages")
-    if (source / "labels").is_dir():
-        return load_yolo(source, images or source / "images")
-    if (source / "annotations.json").is_file():
-        return load_coco(source / "annotations.json", images or source / "images")
-    raise InputError(
-        f"{source} is no data set that is known",
-        "a COCO .json, a VOC folder with Annotations/ and JPEGImages/, or a YOLO folder with labels/ and images/",
-    )
+        images = images or source.parent / "images"
+        data = load_coco(source, images)
+    elif (source / "Annotations").is_dir():
+        images = images or source / "JPEGImages"
+        data = load_voc(source, images)
+    elif (source / "labels").is_dir():
+        images = images or source / "images"
+        data = load_yolo(source, images)
+    elif (source / "annotations.json").is_file():
+        images = images or source / "images"
+        data = load_coco(source / "annotations.json", images)
+    else:
+        raise InputError(
+            f"{source} is no data set that is known",
+            "a COCO .json, a VOC folder (Annotations/ and JPEGImages/), or a YOLO folder (labels/ and images/)",
+        )
+    missing = [sample.path for sample in data.samples if not sample.path.is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(data)} pictures are missing, the first is {missing[0]}",
+            f"{option} says where",
+        )
+    if not data.samples or not data.labels:
+        raise InputError(f"there are no labelled pictures in {images}", f"{option} says where they are")
+    return data
 
 
 def load_coco(annotations: Path, images: Path) -> DataSet:
@@ -107,7 +129,7 @@ def load_coco(annotations: Path, images: Path) -> DataSet:
         _require_pixels(annotations, samples, sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{annotations} is no COCO file: {type(error).__name__} {error}") from error
-    return _complete(DataSet(samples, labels, annotations), images)
+    return DataSet(samples, labels, annotations)
 
 
 def _require_pixels(annotations: Path, samples: list[Sample], sizes: list[tuple[float, float]]) -> None:
@@ -151,7 +173,7 @@ def load_voc(folder: Path, images: Path) -> DataSet:
         return [[*box, labels.index(name)] for box, name, hard in objects if hard == difficult]
 
     samples = [_sample(path, rows(objects, False), rows(objects, True)) for path, objects in found]
-    return _complete(DataSet(samples, labels), images)
+    return DataSet(samples, labels)
 
 
 def load_yolo(folder: Path, images: Path) -> DataSet:
@@ -173,7 +195,7 @@ def load_yolo(folder: Path, images: Path) -> DataSet:
     labels = _yolo_names(folder, highest + 1)
     if highest >= len(labels):
         raise InputError(f"{folder} names {len(labels)} classes, but class {highest} occurs")
-    return _complete(DataSet(samples, labels), images)
+    return DataSet(samples, labels)
 
 
 def _yolo_row(line: str, where: str, width: int, height: int) -> list[float]:
@@ -237,17 +259,6 @@ def _sample(path: Path, rows: Sequence[Sequence[float]], ignored: Sequence[Seque
         raise InputError(f"{path} has a box that is not finite")
     fair, unfair = (t[(t[:, 2] > t[:, 0]) & (t[:, 3] > t[:, 1])] for t in tables)
     return Sample(path, fair[:, :4], fair[:, 4].astype(np.int64), unfair[:, :4], unfair[:, 4].astype(np.int64))
-
-
-def _complete(data: DataSet, images: Path) -> DataSet:
-    missing = [sample.path for sample in data.samples if not sample.path.is_file()]
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(data)} pictures are missing, the first is {missing[0]}", "--images says where"
-        )
-    if not data.samples or not data.labels:
-        raise InputError(f"there are no labelled pictures in {images}")
-    return data
 
 
 def _json(path: Path) -> Any:

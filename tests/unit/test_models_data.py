@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover_models.augment import Augmentation, Augmenter, clip, to_input
 from nanorover_models.batches import Loaded
+from nanorover_models.commands import data_of
 from nanorover_models.data import DataSet, Sample, load_data
 from nanorover_models.evaluate import coco_scores
 from nanorover_models.kept import Kept
@@ -97,6 +99,32 @@ def test_one_picture_is_not_split(coco: Path) -> None:
     one = DataSet(load_data(coco).samples[:1], LABELS)
     with pytest.raises(InputError, match="one picture is too few"):
         one.split(0.1, seed=1)
+
+
+def test_validation_has_its_own_pictures_and_may_lack_a_class(coco: Path, tmp_path: Path) -> None:
+    plain = settings(64, 64)
+    document = json.loads((coco / "annotations.json").read_text())
+    for part in ("train", "val"):
+        (tmp_path / f"{part}.json").write_text(json.dumps(document))
+    files = [tmp_path / "train.json"], coco / "images", tmp_path / "val.json"
+    with pytest.raises(InputError, match="6 of 6 pictures are missing.*\n.*--validation-images says where"):
+        data_of(*files, None, plain)
+    assert [len(part) for part in data_of(*files, coco / "images", plain)] == [6, 6]
+    with pytest.raises(InputError, match="not used without --validation"):
+        data_of(*files[:2], None, coco / "images", plain)
+
+    whole = load_data(coco)
+    second = [
+        replace(s, boxes_xyxy=s.boxes_xyxy[s.labels == 1], labels=s.labels[s.labels == 1]) for s in whole.samples
+    ]
+    voc = write_voc(tmp_path / "voc", whole)
+    lacking = write_voc(tmp_path / "lacking", DataSet(second, whole.labels))
+    assert load_data(lacking).labels == LABELS[1:]
+    training, validation = data_of([voc], None, lacking, None, plain)
+    assert validation.labels == training.labels == LABELS
+    assert {label for s in validation.samples for label in s.labels} == {1}
+    with pytest.raises(InputError, match="classes that .* does not have: bright"):
+        data_of([lacking], None, voc, None, plain)
 
 
 def yolo_folder(folder: Path, label_file: bytes, names: str) -> Path:

@@ -18,6 +18,7 @@ group = typer.Typer(no_args_is_help=True, help="Train, evaluate, compress, expor
 Data = Annotated[list[Path], typer.Option(help="COCO json, or a VOC, YOLO or COCO folder; may be given again")]
 Images = Annotated[Path | None, typer.Option(help="where the pictures are, if not where the format expects them")]
 Validation = Annotated[Path | None, typer.Option(help="own data for validation; else a part is held back")]
+ValidationImages = Annotated[Path | None, typer.Option(help="where the pictures of --validation are")]
 Checkpoint = Annotated[Path, typer.Argument(help="checkpoint (.pt) of `nanorover model train`")]
 ParamsFile = Annotated[Path | None, typer.Option("--params", help="YAML with training parameters")]
 Out = Annotated[Path, typer.Option(help="folder for what is written")]
@@ -67,6 +68,7 @@ def train(
     *,
     images: Images = None,
     validation: Validation = None,
+    validation_images: ValidationImages = None,
     out: Out = Path("out/train"),
     start: Annotated[Path | None, typer.Option(help="checkpoint to fine-tune")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on where the run in --out was interrupted")] = False,
@@ -75,7 +77,7 @@ def train(
 ) -> None:
     """Train a detector; several GPUs: torchrun --nproc-per-node N -m nanorover_models train …"""
     commands, settings = _settings(params_file, epochs)
-    training, held_back = commands.data_of(data, images, validation, settings)
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     _say(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
     best = commands.train(training, held_back, settings, out, start=start, resume=resume, say=_say)
     _say(f"best checkpoint: {best}; curves: {out / 'curves.png'}")
@@ -123,6 +125,7 @@ def prune(
     *,
     images: Images = None,
     validation: Validation = None,
+    validation_images: ValidationImages = None,
     keep: Annotated[float, typer.Option(help="part of the multiply-accumulates that may stay")] = 0.5,
     teacher: Annotated[Path | None, typer.Option(help="checkpoint that teaches while fine-tuning")] = None,
     out: Out = Path("out/prune"),
@@ -132,7 +135,7 @@ def prune(
 ) -> None:
     """Remove whole channels until the target is met, then fine-tune; prints before and after."""
     commands, settings = _settings(params_file, epochs)
-    training, held_back = commands.data_of(data, images, validation, settings)
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     costs = commands.prune_and_tune(
         checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, say=_say
     )
@@ -147,6 +150,7 @@ def distil(
     checkpoint: Annotated[Path | None, typer.Option("--student", help="checkpoint; else a new network")] = None,
     images: Images = None,
     validation: Validation = None,
+    validation_images: ValidationImages = None,
     out: Out = Path("out/distil"),
     epochs: Epochs = None,
     params_file: ParamsFile = None,
@@ -154,7 +158,7 @@ def distil(
 ) -> None:
     """Let a small network learn from a larger one; prints before and after."""
     commands, settings = _settings(params_file, epochs)
-    training, held_back = commands.data_of(data, images, validation, settings)
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, say=_say)
     _show(costs, as_json)
 
@@ -166,6 +170,7 @@ def quantize(
     *,
     images: Images = None,
     validation: Validation = None,
+    validation_images: ValidationImages = None,
     mode: Annotated[str, typer.Option(help="ptq: calibrate only; qat: train further too")] = "ptq",
     out: Out = Path("out/quantize"),
     epochs: Epochs = None,
@@ -176,7 +181,7 @@ def quantize(
     if mode not in ("ptq", "qat"):
         raise InputError(f"there is no mode '{mode}'", "ptq or qat")
     commands, settings = _settings(params_file, None)
-    training, held_back = commands.data_of(data, images, validation, settings)
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
     costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, say=_say)
     _show(costs, as_json)
@@ -218,6 +223,7 @@ def card(
     checkpoint: Annotated[Path, typer.Option(help="the checkpoint that its files were made from")],
     data: Data,
     *,
+    images: Images = None,
     described: Annotated[str, typer.Option(help="what the data is, in words")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -225,7 +231,7 @@ def card(
     commands = torch_models("commands")
     command = shlex.join(["nanorover", *sys.argv[1:]])
     path, costs = commands.card(
-        model, checkpoint, commands.load_all(data), described or " ".join(map(str, data)), command
+        model, checkpoint, commands.load_all(data, images), described or " ".join(map(str, data)), command
     )
     _show(costs, as_json)
     console.print(f"card: {path}")
