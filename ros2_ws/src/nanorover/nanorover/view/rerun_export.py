@@ -1,7 +1,10 @@
-"""A recording as a rerun file: scans and pictures over time, where the wheels say the robot is, the true map."""
+"""A recording as a rerun file: scans, pictures and detections over time, the robot by its wheels, the true map."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +13,11 @@ from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, compose, transform_points
-from nanorover.replay.logs import open_log
+from nanorover.replay.bag_log import BagLog
+from nanorover.replay.logs import Log, open_log
 from nanorover.replay.records import Picture, Record, TruePose
+from nanorover.replay.storage import UndecodableError, open_storages
+from nanorover.tables import TOPICS
 from nanorover.view.scene import hits_m
 
 TIMELINE = "robot"
@@ -34,11 +40,28 @@ def export(recording: Path, path: Path) -> dict[str, int]:
         for record in log:
             if scene.show(record):
                 counts[type(record).__name__] += 1
+        for detections in _detections_of(log):
+            scene.show_detections(detections)
+            counts["Detections"] += 1
         stream.flush()
         stream.disconnect()
     if not counts:
         raise InputError(f"{recording} holds nothing that can be shown", "; ".join(log.problems.lines()))
     return dict(counts)
+
+
+def _detections_of(log: Log) -> Iterator[Any]:
+    """The recorded answers of a detector, as messages; they are no records, which are what the parts take."""
+    if not isinstance(log, BagLog):
+        return
+    with ExitStack() as stack:
+        for storage in open_storages(log.path, log.problems, stack):
+            for raw in storage.messages():
+                if raw.type == TOPICS["detections"].type:
+                    try:
+                        yield storage.decode(raw)
+                    except UndecodableError as error:
+                        log.problems.add("message that cannot be decoded skipped", f"{raw.place}: {error}")
 
 
 class _Scene:
@@ -70,6 +93,21 @@ class _Scene:
         else:
             return False
         return True
+
+    def show_detections(self, message: Any) -> None:
+        """Boxes with label and score over the picture of the same stamp; none clears those before."""
+        stamp = message.header.stamp
+        self._stream.set_time(TIMELINE, timestamp=stamp.sec + stamp.nanosec / 1e9)
+        boxes = [detection.bbox for detection in message.detections]
+        # vision_msgs moved the centre at Humble.
+        centres = [getattr(box.center, "position", box.center) for box in boxes]
+        best = [d.results[0].hypothesis if d.results else None for d in message.detections]
+        drawn = self._rerun.Boxes2D(
+            centers=[[c.x, c.y] for c in centres],
+            sizes=[[box.size_x, box.size_y] for box in boxes],
+            labels=[f"{guess.class_id} {guess.score:.2f}" if guess else "" for guess in best],
+        )
+        self._stream.log("camera/detections", drawn)
 
     def _move(self, T_world_base: Pose) -> None:
         self._T_world_base = T_world_base
