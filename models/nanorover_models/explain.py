@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nanorover.errors import InputError
-from nanorover.files import replacing
 from nanorover.perception.detector import Detections, Detector, Limits
 from nanorover.perception.draw import draw
+from nanorover.perception.images import write_image
 from nanorover.perception.pictures import pictures
 from nanorover_models.blocks import Network
 from nanorover_models.evaluate import torch_detector
@@ -117,8 +117,7 @@ def explain(
             say(f"{picture.source}: {error}")
             continue
         path = out / f"{picture.stem}.png"
-        with replacing(path) as temporary:
-            cv2.imwrite(str(temporary), drawn)
+        write_image(path, drawn)
         written.append(path)
     if not written:
         raise InputError("no picture was explained", "the reasons stand above")

@@ -10,6 +10,7 @@ import cv2
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
+from nanorover.perception.images import write_image
 
 JPEG_QUALITY = 95
 
@@ -32,9 +33,8 @@ def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambd
     annotations: list[dict[str, Any]] = []
     for number, sample in enumerate(render_dataset(seed, count)):
         name = f"{seed}_{number:05d}.jpg"
-        with replacing(folder / "images" / name) as temporary:
-            bgr = cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(temporary), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        bgr = cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
+        write_image(folder / "images" / name, bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         height, width = sample.image.shape[:2]
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         judged = fair(sample.boxes_px, sample.visible)

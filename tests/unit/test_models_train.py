@@ -2,11 +2,13 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from models_helpers import LABELS, MODELS, write_blocks
@@ -23,7 +25,7 @@ from nanorover_models import model as models
 from nanorover_models.batches import Pictures
 from nanorover_models.data import DataSet, load_data
 from nanorover_models.evaluate import evaluate, torch_detector
-from nanorover_models.explain import explained, heat_map
+from nanorover_models.explain import explain, explained, heat_map
 from nanorover_models.export import folded
 from nanorover_models.lint import lint, load_onnx
 from nanorover_models.measure import count
@@ -337,6 +339,17 @@ def test_an_explanation_points_at_its_object(trained: Path) -> None:
         own, other = own + float(heat[:, own_half].sum()), other + float(heat[:, other_half].sum())
     assert own > 1.5 * other
     assert explained(spec, network, image, limits).shape[1] == 3 * image.shape[1]
+
+
+def test_an_explanation_that_does_not_fit_on_the_disk_is_said(trained: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), load_data_picture())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # no file may become larger, in bytes
+    try:
+        with pytest.raises(InputError, match=r"cannot write the picture .*a\.png"):
+            explain(trained, [tmp_path / "a.png"], tmp_path / "out", Limits(0.3, 0.5, 100, 10), QUIET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_average_precision_of_detections_that_are_known(blocks: Path) -> None:
