@@ -211,7 +211,13 @@ class Trainer:
                 f"{self.folder} was trained with another {changed[0]}: {theirs.get(changed[0])!r}",
                 "resume with the same parameters, or train into another folder",
             )
-        self.model.load_state_dict(content["raw"])
+        try:
+            self.model.load_state_dict(content["raw"])
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.folder} holds a network with other channels, as pruning leaves one",
+                f"start from it into another folder: --start {self.folder / 'best.pt'}",
+            ) from error
         self.average.model.load_state_dict(content["weights"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.scaler.load_state_dict(content["scaler"])

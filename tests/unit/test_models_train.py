@@ -115,6 +115,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(blocks: Path, tmp_path:
     relabelled = Trainer(swapped, models.build(swapped), few, tmp_path / "cut", world=join_world())
     with pytest.raises(InputError, match=r"trained with other labels: \('bright', 'dark'\)"):
         relabelled.resume()
+    narrow = models.build(replace(spec, width_multiplier=0.1))
+    with pytest.raises(InputError, match="other channels, as pruning leaves one"):
+        Trainer(spec, narrow, few, tmp_path / "cut", world=join_world()).resume()
 
 
 def test_checkpoints_that_are_none_are_refused(tmp_path: Path, trained: Path) -> None:
