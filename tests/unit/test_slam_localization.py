@@ -66,6 +66,14 @@ def test_whoever_is_carried_away_notices_in_time():
     assert np.median(kidnaps.found_s) <= NOTICE_S
 
 
+def test_a_room_outside_the_map_that_is_like_one_in_it_is_not_believed():
+    """Carried there, the robot sees 78 % of its first scan and 65 % of the others in the map, as after a removal."""
+    kidnaps = relocalization.kidnappings(PARAMS, range(4, 5), 2)
+    assert max(kidnaps.noticed_s) < 1.0
+    assert kidnaps.wrong_and_sure == 0
+
+
+
 def test_places_that_look_alike_are_never_sure():
     views, sure = relocalization.ambiguous_views(PARAMS, np.random.default_rng(3), 6)
     assert (views, sure) == (18, 0)

@@ -23,6 +23,7 @@ from nanorover.slam.global_search import GlobalSearch, Place
 from nanorover.slam.local_map import MARGIN_M
 from nanorover.slam.map_field import MapWalls
 from nanorover.slam.params import SlamParams
+from nanorover.slam.tracker import Match
 from nanorover.slam.trajectory import Trajectory
 from nanorover.slam.warm_up import warm_up
 
@@ -42,8 +43,9 @@ DOUBTED_PART = 0.7
 BELIEVED_ODDS = 20.0
 # A place that explains so much of the scan is in the map, however many people stand in the view and however much
 # of the furniture was moved. Only a place that explains more, by so much, speaks against it then: one outside the
-# map contradicts nothing, but explains little.
-KNOWN_HERE, EXPLAINS_MORE = 0.6, 0.05
+# map contradicts nothing, but explains little. A place that was found owes the proof first, good matches over some
+# way: a room outside the map that is like one in it explains as much as one whose furniture was moved.
+KNOWN_HERE, EXPLAINS_MORE, PROOF_M = 0.6, 0.05, 0.5
 # Less than this of a scan in the map is worth a word: a mirrored laser in a plain room looks like moved furniture.
 WELL_KNOWN = 0.75
 # A search takes several scans' time, so only every so many scans are searched for.
@@ -90,6 +92,7 @@ class Localizer:
         self._T_map_base = np.zeros(3)
         self._doubted = 0
         self._disbelieved = 0
+        self._proven_m = 0.0
         self._waited = SEARCH_EVERY
         self._wide_searches = 0
         self._finds: list[Find] = []
@@ -108,6 +111,7 @@ class Localizer:
         """A person says where the robot is: believed at once, and doubted like any other place."""
         covariance = CLICK_COVARIANCE if covariance is None else covariance
         self._settle(np.asarray(T_map_base, dtype=np.float64), covariance, CLICK_CONFIDENCE)
+        self._proven_m = PROOF_M
 
     def forget_pose(self) -> None:
         """Look for the robot in the whole map again."""
@@ -135,7 +139,9 @@ class Localizer:
 
     def _track(self, placed: Placed) -> None:
         match = placed.match
-        good = match is not None and (match.score >= DOUBTED_SCORE or match.explained >= KNOWN_HERE)
+        good = match is not None and (match.score >= DOUBTED_SCORE or self._known_here(match))
+        if match is not None and match.score >= DOUBTED_SCORE:
+            self._proven_m += _way_m(placed.T_last_now)
         self._doubted = 0 if good else self._doubted + 1
         if not good:
             self.confidence *= DOUBTED_PART
@@ -166,7 +172,7 @@ class Localizer:
         here = next((place for place in places if _agree(place.T_map_base, self._T_map_base)), None)
         share = 0.0 if here is None else here.share
         nowhere = 1.0 - sum(place.share for place in places)
-        if here is not None and here.match.explained >= KNOWN_HERE:
+        if here is not None and self._known_here(here.match):
             enough = here.match.explained + EXPLAINS_MORE
             places = [place for place in places if place is here or place.match.explained > enough]
             nowhere = 0.0
@@ -181,6 +187,10 @@ class Localizer:
         if self.localized and self._disbelieved >= DISBELIEVED_CHECKS:
             self.front_end.counts["times lost"] += 1
             self._lose("lost: other places, or none in the map, fit the scans better than the believed one")
+
+    def _known_here(self, match: Match) -> bool:
+        """Whether the believed place is in the map, however much of it is not as it was."""
+        return self._proven_m >= PROOF_M and match.explained >= KNOWN_HERE
 
     def _look_for(self, placed: Placed) -> None:
         """Search the whole map for the scan."""
@@ -224,7 +234,7 @@ class Localizer:
         self.front_end.forget_motion()
         self.front_end.covariance = covariance.copy()
         self.localized, self.confidence, self.last_reason = True, confidence, ""
-        self._doubted, self._disbelieved = 0, 0
+        self._doubted, self._disbelieved, self._proven_m = 0, 0, 0.0
         self._finds.clear()
 
     def T_map_base(self) -> Pose:
