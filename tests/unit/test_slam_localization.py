@@ -67,11 +67,10 @@ def test_whoever_is_carried_away_notices_in_time():
 
 
 def test_a_room_outside_the_map_that_is_like_one_in_it_is_not_believed():
-    """Carried there, the robot sees 78 % of its first scan and 65 % of the others in the map, as after a removal."""
+    """Carried there, the robot sees 78 % of its first scan and 65 % of the others in the map."""
     kidnaps = relocalization.kidnappings(PARAMS, range(4, 5), 2)
     assert max(kidnaps.noticed_s) < 1.0
     assert kidnaps.wrong_and_sure == 0
-
 
 
 def test_places_that_look_alike_are_never_sure():
