@@ -205,11 +205,8 @@ class Trainer:
                     "resume with the same data and parameters, or train into another folder",
                 )
         ours, theirs = dataclasses.asdict(self.settings), content.get("settings", {})
-        changed = [
-            k
-            for k in ours
-            if k not in ("epochs", "workers", "threads", "pictures_on_gpu") and theirs.get(k) != ours[k]
-        ]
+        free = ("epochs", "workers", "threads", "pictures_on_gpu")
+        changed = [name for name in ours if name not in free and theirs.get(name) != ours[name]]
         if changed:
             raise InputError(
                 f"{self.folder} was trained with another {changed[0]}: {theirs.get(changed[0])!r}",
