@@ -78,7 +78,7 @@ def test_a_file_that_is_no_parameter_file_is_refused(tmp_path, text):
 def test_a_file_whose_only_part_is_mistyped_is_refused_and_one_of_another_node_is_not(tmp_path):
     file = tmp_path / "robot.yaml"
     file.write_text("/rover7/detecter: {ros__parameters: {score_threshold: 0.9}}\n")
-    with pytest.raises(InputError, match="'detecter', which nothing here has\n.*'detector'"):
+    with pytest.raises(InputError, match="unknown section 'detecter'\n.*did you mean 'detector'"):
         params.load(DetectorParams, "detector", file)
     file.write_text("/rover7/slam: {ros__parameters: {score_threshold: 0.9}}\n")
     assert params.load(DetectorParams, "detector", file) == params.load(DetectorParams, "detector")

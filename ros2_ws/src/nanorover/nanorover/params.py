@@ -148,10 +148,8 @@ def _require_known(path: Path) -> None:
     """InputError for a file of which no part is meant for anything here, as when the only name is mistyped."""
     known = {"**", *(shipped.stem for shipped in FOLDER.glob("*.yaml"))}
     given = [name.rsplit("/", 1)[-1] for name in read_sections(path)]
-    if given and not known & set(given):
-        near = difflib.get_close_matches(given[0], known, 1)
-        hint = f"do you mean '{near[0]}'?" if near else "its parts are named as the files in params/ are"
-        raise InputError(f"{path} holds parameters of '{given[0]}', which nothing here has", hint)
+    if not known & set(given):
+        refuse_unknown(given, known, f"{path}: unknown section")
 
 
 def load(cls: type[T], component: str, params_file: Path | None = None, **overrides: Any) -> T:

@@ -110,7 +110,8 @@ def evaluate(
     ).as_dict()
     if figures["unknown_classes"]:
         unknown = ", ".join(figures["unknown_classes"])
-        console.print(f"{model} does not know these classes of the data, which count as not found: {unknown}")
+        sentence = f"{model} does not know these classes of the data, which count as not found: {unknown}"
+        console.print(sentence, soft_wrap=True)
     if as_json:
         print(json.dumps({"model": model, **figures}))
         return
