@@ -4,8 +4,10 @@ import os
 import signal
 
 import pytest
+from geometry_msgs.msg import Twist
 
 from nanorover_nodes import lifecycle
+from nanorover_nodes.declared_topics import hear_declared
 
 pytestmark = pytest.mark.nodes
 
@@ -36,12 +38,13 @@ run(Probe)
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_that_shall_end_has_its_last_word(graph, sign):
-    heard = graph.collect("cmd_vel_nav")
+    heard: list[Twist] = []
+    subscription = hear_declared(graph.node, "cmd_vel_nav", heard.append)
     graph.processes.start("probe", ["-c", PROBE])
     graph.bring_up("probe")
     log = graph.processes.log_path("probe")
     graph.wait_until(lambda: "somebody listens" in log.read_text(), "each knows of the other")
-    graph.wait_until(lambda: graph.node.count_publishers("cmd_vel_nav") == 1, "it publishes")
+    graph.wait_until(lambda: subscription.get_publisher_count() == 1, "each is joined to the other")
     os.kill(graph.processes.pid("probe"), sign)
     ended = lifecycle.wait_until(graph.node, lambda: graph.processes.exit_code("probe") is not None, 20.0)
     assert ended and graph.processes.exit_code("probe") == 0, log.read_text()

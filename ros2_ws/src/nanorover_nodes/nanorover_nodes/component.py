@@ -6,6 +6,7 @@ A node subclasses ``Component``, names its parameter classes, and writes ``confi
 
 import contextlib
 import dataclasses
+import time
 import traceback
 from array import array
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -110,6 +112,12 @@ class Component(LifecycleNode):
         publisher = publish_declared(self, topic, type_name)
         self._offered.append(publisher)
         return publisher
+
+    def wait_until_heard(self, longest_s: float) -> None:
+        """Wait for those who listen to have what was published last, all together at most so long."""
+        end_s = time.monotonic() + longest_s
+        for publisher in self._offered:
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end_s - time.monotonic())))
 
     def listen(self, topic: str, callback: Callable[[Any], None], type_name: str | None = None) -> Subscription:
         """Subscribe to a declared topic; an unexpected exception is said and counted, never fatal.

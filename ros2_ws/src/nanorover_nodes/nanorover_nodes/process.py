@@ -12,6 +12,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from nanorover_nodes.component import Component
 
+# How long a node that ends waits for its last words to arrive; they are lost with its process otherwise.
+LAST_WORD_S = 0.2
+
 
 def run(make: Callable[[], Component]) -> None:
     """Spin one node in this process until SIGINT or SIGTERM; leaves it shut down in order.
@@ -38,6 +41,7 @@ def _spin(node: Component) -> None:
         if node.active:
             node.active = False
             node.deactivate()
+            node.wait_until_heard(LAST_WORD_S)
         node.cleanup()
         node.destroy_node()
         rclpy.try_shutdown()
