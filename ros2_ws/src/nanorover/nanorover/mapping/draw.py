@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.errors import InputError
-from nanorover.files import replacing
 from nanorover.mapping.grid import OccupancyGrid
 
 LEAST_WIDTH, MOST_WIDTH = 900, 4000
@@ -25,6 +24,8 @@ def draw_map(path: Path, grid: OccupancyGrid, poses: NDArray[np.float64] | None 
     """
     import cv2
 
+    from nanorover.perception.images import write_image
+
     if grid.cells.size == 0:
         raise InputError("the map is empty", "nothing has been mapped yet")
     height, width = grid.cells.shape
@@ -38,9 +39,7 @@ def draw_map(path: Path, grid: OccupancyGrid, poses: NDArray[np.float64] | None 
     if poses is not None and len(poses) > 0:
         _draw_path(picture, _pixels(grid, poses, scale))
     _draw_scale_bar(picture, scale / grid.resolution_m)
-    with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), picture):
-            raise InputError(f"cannot write {path}", "choose a name that ends in .png")
+    write_image(path, picture)
 
 
 def _painted(cells: NDArray[np.int8]) -> NDArray[np.uint8]:
