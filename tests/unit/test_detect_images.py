@@ -90,10 +90,11 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
-    whole = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    whole, whole_png = (cv2.imencode(s, np.zeros((64, 64, 3), np.uint8))[1].tobytes() for s in (".jpg", ".png"))
     for name, content, word in (
         ("empty.jpg", b"", "is empty"),
         ("cut.jpg", whole[: len(whole) // 2], "cut off"),
+        ("cut.png", whole_png[:-12], "cut off"),
         ("text.png", b"this is no picture", "cannot be decoded"),
     ):
         (tmp_path / name).write_bytes(content)

@@ -6,7 +6,6 @@ from array import array
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 from rclpy.duration import Duration
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage
@@ -14,6 +13,7 @@ from std_msgs.msg import Header
 
 from nanorover.perception.calibration import Calibration, read_calibration
 from nanorover.perception.camera import Camera, CameraParams, Image, fitted, same_aspect
+from nanorover.perception.images import encode_jpeg
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.convert import image_msg
 from nanorover_nodes.process import run
@@ -84,10 +84,8 @@ class CameraNode(Component):
         if self.image_publisher.get_subscription_count() > 0:
             self.image_publisher.publish(image_msg(header, image))
         if self.compressed_publisher.get_subscription_count() > 0:
-            quality = [cv2.IMWRITE_JPEG_QUALITY, self.settings.jpeg_quality]
-            encoded = cv2.imencode(".jpg", image, quality)[1]
             message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
-            message.data = array("B", encoded.tobytes())
+            message.data = array("B", encode_jpeg(image, self.settings.jpeg_quality))
             self.compressed_publisher.publish(message)
         self.info.header = header
         self.info_publisher.publish(self.info)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage
@@ -16,6 +15,7 @@ from nanorover.errors import InputError
 from nanorover.geometry.se2 import Pose
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
+from nanorover.perception.images import encode_jpeg
 from nanorover.robot import RobotParams
 from nanorover.sim import SCREEN
 from nanorover.sim.camera import Image
@@ -131,8 +131,8 @@ class SimulatorNode(Component):
             self.outputs["camera/image_raw"].publish(convert.image_msg(header, bgr))
         if self.outputs["camera/image_raw/compressed"].get_subscription_count() == 0:
             return
-        jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-        compressed = CompressedImage(header=header, format="jpeg", data=array("B", jpeg.tobytes()))
+        jpeg = array("B", encode_jpeg(bgr, JPEG_QUALITY))
+        compressed = CompressedImage(header=header, format="jpeg", data=jpeg)
         self.outputs["camera/image_raw/compressed"].publish(compressed)
 
     def diagnose(self) -> Health:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
-from nanorover.perception.picture_header import JPEG_START, is_cut_jpeg, size_of
+from nanorover.perception.picture_header import is_cut, size_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -76,13 +76,19 @@ def write_image(path: Path, image_bgr: np.ndarray, options: Sequence[int] = ()) 
             raise InputError("cannot write the picture %s: %s" % (path, error.strerror), "is there room for it?")
 
 
+def encode_jpeg(image_bgr: np.ndarray, quality: int) -> bytes:
+    """The bytes of a JPEG file of a BGR picture; ``quality`` is 1 … 100."""
+    data: bytes = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    return data
+
+
 def decode_image(data: np.ndarray, name: str) -> np.ndarray:
     """An encoded picture (JPEG, PNG, …) in ``(N,) uint8`` bytes as BGR; ``name`` is for the message."""
     if len(data) == 0:
         raise InputError("the picture %s is empty" % name)
     encoded = data.tobytes()
-    if encoded.startswith(JPEG_START) and is_cut_jpeg(encoded):
-        raise InputError("the picture %s is cut off: its JPEG data has no end" % name, "copy or record it again")
+    if is_cut(encoded):
+        raise InputError("the picture %s is cut off: its data has no end" % name, "copy or record it again")
     size = size_of(encoded)
     if size is None:
         raise InputError("the picture %s cannot be decoded" % name, READ)

@@ -1,4 +1,4 @@
-"""What the bytes of a picture say of its size, before anything is decompressed."""
+"""What the bytes of a picture say of its size and its end, before anything is decompressed."""
 
 import re
 import struct
@@ -10,6 +10,7 @@ JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 JPEG_START_OF_SCAN = 0xDA
 JPEG_ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 JPEG_NO_FRAME = (0xC4, 0xC8, 0xCC)  # among C0 to CF, which say the size
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 NETPBM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
 
 
@@ -24,8 +25,12 @@ def size_of(data: bytes) -> Optional[Size]:
     return None
 
 
-def is_cut_jpeg(data: bytes) -> bool:
-    """Whether a JPEG lacks its end; whatever follows the end does not matter."""
+def is_cut(data: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end, which decoders pass over; whatever follows the end does not matter."""
+    if data.startswith(PNG_START):
+        return PNG_END not in data
+    if not data.startswith(JPEG_START):
+        return False
     scan = _jpeg(data)[1]
     return scan < 0 or data.rfind(JPEG_END, scan) < 0
 
@@ -95,7 +100,7 @@ def _netpbm(data: bytes) -> Optional[Size]:
 
 _READERS: Dict[bytes, Callable[[bytes], Optional[Size]]] = {
     JPEG_START: lambda data: _jpeg(data)[0],
-    b"\x89PNG\r\n\x1a\n": _png,
+    PNG_START: _png,
     b"BM": _bmp,
     b"RIFF": _webp,
     b"II*\0": _tiff,

@@ -42,15 +42,10 @@ class Picture:
 
     def rgb(self) -> NDArray[np.uint8]:
         """The picture as ``(H, W, 3)`` RGB; raises InputError when the bytes hold no picture."""
-        import cv2
-
         if self.compressed:
-            try:
-                bgr = cv2.imdecode(np.frombuffer(self.data, np.uint8), cv2.IMREAD_COLOR) if self.data else None
-            except cv2.error:  # sizes beyond all bounds
-                bgr = None
-            if bgr is None:
-                raise InputError(f"the picture at {self.stamp_ns} ns is no readable {self.encoding}")
+            from nanorover.perception.images import decode_image
+
+            bgr = decode_image(np.frombuffer(self.data, np.uint8), f"at {self.stamp_ns} ns")
             return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
         channels = RAW_CHANNELS.get(self.encoding)
         if channels is None or len(self.data) != self.width_px * self.height_px * channels:
@@ -70,9 +65,9 @@ class Picture:
 
     def as_jpeg(self, quality: int) -> bytes:
         """The bytes of a JPEG file of this quality (1 … 100)."""
-        import cv2
+        from nanorover.perception.images import encode_jpeg
 
-        return cv2.imencode(".jpg", self.rgb()[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        return encode_jpeg(self.rgb()[:, :, ::-1], quality)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from nanorover.lidar.params import LidarParams
 from nanorover.lidar.protocol import Command
 from nanorover.lidar.stream import LidarStream
 from nanorover.params import load
+from nanorover.perception.images import encode_jpeg
 from nanorover.replay.records import (
     CameraInfo,
     Picture,
@@ -134,12 +135,9 @@ class Rover:
             )
 
     def _look(self) -> Iterator[Record]:
-        import cv2
-
         sim, stamp_ns = self.simulation.params, self._stamp_ns()
         picture = self.simulation.picture()
-        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        jpeg = cv2.imencode(".jpg", np.ascontiguousarray(picture[:, :, ::-1]), quality)[1].tobytes()
+        jpeg = encode_jpeg(picture[:, :, ::-1], JPEG_QUALITY)
         frame = self.simulation.frames.camera_optical_frame
         yield CameraInfo(stamp_ns, sim.camera_width_px, sim.camera_height_px, sim.K, np.zeros(5), frame_id=frame)
         yield Picture(stamp_ns, jpeg, "jpeg", frame_id=frame)
