@@ -30,6 +30,7 @@ from nanorover_models.quantize import quantize_file  # noqa: E402
 
 SIZES = {"anchor_free": (160, 96), "mobilenet_v1_ssd": (150, 150), "mobilenet_v2_ssdlite": (150, 150)}
 WORKSPACE = 64 << 20
+ONE = (1, 3, 64, 96)  # for files that leave their input open
 
 
 @pytest.fixture(params=models.ARCHITECTURES)
@@ -49,19 +50,43 @@ def exported(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_all_precisions_parse_and_build(exported: Path) -> None:
     for name, precision in (("fp32", "fp32"), ("fp16", "fp16"), ("gpu", "int8")):
-        assert len(build_plan(exported / f"{name}.onnx", precision, WORKSPACE)) > 10_000, name
+        assert len(build_plan(exported / f"{name}.onnx", precision, ONE, WORKSPACE)) > 10_000, name
 
 
 def test_what_the_lint_refuses_tensorrt_refuses_too(exported: Path) -> None:
     assert lint(exported / "cpu.onnx")
     with pytest.raises(InputError, match="cannot parse"):
-        build_plan(exported / "cpu.onnx", "int8", WORKSPACE)
+        build_plan(exported / "cpu.onnx", "int8", ONE, WORKSPACE)
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"no model")
     with pytest.raises(InputError, match=r"cannot parse .*m\.onnx"):
-        build_plan(tmp_path / "m.onnx", "fp32", WORKSPACE)
+        build_plan(tmp_path / "m.onnx", "fp32", ONE, WORKSPACE)
+
+
+def exported_by_others(path: Path, module: "torch.nn.Module", *tensors: "torch.Tensor", free: list[int]) -> Path:
+    """A file as public tools write it: ``free`` axes of the picture are left open."""
+    names = ["picture", "more"][: len(tensors)]
+    open_axes = {"picture": {axis: f"axis{axis}" for axis in free}}
+    torch.onnx.export(
+        module, tensors, path, dynamo=False, opset_version=13, input_names=names, dynamic_axes=open_axes
+    )
+    return path
+
+
+@pytest.mark.parametrize("free", [[0], [0, 2, 3]])
+def test_an_input_left_open_gets_the_size_of_the_description(free: list[int], tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(2))
+    path = exported_by_others(tmp_path / "open.onnx", network, torch.zeros(ONE), free=free)
+    assert len(build_plan(path, "fp32", ONE, WORKSPACE)) > 1000
+
+
+def test_a_file_of_two_inputs_is_refused(tmp_path: Path) -> None:
+    network = torch.nn.MSELoss()
+    path = exported_by_others(tmp_path / "two.onnx", network, torch.zeros(1, 4), torch.zeros(1, 4), free=[])
+    with pytest.raises(InputError, match=r"two\.onnx takes picture, more"):
+        build_plan(path, "fp32", ONE, WORKSPACE)
 
 
 def test_an_engine_that_is_none_is_refused_in_tensorrts_own_words() -> None:

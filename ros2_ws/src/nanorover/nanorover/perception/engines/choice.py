@@ -139,13 +139,12 @@ def _on_gpu(
         major = int(import_tensorrt().__version__.split(".")[0])
         choice = choose_on_gpu(description.files, precision, device.compute_capability, major)
         onnx = description.files[choice.variant]
-        shape = "1x3x%dx%d" % (description.input.height, description.input.width)
         made = open_engine(
             onnx,
             device,
             onnx_sha256=file_hash(onnx),
             precision=choice.precision,
-            shape=shape,
+            shape=(1, 3, description.input.height, description.input.width),
             cache=EngineCache(cache_folder),
             workspace_mib=workspace_mib,
             say=say,

@@ -153,9 +153,10 @@ def start(trt: Any, what: Any, logger: Any) -> Any:
         raise InputError("TensorRT %s cannot start: %s" % (trt.__version__, logger.words()), NO_GPU_HINT)
 
 
-def build_plan(onnx: Path, precision: str, workspace_bytes: int) -> bytes:
+def build_plan(onnx: Path, precision: str, shape: Tuple[int, ...], workspace_bytes: int) -> bytes:
     """Parse an ONNX file and build a plan; needs no GPU but the one it is built for.
 
+    ``shape`` is the picture's, (1, 3, h, w), for files that leave it open, as many public exports do.
     ``precision`` "fp16" sets the flag where it exists (gone in TensorRT 11, which wants an FP16 file),
     "int8" expects a QDQ file. Raises InputError with the parser's own words.
     """
@@ -174,6 +175,11 @@ def build_plan(onnx: Path, precision: str, workspace_bytes: int) -> bytes:
     if not parsed:
         reasons = "; ".join(str(parser.get_error(i).desc()) for i in range(parser.num_errors))
         raise InputError("TensorRT %s cannot parse %s: %s" % (trt.__version__, onnx, reasons or "no reason given"))
+    names = [network.get_input(i).name for i in range(network.num_inputs)]
+    if len(names) != 1:
+        raise InputError("%s takes %s" % (onnx, ", ".join(names) or "no input"), "it must take one picture")
+    if -1 in tuple(network.get_input(0).shape):
+        network.get_input(0).shape = shape
     config = builder.create_builder_config()
     if hasattr(config, "set_memory_pool_limit"):
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
@@ -203,18 +209,18 @@ def open_engine(
     *,
     onnx_sha256: str,
     precision: str,
-    shape: str,
+    shape: Tuple[int, ...],
     cache: EngineCache,
     workspace_mib: int,
     say: Say,
 ) -> TensorRtEngine:
     """The cached engine of a model for this GPU, built first if need be."""
     trt = import_tensorrt()
-    key = EngineKey(onnx_sha256, trt.__version__, device.compute_capability, precision, shape)
+    key = EngineKey(onnx_sha256, trt.__version__, device.compute_capability, precision, "x".join(map(str, shape)))
     plan = cache.load(onnx.stem, key)
     if plan is None:
         workspace = workspace_mib * MIB
-        plan = cache.build(onnx.stem, key, lambda: build_plan(onnx, precision, workspace), workspace, say)
+        plan = cache.build(onnx.stem, key, lambda: build_plan(onnx, precision, shape, workspace), workspace, say)
     begin = time.monotonic()
     engine = TensorRtEngine(plan, device, precision)
     say("%s: %s engine loaded in %.1f s" % (engine.title, precision, time.monotonic() - begin))
