@@ -6,7 +6,6 @@ holds for what the robot runs.
 
 import contextlib
 import io
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +71,8 @@ def torch_detector(
     return Detector(describe(spec, model, source, {}), TorchEngine(model), limits)
 
 
-def evaluate(detector: Detector, data: DataSet, tick: Callable[[], None] = lambda: None) -> Figures:
-    """Detect in every picture and compare; ``tick`` is called after each.
+def evaluate(detector: Detector, data: DataSet) -> Figures:
+    """Detect in every picture and compare.
 
     Classes are matched by name. Raises InputError when the model and the data share no class, or when there is
     no box to find.
@@ -88,7 +87,6 @@ def evaluate(detector: Detector, data: DataSet, tick: Callable[[], None] = lambd
         for box, score, c in zip(detections.boxes_xyxy, detections.scores, detections.classes, strict=True):
             if columns[c] >= 0:
                 found.append(_entry(number, columns[c], box, float(score)))
-        tick()
     ap, ap50, ap75, by_class = coco_scores(data, found)
     ms = {stage: round(float(np.median([s[stage] for s in stages])), 3) for stage in stages[0]}
     boxes = sum(len(s.labels) for s in data.samples)
