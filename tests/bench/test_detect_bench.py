@@ -72,14 +72,17 @@ def test_the_shipped_detector_by_stage() -> None:
             report(f"rover {variant}: network {network:.2f} ms; 640 × 480 picture to boxes", whole)
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v1_ssd", "mobilenet_v2_ssdlite"])
-def test_published_networks_at_300_pixels(architecture: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "width"),
+    [("mobilenet_v1_ssd", 1.0), *(("mobilenet_v2_ssdlite", width) for width in (1.0, 0.75, 0.5))],
+)
+def test_published_networks_at_300_pixels(architecture: str, width: float, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: scripts/requirements/train.txt")
     from nanorover_models import model as models
     from nanorover_models.export import folded, write_onnx
     from nanorover_models.quantize import quantize_file
 
-    spec = models.ModelSpec(architecture, 1.0, 300, 300, tuple(f"label{i}" for i in range(20)))
+    spec = models.ModelSpec(architecture, width, 300, 300, tuple(f"label{i}" for i in range(20)))
     network = folded(models.build(spec))
     for layer in network.modules():  # equal biases would be shared in the file, which no trained network has
         if isinstance(layer, torch.nn.Conv2d):
@@ -90,4 +93,4 @@ def test_published_networks_at_300_pixels(architecture: str, tmp_path: Path) -> 
     for name in ("fp32", "int8"):
         with OnnxRuntimeEngine(tmp_path / f"{name}.onnx", name) as engine:
             assert engine.run(tensors[0])[1].shape[2] == 4
-            report(f"{architecture} 300, 20 classes, {name}", cpu_ms(lambda: engine.run(tensors[0])))
+            report(f"{architecture} 300 × {width:g}, 20 classes, {name}", cpu_ms(lambda: engine.run(tensors[0])))
