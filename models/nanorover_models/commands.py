@@ -34,12 +34,10 @@ CALIBRATION_PICTURES = 128
 
 
 def load_all(sources: list[Path], images: Path | None = None) -> DataSet:
-    """One data set of several that have the same classes."""
+    """One data set of several, with the classes of all; a VOC folder, for one, has those that occur in it."""
     parts = [load_data(source, images) for source in sources]
-    for source, part in zip(sources, parts, strict=True):
-        if part.labels != parts[0].labels:
-            raise InputError(f"{source} has other classes than {sources[0]}", ", ".join(part.labels[:8]))
-    return DataSet([sample for part in parts for sample in part.samples], parts[0].labels)
+    labels = tuple(dict.fromkeys(name for part in parts for name in part.labels))
+    return DataSet([sample for part in parts for sample in part.named(labels).samples], labels)
 
 
 def data_of(
@@ -83,7 +81,7 @@ def train(
         settings = _for(spec, settings)
     trainer = Trainer(spec, network, settings, out, world=join_world())
     if resume:
-        trainer.resume()
+        trainer.resume(training)
     return trainer.run(training, validation, say)
 
 

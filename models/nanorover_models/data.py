@@ -1,5 +1,6 @@
 """Data sets of pictures with boxes: COCO json, Pascal VOC xml, YOLO text."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,14 @@ class DataSet:
             replace(s, labels=rows[s.labels], ignored_labels=rows[s.ignored_labels]) for s in self.samples
         ]
         return DataSet(renumbered, labels)
+
+    def digest(self) -> str:
+        """The same for the same pictures, by their names, with the same boxes, wherever the folder lies."""
+        found = hashlib.sha256(repr(self.labels).encode())
+        for sample in self.samples:
+            boxes, labels = sample.marked()
+            found.update(sample.path.name.encode() + boxes.tobytes() + labels.tobytes())
+        return found.hexdigest()
 
     def split(self, part: float, seed: int) -> tuple["DataSet", "DataSet"]:
         """Two data sets, the second with ``part`` of the pictures, drawn at random."""

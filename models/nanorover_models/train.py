@@ -102,6 +102,7 @@ class Trainer:
         if len(training) < self.world.size:
             raise InputError(f"{len(training)} pictures for {self.world.size} processes", "start fewer processes")
         s, world = self.settings, self.world
+        self.pictures = training.digest()
         kept = s.pictures_on_gpu and world.device.type == "cuda"
         batches: Batches = (Kept if kept else Loaded)(training.samples, s, world)
         self.steps = len(batches)
@@ -190,10 +191,11 @@ class Trainer:
             optimizer=self.optimizer.state_dict(),
             scaler=self.scaler.state_dict(),
             settings=dataclasses.asdict(self.settings),
+            pictures=self.pictures,
             progress={"epoch": self.epoch + 1, "best": self.best, "steps": self.average.steps, "log": self.log},
         )
 
-    def resume(self) -> None:
+    def resume(self, training: DataSet) -> None:
         """Go on where ``last.pt`` ended; InputError when it is of another run."""
         content = models.load_checkpoint(self.folder / "last.pt")
         trained = models.spec_of(content)
@@ -204,6 +206,11 @@ class Trainer:
                     f" {getattr(self.spec, name)}",
                     "resume with the same data and parameters, or train into another folder",
                 )
+        if content.get("pictures") != training.digest():
+            raise InputError(
+                f"{self.folder} was trained with other pictures or boxes",
+                f"resume with the same --data, or go on into another folder: --start {self.folder / 'best.pt'}",
+            )
         ours, theirs = dataclasses.asdict(self.settings), content.get("settings", {})
         free = ("epochs", "workers", "threads", "pictures_on_gpu")
         changed = [name for name in ours if name not in free and theirs.get(name) != ours[name]]

@@ -125,6 +125,10 @@ def test_validation_has_its_own_pictures_and_may_lack_a_class(coco: Path, tmp_pa
     assert {label for s in validation.samples for label in s.labels} == {1}
     with pytest.raises(InputError, match="classes that .* does not have: bright"):
         data_of([lacking], None, voc, None, plain)
+    both, _ = data_of([lacking, voc], None, lacking, None, plain)
+    assert both.labels == LABELS[::-1], "the classes of all folders"
+    called = [[both.labels[label] for label in s.labels] for s in both.samples[len(second) :]]
+    assert called == [[LABELS[label] for label in s.labels] for s in whole.samples]
 
 
 def yolo_folder(folder: Path, label_file: bytes, names: str) -> Path:

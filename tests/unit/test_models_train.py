@@ -103,21 +103,23 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(blocks: Path, tmp_path:
     with pytest.raises(KeyboardInterrupt):
         cut.run(data, data, interrupt)
     resumed = begun(tmp_path / "cut")
-    resumed.resume()
+    resumed.resume(data)
     assert resumed.epoch == 2
     resumed.run(data, data, QUIET)
     for name, value in whole.average.model.state_dict().items():
         assert torch.equal(value, resumed.average.model.state_dict()[name]), name
     other = Trainer(spec, models.build(spec), replace(few, flip=0.1), tmp_path / "cut", world=join_world())
     with pytest.raises(InputError, match="trained with another flip"):
-        other.resume()
+        other.resume(data)
     swapped = replace(spec, labels=spec.labels[::-1])
     relabelled = Trainer(swapped, models.build(swapped), few, tmp_path / "cut", world=join_world())
     with pytest.raises(InputError, match=r"trained with other labels: \('bright', 'dark'\)"):
-        relabelled.resume()
+        relabelled.resume(data)
+    with pytest.raises(InputError, match="trained with other pictures"):
+        begun(tmp_path / "cut").resume(replace(data, samples=data.samples[1:]))
     narrow = models.build(replace(spec, width_multiplier=0.1))
     with pytest.raises(InputError, match="other channels, as pruning leaves one"):
-        Trainer(spec, narrow, few, tmp_path / "cut", world=join_world()).resume()
+        Trainer(spec, narrow, few, tmp_path / "cut", world=join_world()).resume(data)
 
 
 def test_checkpoints_that_are_none_are_refused(tmp_path: Path, trained: Path) -> None:
