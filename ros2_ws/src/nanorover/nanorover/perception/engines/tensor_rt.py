@@ -48,6 +48,11 @@ class TensorRtEngine(Engine):
         self.addresses: List[int] = []
         self.inputs: List[int] = []
         for index, (name, shape, dtype, is_input) in enumerate(describe_io(trt, self.engine)):
+            if min(shape, default=0) < 0:
+                raise InputError(
+                    "the size of the engine's %s is known only once it ran" % name,
+                    "export the model without suppression (NMS) inside",
+                )
             host = device.pinned(shape, dtype)
             self.host.append(host)
             self.addresses.append(device.allocate(max(1, host.nbytes)))
