@@ -193,10 +193,10 @@ def test_infinity_and_not_a_number_are_equal_to_themselves_only():
     same = compare(ROWS, columns(nearest__range_m=base), columns(nearest__range_m=base.copy()))
     assert {d.status for d in same} == {EQUAL}
     other = compare(
-        ROWS, columns(nearest__range_m=base), columns(nearest__range_m=np.array([1.0, np.nan, 1.0, 1.0]))
+        ROWS, columns(nearest__range_m=base), columns(nearest__range_m=np.array([1.0, 2.0, np.nan, np.inf]))
     )
     found = {d.field: d for d in other}["nearest/range_m"]
-    assert (found.status, found.differing, found.largest) == (CHANGED, 2, np.inf)
+    assert (found.status, found.differing, found.largest) == (CHANGED, 4, np.inf)
 
 
 def test_a_reference_comes_back_as_it_was_saved_with_its_commit(tmp_path):
