@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nanorover.errors import InputError
-from nanorover.slam.relations import errors_of, read_relations, relation_error
+from nanorover.slam.relations import Relations, errors_of, read_relations, relation_error
 from nanorover.slam.trajectory import evenly_along, write_tum
 
 NS = 1_000_000_000
@@ -30,6 +30,17 @@ def test_errors_by_hand(tmp_path):
     assert error.trans_m_mean == pytest.approx(0.05)
     assert error.trans_m_std == pytest.approx(0.05)
     assert error.rot_deg_mean == pytest.approx(5.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("true_deg", "first_deg", "second_deg", "off_deg"),
+    [(179.0, 0.0, -179.0, 2.0), (-179.0, 170.0, -12.0, 3.0), (180.0, -90.0, 85.0, 5.0), (0.0, 178.0, -178.0, 4.0)],
+)
+def test_an_error_of_rotation_goes_the_short_way_round(true_deg, first_deg, second_deg, off_deg):
+    relations = Relations(np.array([[0, NS]]), np.array([[0.0, 0.0, math.radians(true_deg)]]))
+    poses = np.array([[1.0, 2.0, math.radians(first_deg)], [1.0, 2.0, math.radians(second_deg)]])
+    _, rot_rad = errors_of(relations, np.array([0, NS]), poses)
+    assert np.degrees(rot_rad) == pytest.approx([off_deg])
 
 
 @pytest.mark.parametrize("text", ["1 2 3\n", "1 2 x 0 0 0 0 0\n", "1 2 nan 0 0 0 0 0\n", "", "# nothing\n"])
