@@ -66,7 +66,7 @@ def test_the_room_is_left_when_both_have_done_their_worst(gap_m):
     assert v > 0.0
     step_s, t, gap, speed = 1e-4, 0.0, gap_m, v
     while speed > 0.0:
-        speed = v if t < reaction_s else v - CAUTION.deceleration_m_s2 * (t - reaction_s)
+        speed = v if t < reaction_s else v - CAUTION.caution_deceleration_m_s2 * (t - reaction_s)
         gap -= (CAUTION.walker_m_s + max(0.0, speed)) * step_s
         t += step_s
     assert gap == pytest.approx(CAUTION.room_m, abs=0.002)
@@ -133,4 +133,4 @@ def test_braking_that_the_base_does_not_have_is_refused():
     base = params.load(BaseParams, "base")
     check_against_base(CAUTION, base)
     with pytest.raises(InputError, match="caution relies on braking"):
-        check_against_base(params.load(CautionParams, "caution", None, deceleration_m_s2=9.0), base)
+        check_against_base(params.load(CautionParams, "caution", None, caution_deceleration_m_s2=9.0), base)

@@ -38,7 +38,9 @@ class CautionParams:
     walker_m_s: float = param("how fast somebody unseen is taken to walk", "m/s", minimum=0.0, maximum=5.0)
     room_m: float = param("gap that is left to him when the robot stands", "m", minimum=0.0, maximum=3.0)
     reaction_s: float = param("from seeing somebody to braking", "s", minimum=0.0, maximum=2.0)
-    deceleration_m_s2: float = param("braking, at most the base's", "m/s²", minimum=0.05, maximum=20.0)
+    caution_deceleration_m_s2: float = param(
+        "braking that this reckons with, at most the base's", "m/s²", minimum=0.05, maximum=20.0
+    )
     creep_m_s: float = param("least speed near what may just have begun to walk", "m/s", minimum=0.0, maximum=5.0)
     blind_corner_m_s: float = param(
         "least speed before a blind corner; above the robot's greatest: corners do not slow", "m/s",
@@ -54,19 +56,19 @@ class CautionParams:
         left_m = gap_m - self.room_m - self.walker_m_s * reaction_s
         if left_m <= 0.0:
             return 0.0
-        brake = self.deceleration_m_s2
+        brake = self.caution_deceleration_m_s2
         b = reaction_s + self.walker_m_s / brake
         return brake * (math.sqrt(b * b + 2.0 * left_m / brake) - b)
 
 
 def check_against_base(caution: CautionParams, base: BaseParams) -> None:
     """Raise InputError where the base cannot brake as this relies upon."""
-    if caution.deceleration_m_s2 > base.linear_deceleration_m_s2:
+    if caution.caution_deceleration_m_s2 > base.linear_deceleration_m_s2:
         raise InputError(
-            f"caution relies on braking that the base does not have: deceleration_m_s2 is "
-            f"{caution.deceleration_m_s2:g}, the base's linear_deceleration_m_s2 "
+            f"caution relies on braking that the base does not have: caution_deceleration_m_s2 is "
+            f"{caution.caution_deceleration_m_s2:g}, the base's linear_deceleration_m_s2 "
             f"{base.linear_deceleration_m_s2:g}",
-            "lower deceleration_m_s2 of caution, or raise linear_deceleration_m_s2 of the base",
+            "lower caution_deceleration_m_s2, or raise linear_deceleration_m_s2 of the base",
         )
 
 
