@@ -1,19 +1,24 @@
 """The base driver on a real pseudo terminal: driving, and everything that can go wrong on the way."""
 
 import dataclasses
+import itertools
 import math
 import os
+import select
+import threading
 import time
+import tty
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from base_rig import RunningController
 
 from nanorover import params
 from nanorover.base.driver import BaseDriver, BaseState
-from nanorover.base.emulator import RunningController
-from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.emulator import ControllerSpec, Firmware
+from nanorover.base.link import LinkError, SerialLink
 from nanorover.base.params import BaseParams
 
 PARAMS = dataclasses.replace(
@@ -179,18 +184,72 @@ def test_noise_in_the_line_costs_cycles_but_never_a_wrong_pose(noise):
         driver.close()
 
 
-def test_a_silent_controller_is_named():
+@pytest.fixture
+def silent_port():
+    """Both ends of a line without a controller."""
     master, slave = os.openpty()
-    try:
-        driver = driver_on(os.ttyname(slave))
-        deadline = time.monotonic() + 5.0
-        while "no answer" not in driver.fault and time.monotonic() < deadline:
-            assert driver.cycle() is None
-        assert "no answer to b'b\\r'" in driver.fault
+    tty.setraw(slave)
+    yield master, slave
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_silent_controller_is_named(silent_port):
+    driver = driver_on(os.ttyname(silent_port[1]))
+    deadline = time.monotonic() + 5.0
+    while "no answer" not in driver.fault and time.monotonic() < deadline:
+        assert driver.cycle() is None
+    assert "no answer to b'b\\r'" in driver.fault
+    driver.close()
+
+
+def test_an_answer_that_comes_too_late_is_not_that_to_the_next_question(silent_port):
+    master, slave = silent_port
+    link = SerialLink(os.ttyname(slave), PARAMS.baud, 1.0)
+    with pytest.raises(LinkError, match="no answer to"):
+        link.ask(b"e\r")
+    os.write(master, b"17 42\r\n")
+    assert select.select([slave], [], [], 5.0)[0]
+
+    def answer():
+        heard = b""
+        while not heard.endswith(b"b\r"):
+            heard += os.read(master, 64)
+        os.write(master, b"57600\r\n")
+
+    controller = threading.Thread(target=answer)
+    controller.start()
+    assert link.ask(b"b\r") == "57600"
+    controller.join()
+    link.close()
+
+
+def test_a_controller_that_boots_is_not_opened_anew(silent_port):
+    """Opening the port resets many controllers, so their boot would begin again each time."""
+    tenths, opened_s = [0], []
+
+    def open_link(port: str, baud: int, timeout_s: float) -> SerialLink:
+        opened_s.append(tenths[0] / 10)
+        return SerialLink(port, baud, timeout_s)
+
+    patient = dataclasses.replace(
+        PARAMS, port=os.ttyname(silent_port[1]), answer_timeout_s=0.01, boot_timeout_s=1.0
+    )
+    driver = BaseDriver(patient, clock=lambda: tenths[0] / 10, open_link=open_link)
+    while len(opened_s) < 2:
+        assert driver.cycle() is None
+        tenths[0] += 1
+    assert opened_s == [0.0, 1.1]
+    driver.close()
+
+
+def test_the_stamp_is_in_the_middle_of_question_and_answer():
+    with controller() as running:
+        even = itertools.count(0, 2)
+        driver = BaseDriver(dataclasses.replace(PARAMS, port=running.port.path), stamp_clock=lambda: next(even))
+        state = cycle_until(driver, lambda state: state is not None)
+        assert state.stamp_ns % 2 == 1, "between two readings in a row of a clock of even numbers"
         driver.close()
-    finally:
-        os.close(master)
-        os.close(slave)
 
 
 def test_the_battery_is_read():

@@ -4,11 +4,11 @@ import math
 import time
 
 import pytest
+from base_rig import RunningController
 from geometry_msgs.msg import Twist, TwistStamped
 from std_msgs.msg import Bool
 
-from nanorover.base.emulator import RunningController
-from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.emulator import ControllerSpec, Firmware
 from nanorover_nodes.convert import pose_of, stamp_ns_of, transform_of_msg
 
 pytestmark = pytest.mark.nodes

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from base_rig import RunningController
 
-from nanorover.base.emulator import RunningController
-from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.emulator import ControllerSpec, Firmware
 from nanorover.tables import NODES
 
 pytestmark = pytest.mark.nodes

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nanorover import params
 from nanorover.base import protocol as p
-from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.emulator import ControllerSpec, Firmware
 from nanorover.base.gate import Velocity, VelocityGate
 from nanorover.base.params import BaseParams
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from nanorover.base.driver import BaseDriver, BaseState
-from nanorover.base.firmware import Firmware
+from nanorover.base.emulator import Firmware
 from nanorover.bringup.robot_model import fixed_frames, robot_urdf
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.lidar.params import LidarParams

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.emulator import ControllerSpec, Firmware
 from nanorover.base.params import BaseParams
 from nanorover.bringup.robot_model import FramesParams
 from nanorover.errors import InputError

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from base_rig import SimpleWheels
 
-from nanorover.base.emulator import SimpleWheels
-from nanorover.base.firmware import ControllerSpec, Firmware
+from nanorover.base.emulator import ControllerSpec, Firmware
 
 TICKS = 1560
 SPEC = ControllerSpec(ticks_per_revolution=TICKS)
