@@ -13,6 +13,7 @@ from nanorover.fusion.objects import MOVING, TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.mapping.map_files import save_map
+from nanorover.planning.exploration import next_frontier
 from nanorover.planning.navigator import Navigator, load_settings
 from nanorover.planning.semantics import Semantics, SemanticsParams
 
@@ -117,6 +118,19 @@ def test_a_person_is_not_a_chair():
     assert n.semantics.speed_limit_m_s([seen(4.0, 3.0)], near) == 0.3
     assert n.semantics.speed_limit_m_s([seen(4.0, 3.0, "chair")], near) == 0.5
     assert n.semantics.speed_limit_m_s([seen(4.0, 3.0, "toaster")], near) == math.inf
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_what_the_map_does_not_know_is_explored_also_where_it_may_be_driven_through(free):
+    grid = room()
+    grid.cells[:, 60:] = -1  # from x = 3 m on
+    n = navigator(unknown_is_free=free)
+    n.on_map(grid, 0.0)
+    for by_map_alone in (False, True):
+        assert (n.plan(START, GOAL, by_map_alone=by_map_alone).error == 0) == free
+    assert np.count_nonzero(n.world.unknown) == grid.cells[:, 60:].size
+    place, left = next_frontier(n.planning_cost(START), n.world, START, 0.3, [])
+    assert left == 1 and place == pytest.approx((2.975, 2.975, 0.0), abs=0.05)
 
 
 @pytest.mark.parametrize("vy", [0.9, -0.9])

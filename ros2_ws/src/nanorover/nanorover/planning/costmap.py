@@ -132,18 +132,18 @@ def _mark_and_clear(
 @njit(cache=True)
 def _inflate(
     squares: NDArray[np.uint32],
-    unknown: NDArray[np.bool_],
+    barred: NDArray[np.bool_],
     tables: tuple[NDArray[np.float32], NDArray[np.uint8]],
     distance_m: NDArray[np.float32],
     cost: NDArray[np.uint8],
 ) -> None:
-    """Distances and costs by tables over the squared distance in cells."""
+    """Distances and costs by tables over the squared distance in cells; ``barred`` cells cost ``UNKNOWN``."""
     for row in range(squares.shape[0]):
         for column in range(squares.shape[1]):
             square = squares[row, column]
             value = tables[1][square]
             distance_m[row, column] = tables[0][square]
-            cost[row, column] = UNKNOWN if value < INSCRIBED and unknown[row, column] else value
+            cost[row, column] = UNKNOWN if value < INSCRIBED and barred[row, column] else value
 
 
 def _tables(
@@ -162,7 +162,8 @@ def _tables(
 
 class Costmap:
     """One grid of costs. ``cost`` and ``distance_m`` (to the nearest lethal cell, up to the inflation radius)
-    are kept up to date by ``refresh`` in the window that changed.
+    are kept up to date by ``refresh`` in the window that changed. ``unknown`` is what the map does not know, also
+    where that may be driven through.
     """
 
     def __init__(self, params: CostmapParams, robot: RobotParams, raster: Raster) -> None:
@@ -226,7 +227,8 @@ class Costmap:
             changed.column - source.column : changed.column_end - source.column,
         ]
         of = changed.of
-        _inflate(inner, self.unknown[of], self._tables, self.distance_m[of], self.cost[of])
+        barred = np.zeros_like(inner, bool) if self.params.unknown_is_free else self.unknown[of]
+        _inflate(inner, barred, self._tables, self.distance_m[of], self.cost[of])
 
     def forget(self, now_s: float) -> Window:
         """Drop obstacles that were not seen for long; the window of what was dropped."""

@@ -57,10 +57,7 @@ class Plan:
 
 
 def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, params: GlobalPlannerParams) -> Plan:
-    """The cheapest way over ``cost`` (``(rows, columns)``, as ``Costmap.cost``) from pose to pose.
-
-    Where unknown cells may be crossed is the map's affair: there ``UNKNOWN`` must be replaced before.
-    """
+    """The cheapest way over ``cost`` (``(rows, columns)``, as ``Costmap.cost``) from pose to pose."""
     for pose, name, error in ((start, "start", START_OUTSIDE), (goal, "goal", GOAL_OUTSIDE)):
         if not np.isfinite(pose).all():
             return _none(error, f"the {name} is not finite")

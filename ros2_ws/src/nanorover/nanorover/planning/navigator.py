@@ -18,7 +18,7 @@ from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import global_planner
 from nanorover.planning.caution import Caution, CautionParams
-from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, UNKNOWN, Costmap, LocalCostmap
+from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, Costmap, LocalCostmap
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.distances import distance_to
 from nanorover.planning.global_planner import GlobalPlannerParams, Plan
@@ -182,8 +182,6 @@ class Navigator:
         """The world's costs with objects and their ways in them."""
         assert self.world is not None
         cost = self.world.cost.copy()
-        if self.settings.costmap.unknown_is_free:
-            cost[cost == UNKNOWN] = 0
         self.semantics.stamp(cost, self.world.raster, self.objects, self.settings.robot.inscribed_radius_m)
         return cost
 

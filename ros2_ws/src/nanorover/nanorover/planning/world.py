@@ -47,8 +47,7 @@ def world_of(
         )
     costmap = Costmap(params, robot, Raster(float(x_m), float(y_m), float(grid.resolution_m), grid.cells.shape))
     costmap.static_lethal = grid.cells >= params.occupied_from
-    if not params.unknown_is_free:
-        costmap.unknown = grid.cells < 0
+    costmap.unknown = grid.cells < 0
     if zones is not None:
         zones.apply(costmap)
     return costmap
