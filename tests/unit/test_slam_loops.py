@@ -8,6 +8,8 @@ from slam_rooms import rectangle, seen_from
 
 from nanorover.geometry.se2 import between
 from nanorover.slam import loops
+from nanorover.slam.branch_and_bound import Pyramid
+from nanorover.slam.field import LIKELIHOOD_FULL, Field
 from nanorover.slam.graph import Graph
 from nanorover.slam.loops import LoopCloser
 from nanorover.slam.params import slam_params
@@ -57,6 +59,27 @@ def found(old_walls: np.ndarray, recent_walls: np.ndarray, recent_drift: np.ndar
             next(search)
     except StopIteration as done:
         return done.value, closer.counts
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_no_place_is_better_than_the_one_found_even_at_the_edge_of_the_field(side):
+    """Against every place, one by one: the walls lie in a corner of the field, the search reaches beyond it."""
+    field, rng = Field(12.0, 0.05), np.random.default_rng(0)
+    pyramid = Pyramid(field)
+    for _ in range(20):
+        field.clear(np.zeros(2))
+        walls = np.zeros((60, 4), np.float32)
+        walls[:, :2] = side * (6.0 - rng.uniform(0.5, 2.0, (60, 2)))
+        field.add_surfaces(walls)
+        pyramid.draw()
+        centre = np.array([side * 1.2, side * 1.2, 0.0])
+        points = walls[:, :2] - side * np.array([0.35, 0.25])
+        cells = np.floor((centre[:2] + points - field.arrays.frame[:2]) * 10.0).astype(int)
+        likelihood = np.pad(field.arrays.likelihood.reshape(120, 2, 120, 2).max(axis=(1, 3)).astype(int), 50)
+        offsets = range(-20, 21)
+        sums = [likelihood[cells[:, 1] + y + 50, cells[:, 0] + x + 50].sum() for y in offsets for x in offsets]
+        found = pyramid.search(points.astype(float), centre, 2.0, 0.0)
+        assert found.complete and found.likelihood == pytest.approx(max(sums) / 60 / LIKELIHOOD_FULL)
 
 
 def test_a_place_is_recognised_and_the_drift_taken_out():

@@ -19,6 +19,8 @@ from nanorover.slam.field import LIKELIHOOD_FULL, Field
 LEVELS = 6
 # The finest level has cells this many times as wide as the field's.
 POOLED = 2
+# A coarse cell that begins so many cells left of the window or below it may still reach into it.
+BEFORE = (1 << (LEVELS - 1)) - 1
 MOST_NODES = 400_000
 
 
@@ -51,16 +53,18 @@ def _larger(a: int, b: int) -> int:
 def _pyramid(likelihood: NDArray[np.uint8], levels: NDArray[np.uint8]) -> None:
     """Level h holds the maximum over 2^h × 2^h cells to the right and above; beyond the edge counts the edge.
 
+    Left of the likelihood and below it lie ``BEFORE`` cells more, in which level 0 stays 0.
     Plain loops over whole rows, which the compiler turns into vector instructions.
     """
     _, height, width = levels.shape
-    joined = np.empty(POOLED * width, np.uint8)
-    for row in range(height):
+    joined = np.empty(max(POOLED * (width - BEFORE), width), np.uint8)
+    for row in range(height - BEFORE):
         lower, upper = likelihood[POOLED * row], likelihood[POOLED * row + 1]
-        for c in range(len(joined)):
+        for c in range(len(lower)):
             joined[c] = _larger(lower[c], upper[c])
-        for c in range(width):
-            levels[0, row, c] = _larger(joined[POOLED * c], joined[POOLED * c + 1])
+        pooled = levels[0, BEFORE + row, BEFORE:]
+        for c in range(len(pooled)):
+            pooled[c] = _larger(joined[POOLED * c], joined[POOLED * c + 1])
     for level in range(1, len(levels)):
         half = 1 << (level - 1)
         for row in range(height):
@@ -77,7 +81,7 @@ def _pyramid(likelihood: NDArray[np.uint8], levels: NDArray[np.uint8]) -> None:
 
 @njit(cache=True, nogil=True)
 def _sum(level: NDArray[np.uint8], cells: NDArray[np.int32], dx: int, dy: int) -> int:
-    """Likelihood of all points, shifted; what is left of or below the window is taken at its edge."""
+    """Likelihood of all points, shifted; nothing outside."""
     height, width = level.shape
     total = 0
     for i in range(len(cells)):
@@ -95,8 +99,8 @@ def _rotated(
     for a in range(len(yaws)):
         c, s = math.cos(yaws[a]), math.sin(yaws[a])
         for i in range(len(points)):
-            cells[a, i, 0] = math.floor((x + c * points[i, 0] - s * points[i, 1]) * cells_per_m)
-            cells[a, i, 1] = math.floor((y + s * points[i, 0] + c * points[i, 1]) * cells_per_m)
+            cells[a, i, 0] = math.floor((x + c * points[i, 0] - s * points[i, 1]) * cells_per_m) + BEFORE
+            cells[a, i, 1] = math.floor((y + s * points[i, 0] + c * points[i, 1]) * cells_per_m) + BEFORE
     return cells
 
 
@@ -178,9 +182,9 @@ class Pyramid:
     """The maxima of one field, made once and searched as often as wanted."""
 
     def __init__(self, field: Field) -> None:
-        cells = len(field.arrays.likelihood) // POOLED
+        cells = BEFORE + len(field.arrays.likelihood) // POOLED
         self._field = field
-        self._levels = np.empty((LEVELS, cells, cells), np.uint8)
+        self._levels = np.zeros((LEVELS, cells, cells), np.uint8)
 
     def draw(self) -> None:
         """Take over the present state of the field."""
