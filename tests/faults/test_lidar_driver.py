@@ -178,6 +178,18 @@ def test_comes_back_under_another_port_name(tmp_path, monkeypatch):
         assert run.lidar.status().reconnects == 1
 
 
+def test_of_two_equal_devices_none_is_taken_for_the_lost_one(monkeypatch):
+    def plugged_in(*devices: str) -> None:
+        ports = [SimpleNamespace(device=d, vid=0x10C4, pid=0xEA60, serial_number="0001") for d in devices]
+        monkeypatch.setattr(port_module.list_ports, "comports", lambda: ports)
+
+    ours = port_module.UsbIdentity(0x10C4, 0xEA60, "0001")
+    plugged_in("/dev/ttyUSB1")
+    assert port_module.find_again("/dev/ttyUSB0", ours) == "/dev/ttyUSB1"
+    plugged_in("/dev/ttyUSB1", "/dev/ttyUSB2")
+    assert port_module.find_again("/dev/ttyUSB0", ours) == "/dev/ttyUSB0"
+
+
 def test_the_motor_idles_after_the_end_also_after_an_error(tmp_path):
     with suppress(RuntimeError), running(tmp_path) as run:
         assert run.server.g4.scanning and run.server.g4.motor_hz > 5

@@ -11,7 +11,7 @@ from lidar_rig import settings as lidar_settings
 
 from nanorover.lidar.emulator import G4
 from nanorover.lidar.faults import Fault, damaged
-from nanorover.lidar.packets import LONGEST_PACKET_BYTES, PacketDecoder, Packets, encode_packet
+from nanorover.lidar.packets import HEADER_BYTES, MOST_SAMPLES, PacketDecoder, Packets, encode_packet
 from nanorover.lidar.protocol import find_reply
 from nanorover.lidar.stream import LidarStream
 
@@ -23,6 +23,7 @@ def stream_bytes(seconds: float) -> bytes:
 
 
 STREAM = stream_bytes(1.5)
+LONGEST_PACKET_BYTES = HEADER_BYTES + 3 * MOST_SAMPLES
 PACKETS = PacketDecoder().feed(STREAM)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nanorover.cli import console
+from nanorover.lidar.protocol import FASTEST_HZ, SLOWEST_HZ
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +29,9 @@ def g4(
         Path | None, typer.Option(help="room as .yaml or recorded scans as .npz; a furnished room if not given")
     ] = None,
     rate: Annotated[int, typer.Option(help="thousand samples per second at power-up: 4, 8 or 9")] = 9,
-    frequency: Annotated[float, typer.Option(help="revolutions per second at power-up", min=5.0, max=12.0)] = 10.0,
+    frequency: Annotated[
+        float, typer.Option(help="revolutions per second at power-up", min=SLOWEST_HZ, max=FASTEST_HZ)
+    ] = 10.0,
     fault: Annotated[
         list[str] | None,
         typer.Option(

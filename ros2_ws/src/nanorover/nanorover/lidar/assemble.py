@@ -62,7 +62,6 @@ class Assembler:
         self.completed_deg: float | None = (
             None  # motor angle at the end of the packet that completed the last turn
         )
-        self.unsettled = 0  # revolutions dropped because the rotation was not steady
         self._beams = params.beams
         self._step_deg = 360.0 / self._beams
         self._kept = _kept_rays(params)
@@ -127,13 +126,11 @@ class Assembler:
         place = place - self._turn * self._beams
         line = self._time_line(place, range_m, time_s, motor_deg, number)
         if line is None:
-            self.unsettled += 1
             return None
         frequency_hz = 1.0 / (line[1] * self._beams)
         self.settled |= abs(frequency_hz - self.frequency_hz) < SETTLED_SHARE * frequency_hz
         self.frequency_hz = frequency_hz
         if not self.settled:
-            self.unsettled += 1
             return None
         returned = (range_m > 0) & (range_m <= self.params.range_max_m)
         near = returned & (range_m < self.params.range_min_m)

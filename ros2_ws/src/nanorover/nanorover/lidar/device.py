@@ -10,7 +10,7 @@ from nanorover.errors import InputError
 from nanorover.lidar.assemble import Revolution
 from nanorover.lidar.params import LidarParams
 from nanorover.lidar.port import LinkError, Port, UsbIdentity, find_again, identity_of
-from nanorover.lidar.protocol import DeviceInfo
+from nanorover.lidar.protocol import FASTEST_HZ, SLOWEST_HZ, DeviceInfo
 from nanorover.lidar.session import Session
 from nanorover.lidar.status import Status, Watch
 from nanorover.lidar.stream import LidarStream
@@ -31,7 +31,6 @@ RETRY_S = 0.2
 TRIM_REVOLUTIONS = 20
 TRIM_TOLERANCE_HZ = 0.08
 MOST_TRIMS = 3
-SLOWEST_HZ, FASTEST_HZ = 5.0, 12.0
 
 log = logging.getLogger(__name__)
 

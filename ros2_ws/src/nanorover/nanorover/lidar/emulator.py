@@ -18,9 +18,11 @@ from nanorover.lidar.packets import HEADER_BYTES, angle_correction_deg, encode_p
 from nanorover.lidar.protocol import (
     BYTE_TIME_S,
     COMMAND_START,
+    FASTEST_HZ,
     MODEL_G4,
     RATES_KHZ,
     SCAN_HEADER,
+    SLOWEST_HZ,
     Command,
     DeviceInfo,
     Health,
@@ -41,7 +43,6 @@ HEARTBEAT_S = 3.0  # without one the device stops, once the host has asked for h
 BOOT_BANNER = b"\x00\xff\x00"
 
 # From the data sheet.
-SLOWEST_HZ, FASTEST_HZ = 5.0, 12.0
 NEAREST_M, FARTHEST_M = 0.10, 16.0
 
 STEPS_CENTIHZ = {

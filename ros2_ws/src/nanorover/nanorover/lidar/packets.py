@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 HEADER = b"\xaa\x55"
 HEADER_BYTES = 10
 MOST_SAMPLES = 80  # a G4 never sends more; a larger count is a damaged header
-LONGEST_PACKET_BYTES = HEADER_BYTES + 3 * MOST_SAMPLES
 
 # Second-level angle correction: where the laser sits beside the axis of rotation, in millimetres.
 CORRECTION_OFFSET_MM = 21.8

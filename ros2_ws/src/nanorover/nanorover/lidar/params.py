@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nanorover.errors import InputError
-from nanorover.lidar.protocol import RATES_KHZ
+from nanorover.lidar.protocol import FASTEST_HZ, RATES_KHZ, SLOWEST_HZ
 from nanorover.params import param
 
 
@@ -15,7 +15,9 @@ class LidarParams:
 
     port: str = param("serial port of the lidar")
     frame_id: str = param("frame of the scan; the mounting itself stands in the robot's description")
-    frequency_hz: float = param("revolutions per second, in steps of 0.1", "Hz", minimum=5.0, maximum=12.0)
+    frequency_hz: float = param(
+        "revolutions per second, in steps of 0.1", "Hz", minimum=SLOWEST_HZ, maximum=FASTEST_HZ
+    )
     rate_khz: int = param("samples per second in thousands", "kHz", choices=RATES_KHZ)
     range_min_m: float = param(
         "nearer returns become −inf; the device itself is good from 0.28, 0.26, 0.10 m on at 9, 8, 4 kHz",

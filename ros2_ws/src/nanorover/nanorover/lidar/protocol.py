@@ -15,11 +15,11 @@ BYTE_TIME_S = BITS_PER_BYTE / BAUD
 COMMAND_START = 0xA5
 REPLY_START = b"\xa5\x5a"
 REPLY_HEADER_BYTES = 7
-MODE_STREAM = 1
 LONGEST_REPLY_BYTES = 64  # the longest known has 20; a larger length is line noise
 
 # The range frequencies in the order of their codes, which is also the order in which D0 steps.
 RATES_KHZ = (4, 8, 9)
+SLOWEST_HZ, FASTEST_HZ = 5.0, 12.0  # of the rotation, from the data sheet
 MODEL_G4 = 5  # what real devices and the SDK say; the manual has 4
 MODELS_G4 = (4, 5)
 MODEL_NAMES = {
