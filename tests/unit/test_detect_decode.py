@@ -76,6 +76,15 @@ def test_fastestdet() -> None:
     assert label == 2
 
 
+@pytest.mark.parametrize(("objectness", "found"), [(0.32, 1), (0.31, 0)])
+def test_fastestdet_takes_a_doubtful_object_of_a_sure_class(objectness: float, found: int) -> None:
+    """0.32^0.6 is 0.505 and 0.31^0.6 is 0.495, about a threshold of 0.5."""
+    output = np.zeros((1, 8, 4, 6), np.float32)
+    output[0, [0, 7], ROW, COLUMN] = objectness, 1.0
+    head = {"kind": "fastestdet", "strides": [16]}
+    assert len(make_decoder(described(head)).candidates([output], 0.5).scores) == found
+
+
 def test_yolov5_and_yolov8_exports() -> None:
     five, eight = np.zeros((1, 10, 8)), np.zeros((1, 7, 10))
     five[0, 4] = [*CENTRE, *SIZE, 0.9, 0.0, 0.1, 0.8]

@@ -5,7 +5,7 @@ import pytest
 from detect_helpers import described
 
 from nanorover.errors import InputError
-from nanorover.perception.preprocess import Preprocessor
+from nanorover.perception.preprocess import Preprocessor, boxes_to_picture, place
 
 
 def test_colour_order_mean_and_std_are_applied_per_channel() -> None:
@@ -29,6 +29,14 @@ def test_letterbox_keeps_the_aspect_and_pads(mode: str, top: int) -> None:
     assert (rows[top : top + 24] == 200).all()
     assert (np.delete(rows, np.arange(top, top + 24)) == 7).all()
     assert (placement.scale_x, placement.offset_y) == (0.48, top)
+
+
+def test_boxes_come_back_to_the_picture_and_end_at_its_edges() -> None:
+    placement = place(described({}, resize="letterbox_centre").input, 200, 50)  # at scale 0.48, 20 rows down
+    boxes = np.array([[24.0, 32.0, 48.0, 38.0], [-9.0, 8.0, 99.0, 60.0]])
+    assert boxes_to_picture(boxes, placement) == pytest.approx(
+        np.array([[50.0, 25.0, 100.0, 37.5], [0.0, 0.0, 200.0, 50.0]])
+    )
 
 
 def test_a_second_picture_of_another_shape_leaves_nothing_of_the_first() -> None:
