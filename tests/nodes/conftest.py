@@ -108,7 +108,9 @@ class Graph:
             return bool(condition())
 
         if not lifecycle.wait_until(self.node, holds, timeout_s):
-            logs = "\n".join(f"--- {p.name}\n{p.read_text()[-2000:]}" for p in self.processes.log_folder.iterdir())
+            logs = "\n".join(
+                f"--- {p.name}\n{p.read_text()[-2000:]}" for p in self.processes.log_folder.rglob("*.log")
+            )
             pytest.fail(f"not within {timeout_s:g} s: {what}\n{logs}")
 
     def health_of(self, name: str, diagnostics: list[Any]) -> Any | None:

@@ -97,6 +97,27 @@ def safety(graph):
     return Surroundings(graph)
 
 
+def test_a_pressed_stop_outlives_the_node(graph, tmp_path):
+    graph.start("safety", "-p", f"run_folder:={tmp_path}")
+    graph.bring_up("safety")
+    safety = Surroundings(graph)
+    safety.until(lambda m: m.linear.x == pytest.approx(0.4), "it drives")
+    safety.outputs["e_stop"].publish(Bool(data=True))
+    safety.until(lambda m: m.linear.x == 0.0, "it stops")
+    graph.processes.kill("safety")
+    graph.start("safety", "-p", f"run_folder:={tmp_path}")
+    graph.bring_up("safety")
+    diagnostics = graph.collect("/diagnostics")
+    safety = Surroundings(graph)
+    graph.wait_until(
+        lambda: safety.feed() or ((s := graph.health_of("safety", diagnostics)) and s.message == "emergency stop"),
+        "back, it obeys still",
+    )
+    assert {m.linear.x for m in safety.velocities} == {0.0}
+    safety.outputs["e_stop"].publish(Bool(data=False))
+    safety.until(lambda m: m.linear.x == pytest.approx(0.4), "released, it drives")
+
+
 def test_what_passes_and_what_is_held(graph, safety):
     diagnostics = graph.collect("/diagnostics")
     safety.until(lambda m: m.linear.x == pytest.approx(0.4), "a free way passes the command on")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from base_rig import RunningController
+from geometry_msgs.msg import Twist
+from std_msgs.msg import Bool
 
 from nanorover.base.emulator import ControllerSpec, Firmware
 from nanorover.tables import NODES
@@ -107,6 +109,35 @@ def test_nodes_that_die_or_hang_come_back(robot, tmp_path):
     assert time.monotonic() - started < 3.0
     said = robot.said.read_text()
     assert "ended by signal 9" in said and "said nothing for 2.5 s" in said
+
+
+def test_a_pressed_stop_outlives_the_base_node(robot, graph):
+    stop, velocity = graph.offer("e_stop"), graph.offer("cmd_vel")
+    diagnostics = graph.collect("/diagnostics")
+    ahead = Twist()
+    ahead.linear.x = 0.2
+    with RunningController(Firmware(ControllerSpec(ticks_per_revolution=1560), time.monotonic())) as controller:
+        robot.up("robot", f"base_port:={controller.port.path}", LEFT_OUT)
+        first = robot.wait_for(active)["nodes"]["base"]["pid"]
+        graph.wait_until(stop.get_subscription_count, "the base hears of it")
+        stop.publish(Bool(data=True))
+
+        def obeys() -> bool:
+            velocity.publish(ahead)
+            health = graph.health_of("base", diagnostics)
+            return health is not None and health.message == "emergency stop"
+
+        graph.wait_until(obeys, "it obeys")
+        os.kill(first, signal.SIGKILL)
+        robot.wait_for(lambda s: s["nodes"]["base"]["restarts"] == 1)
+        stood_rad = controller.wheels.left_rad
+        diagnostics.clear()
+        graph.wait_until(obeys, "back, it obeys still")
+        assert controller.wheels.left_rad == stood_rad
+        stop.publish(Bool(data=False))
+        graph.wait_until(
+            lambda: not obeys() and controller.wheels.left_rad > stood_rad + 0.5, "released, it drives"
+        )
 
 
 def test_a_parameter_that_is_an_empty_list_reaches_its_node(robot, tmp_path):

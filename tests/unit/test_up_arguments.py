@@ -100,6 +100,12 @@ def test_a_node_that_runs_elsewhere_is_looked_after_but_not_started():
     assert [planned.node.name for planned in plan("robot", values)] == ["static_frames"]
 
 
+def test_nodes_that_keep_notes_learn_where_this_start_keeps_its_files(tmp_path):
+    planned = plan("navigation", arguments.check("navigation", {}))
+    folders = {p.node.name: p.parameters_in(tmp_path).get("run_folder") for p in planned}
+    assert folders == dict.fromkeys(folders, str(tmp_path))
+
+
 def test_every_node_belongs_to_a_group_and_its_arguments_are_declared():
     for node in NODES.values():
         assert node.group in GROUPS, node.name

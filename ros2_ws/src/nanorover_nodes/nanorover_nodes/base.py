@@ -12,6 +12,7 @@ from tf2_msgs.msg import TFMessage
 from nanorover.base.driver import BaseDriver, BaseState
 from nanorover.base.gate import Velocity
 from nanorover.base.params import BaseParams
+from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.geometry.scan import Odometry
 from nanorover.params import param
 from nanorover_nodes import convert
@@ -36,13 +37,14 @@ class BaseNodeParams:
 class BaseNode(Component):
     """Drives while active."""
 
-    PARAMS = {"base": BaseParams, "base_node": BaseNodeParams}
+    PARAMS = {"base": BaseParams, "base_node": BaseNodeParams, "run": RunParams}
 
     def __init__(self) -> None:
         super().__init__("base")
 
     def configure(self) -> None:
         self.settings: BaseNodeParams = self.params["base_node"]
+        self.stop_note = Note(self.params["run"], STOPPED_NOTE)
         self.driver = self._driver()
         self.driver.odometry.track.advance(np.zeros(3), 0.0, 0.0)  # loads the compiled kernels now
         self.state: BaseState | None = None
@@ -60,6 +62,10 @@ class BaseNode(Component):
     def _driver(self) -> BaseDriver:
         return BaseDriver(self.params["base"], stamp_clock=lambda: self.get_clock().now().nanoseconds)
 
+    def activate(self) -> None:
+        if self.stop_note.holds():
+            self.driver.stop(True)
+
     def deactivate(self) -> None:
         self.driver.close()
 
@@ -73,6 +79,7 @@ class BaseNode(Component):
 
     def on_stop(self, message: Bool) -> None:
         self.driver.stop(message.data)
+        self.stop_note.set(message.data)
 
     def cycle(self) -> None:
         if not self.active:

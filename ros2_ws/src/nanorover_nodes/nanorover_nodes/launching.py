@@ -12,6 +12,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.action import Action
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, TimerAction
 from launch.event_handlers import OnProcessExit
+from launch.logging import launch_config
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -60,7 +61,8 @@ def _node(planned: PlannedNode, values: dict[str, Any], settings: SupervisorPara
     node = planned.node
     if _by_state_publisher(planned):
         return [_state_publisher(planned, values)]
-    return _process(node.name, node.module, [], planned.parameters, values, settings)
+    parameters = planned.parameters_in(Path(launch_config.log_dir))
+    return _process(node.name, node.module, [], parameters, values, settings)
 
 
 def _process(

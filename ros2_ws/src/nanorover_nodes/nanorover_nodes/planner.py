@@ -21,6 +21,7 @@ from vision_msgs.msg import Detection2DArray
 from nanorover import params
 from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.base.params import BaseParams
+from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.errors import InputError
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
@@ -96,7 +97,13 @@ class PlannerNodeParams:
 class PlannerNode(Component):
     """Drives while it has a task."""
 
-    PARAMS = {**PARTS, "behaviours": BehavioursParams, "fusion": FusionParams, "planner_node": PlannerNodeParams}
+    PARAMS = {
+        **PARTS,
+        "behaviours": BehavioursParams,
+        "fusion": FusionParams,
+        "planner_node": PlannerNodeParams,
+        "run": RunParams,
+    }
 
     def __init__(self) -> None:
         super().__init__("planner")
@@ -134,11 +141,15 @@ class PlannerNode(Component):
         self.listen("detections", self.on_detections)
         self.listen("goal_pose", self.on_goal)
         self.stopped = False
+        self.stop_note = Note(self.params["run"], STOPPED_NOTE)
         self.listen("e_stop", self.on_stop)
         self.tasks = Tasks(self)
         self.control_timer = self.every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
         self.every(s.global_costmap_period_s, self.publish_global)
         self.every(s.local_costmap_period_s, self.publish_local)
+
+    def activate(self) -> None:
+        self.stopped = self.stopped or self.stop_note.holds()
 
     def deactivate(self) -> None:
         self.tasks.end_all("the planner is deactivated")
@@ -241,6 +252,7 @@ class PlannerNode(Component):
         self.stopped = message.data
         if self.stopped:
             self.tasks.end_all(STOPPED)
+        self.stop_note.set(self.stopped)
 
     # -- the drive ------------------------------------------------------------------------------------
 

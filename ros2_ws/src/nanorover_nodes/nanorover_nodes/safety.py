@@ -18,6 +18,7 @@ from std_msgs.msg import Bool
 from nanorover import params
 from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.base.params import BaseParams
+from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
 from nanorover.params import param
@@ -50,7 +51,7 @@ class SafetyNodeParams:
 class SafetyNode(Component):
     """Decides while active; says zero when it stops."""
 
-    PARAMS = {"safety": SafetyParams, "robot": RobotParams, "safety_node": SafetyNodeParams}
+    PARAMS = {"safety": SafetyParams, "robot": RobotParams, "safety_node": SafetyNodeParams, "run": RunParams}
 
     def __init__(self) -> None:
         super().__init__("safety")
@@ -58,6 +59,7 @@ class SafetyNode(Component):
     def configure(self) -> None:
         self.settings: SafetyNodeParams = self.params["safety_node"]
         self.rules: SafetyParams = self.params["safety"]
+        self.stop_note = Note(self.params["run"], STOPPED_NOTE)
         self.base = params.load(BaseParams, "base")
         check_against_base(self.rules, self.base)
         self.base_fault = ""
@@ -80,6 +82,10 @@ class SafetyNode(Component):
         self.every(1.0 / self.rules.rate_hz, self.decide)
         self.every(ASK_PERIOD_S, self.ask_base)
         self.base_client = self.create_client(GetParameters, f"{self.settings.base_node or 'base'}/get_parameters")
+
+    def activate(self) -> None:
+        if self.stop_note.holds():
+            self.safety.stop(True)
 
     def deactivate(self) -> None:
         self._publish(STILL)
@@ -129,6 +135,7 @@ class SafetyNode(Component):
         self.safety.stop(message.data)
         if self.active:
             self.decide()
+        self.stop_note.set(message.data)
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

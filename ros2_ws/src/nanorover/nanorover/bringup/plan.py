@@ -31,6 +31,11 @@ class PlannedNode:
     node: Node
     parameters: dict[str, Any]
 
+    def parameters_in(self, folder: Path) -> dict[str, Any]:
+        """Its parameters for a start whose files lie in ``folder``."""
+        unsaid = self.parameters.get("run_folder") == ""
+        return self.parameters | ({"run_folder": str(folder)} if unsaid else {})
+
     def ros_arguments(self, values: dict[str, Any], params_file: Path) -> list[str]:
         """What follows ``--ros-args`` on its command line."""
         words = ["--log-level", f"{self.node.name}:={values['log_level']}", "--params-file", str(params_file)]
@@ -41,9 +46,9 @@ class PlannedNode:
 
     def command(self, values: dict[str, Any], folder: Path) -> list[str]:
         """Arguments for the Python interpreter; writes the parameter file that they name into ``folder``."""
-        path = folder / f"{self.node.name}.yaml"
+        path, parameters = folder / f"{self.node.name}.yaml", self.parameters_in(folder)
         with replacing(path) as temporary:
-            temporary.write_text(yaml.safe_dump({"/**": {"ros__parameters": self.parameters}}, sort_keys=False))
+            temporary.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}, sort_keys=False))
         return ["-m", self.node.module, "--ros-args", *self.ros_arguments(values, path)]
 
 
