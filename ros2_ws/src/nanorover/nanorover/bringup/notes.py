@@ -18,8 +18,8 @@ class RunParams:
     """Where this start of the robot keeps its files."""
 
     run_folder: str = param(
-        "folder of this start, where a node notes what must outlive it; given by `nanorover up` and the launch files; "
-        "empty: nothing is noted"
+        "folder of this start, where a node notes what must outlive it; empty: nothing outlives it. "
+        "`nanorover up` and the launch files give it"
     )
 
 
