@@ -6,6 +6,7 @@ import math
 import mujoco
 import numpy as np
 import pytest
+from sim_rig import run_until
 
 from nanorover.base import protocol as p
 from nanorover.geometry.scan import LaserScan
@@ -34,7 +35,7 @@ def look(scene, bearing_deg, count=2000, params=None):
 
 def test_rays_hit_what_mujoco_hits():
     simulation = Simulation(random_scene(2))
-    simulation.run_until(0.1)
+    run_until(simulation, 0.1)
     simulation._view._cuts.refresh()
     model, data, height_m = simulation.world.model, simulation.data, simulation.frames.laser_z_m
     groups = np.zeros(6, np.uint8)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from sim_rig import run_until
 
 from nanorover.base import protocol as p
 from nanorover.params import load
@@ -31,7 +32,7 @@ def drive(simulation, seconds, letter, left, right):
     end_s = simulation.now_s + seconds
     while simulation.now_s < end_s:
         ask(simulation, letter, left, right)
-        simulation.run_until(simulation.now_s + 0.05)
+        run_until(simulation, simulation.now_s + 0.05)
 
 
 def rolled_m(simulation):
@@ -79,7 +80,7 @@ def test_wheels_slip_where_the_floor_is_smooth():
 def test_a_motor_starts_late_and_has_a_limit():
     simulation = Simulation(HALL, params=dataclasses.replace(PERFECT, motor_latency_s=0.1))
     ask(simulation, p.MOTOR_PWM, 255, 255)
-    simulation.run_until(0.09)
+    run_until(simulation, 0.09)
     assert abs(rolled_m(simulation)[0]) < 1e-4
     drive(simulation, 2.0, p.MOTOR_PWM, 255, 255)
     before, start_s = rolled_m(simulation)[0], simulation.now_s
@@ -92,9 +93,9 @@ def test_a_motor_starts_late_and_has_a_limit():
 def test_the_controller_stops_the_wheels_without_commands():
     simulation = Simulation(HALL, params=PERFECT)
     drive(simulation, 1.0, p.MOTOR_SPEEDS, 80, 80)
-    simulation.run_until(simulation.now_s + 0.6)
+    run_until(simulation, simulation.now_s + 0.6)
     halted = simulation.pose.copy()
-    simulation.run_until(simulation.now_s + 0.5)
+    run_until(simulation, simulation.now_s + 0.5)
     assert simulation.controller.auto_stops == 1
     assert simulation.pose[:2] == pytest.approx(halted[:2], abs=1e-3)
 
@@ -117,7 +118,7 @@ def test_a_person_walks_to_and_fro_and_never_into_the_robot():
     simulation = Simulation(dataclasses.replace(HALL, walkers=(walker,)))
     xs, nearest = [], math.inf
     for second in range(1, 21):
-        simulation.run_until(float(second))
+        run_until(simulation, float(second))
         person = simulation.objects()[-1].pose
         xs.append(person[0])
         nearest = min(nearest, math.dist(person[:2], simulation.pose[:2]))

@@ -1,20 +1,17 @@
-"""Pictures of a world for people: from above, and its true map with the way driven."""
+"""Pictures of a world for people: from above."""
 
 from pathlib import Path
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from nanorover.perception.images import write_image
 from nanorover.sim.camera import Image, open_renderer
 from nanorover.sim.simulation import Simulation
-from nanorover.sim.truth import FREE, OCCUPIED, Grid
 
 OVERHEAD_PX = (1200, 900)
 ABOVE_M = 12.0
 BORDER = 1.06  # of the world's size is shown
-MAP_SCALE = 4  # pixels per cell
 
 
 def overhead(simulation: Simulation) -> Image:
@@ -38,23 +35,6 @@ def overhead(simulation: Simulation) -> Image:
     renderer.close()
     looking.fovy = before
     return picture
-
-
-def map_picture(grid: Grid, path_m: NDArray[np.float64] | None = None) -> Image:
-    """The true map, ``(H, W, 3)`` RGB, north up, with a path ``(N, 2)`` in it."""
-    import cv2
-
-    grey = np.full(grid.cells.shape, 150, np.uint8)
-    grey[grid.cells == FREE], grey[grid.cells == OCCUPIED] = 250, 20
-    large = cv2.resize(grey[::-1], None, fx=MAP_SCALE, fy=MAP_SCALE, interpolation=cv2.INTER_NEAREST)
-    picture = cv2.cvtColor(large, cv2.COLOR_GRAY2RGB)
-    if path_m is not None and len(path_m):
-        per_m = MAP_SCALE / grid.resolution_m
-        pixels = (path_m[:, :2] - grid.origin_m) * per_m
-        pixels[:, 1] = len(picture) - pixels[:, 1]
-        cv2.polylines(picture, [np.round(pixels).astype(np.int32)], False, (210, 60, 20), 2, cv2.LINE_AA)
-        cv2.circle(picture, tuple(int(v) for v in np.round(pixels[0])), 6, (20, 140, 40), -1, cv2.LINE_AA)
-    return np.asarray(picture, np.uint8)
 
 
 def save(picture: Image, path: Path) -> None:

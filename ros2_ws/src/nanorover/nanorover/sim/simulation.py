@@ -138,11 +138,6 @@ class Simulation:
         """Let the motor controller see its encoders and set the motors."""
         self._robot.drive(*self.controller.step(self.now_s, *self._robot.wheel_angles_rad))
 
-    def run_until(self, time_s: float) -> None:
-        """Step until then."""
-        while self.now_s < time_s - 1e-9:
-            self.step()
-
     def picture(self) -> Image:
         """What the camera takes now, ``(H, W, 3)`` RGB. Raises InputError where nothing can be drawn here."""
         return self._opened_camera().picture(self._data, self.turn_rate_rad_s)
