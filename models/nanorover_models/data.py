@@ -31,7 +31,7 @@ class Sample:
     ignored_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def image(self) -> NDArray[np.uint8]:
-        """The picture, BGR."""
+        """The picture, BGR. Raises InputError where it cannot be read."""
         return read_image(self.path)
 
     def marked(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -73,7 +73,10 @@ class DataSet:
         return found.hexdigest()
 
     def split(self, part: float, seed: int) -> tuple["DataSet", "DataSet"]:
-        """Two data sets, the second with ``part`` of the pictures, drawn at random."""
+        """Two data sets, the second with ``part`` of the pictures, drawn at random.
+
+        Raises InputError when nothing is left for the first.
+        """
         order = np.random.default_rng(seed).permutation(len(self.samples))
         cut = len(order) - max(1, round(part * len(order)))
         if cut < 1:
@@ -117,7 +120,7 @@ def load_data(source: Path, images: Path | None = None, option: str = "--images"
 
 
 def load_coco(annotations: Path, images: Path) -> DataSet:
-    """COCO json."""
+    """COCO json. Raises InputError that names the file and the entry that is wrong."""
     document = _json(annotations)
     try:
         categories = sorted(document["categories"], key=lambda c: c["id"])
@@ -159,7 +162,10 @@ def _require_pixels(annotations: Path, samples: list[Sample], sizes: list[tuple[
 
 
 def load_voc(folder: Path, images: Path) -> DataSet:
-    """Pascal VOC: one xml per picture; the classes are those that occur, in alphabetical order."""
+    """Pascal VOC: one xml per picture; the classes are those that occur, in alphabetical order.
+
+    Raises InputError that names the xml that is wrong.
+    """
     found: list[tuple[Path, list[tuple[list[float], str, bool]]]] = []
     for path in sorted((folder / "Annotations").glob("*.xml")):
         try:
@@ -188,7 +194,8 @@ def load_voc(folder: Path, images: Path) -> DataSet:
 def load_yolo(folder: Path, images: Path) -> DataSet:
     """YOLO text: ``class cx cy w h`` or polygons in parts of the picture.
 
-    Names stand in classes.txt, or in a data.yaml there or in the folder above.
+    Names stand in classes.txt, or in a data.yaml there or in the folder above. Raises InputError that names the
+    file and the line that is wrong.
     """
     samples = []
     highest = -1

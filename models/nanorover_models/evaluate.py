@@ -104,7 +104,10 @@ def require_boxes(data: DataSet) -> None:
 
 
 def label_map(description: ModelDescription, data: DataSet) -> list[int]:
-    """For each class of the model its number in the data, −1 where the data does not have it."""
+    """For each class of the model its number in the data, −1 where the data does not have it.
+
+    Raises InputError when they share none.
+    """
     columns = [data.labels.index(name) if name in data.labels else -1 for name in description.labels]
     if max(columns, default=-1) < 0:
         raise InputError(

@@ -26,7 +26,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A network by its parts: enough to build it again."""
+    """A network by its parts: enough to build it again. Raises InputError for parts that make no network."""
 
     architecture: str
     width_multiplier: float
@@ -86,7 +86,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> tuple[ModelSpec, Network]:
-    """The network of a checkpoint, pruned or not, in evaluation mode."""
+    """The network of a checkpoint, pruned or not, in evaluation mode.
+
+    Raises InputError for a file that is no checkpoint, and for weights that do not fit its network.
+    """
     content = load_checkpoint(path)
     spec = spec_of(content)
     model = build(spec)

@@ -37,7 +37,10 @@ def prune(
     part_of_macs: float,
     say: Callable[[str], None],
 ) -> Network:
-    """A copy of ``model`` with at most ``part_of_macs`` of its multiply-accumulates, not yet fine-tuned."""
+    """A copy of ``model`` with at most ``part_of_macs`` of its multiply-accumulates, not yet fine-tuned.
+
+    Raises InputError for a part that is not allowed, and for one that pruning does not reach.
+    """
     import torch_pruning
 
     if not 0.05 <= part_of_macs < 1:

@@ -31,7 +31,10 @@ LONG_SUM = 32
 
 
 def calibration_tensors(spec: ModelSpec, model: Network, data: DataSet, most: int) -> list[np.ndarray]:
-    """Network inputs of ``most`` pictures, spread evenly over the data."""
+    """Network inputs ``(1, 3, h, w)`` of ``most`` pictures, spread evenly over the data.
+
+    Raises InputError where a picture cannot be read.
+    """
     rows = np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).astype(int))
     preprocess = Preprocessor(describe(spec, model, Path("calibration"), {}).input)
     return [preprocess(data.samples[i].image())[0].copy() for i in rows]
@@ -40,7 +43,8 @@ def calibration_tensors(spec: ModelSpec, model: Network, data: DataSet, most: in
 def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray]) -> None:
     """Post-training quantization of an FP32 ONNX file by ONNX Runtime's tools.
 
-    ``target`` "cpu" gives unsigned asymmetric activations, "gpu" what TensorRT takes, checked by the lint.
+    ``target`` "cpu" gives unsigned asymmetric activations, "gpu" what TensorRT takes, checked by the
+    lint. Raises InputError for another target, without calibration tensors, and for what the lint finds.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -131,7 +135,7 @@ def _quiet() -> Iterator[None]:
 def aware(model: Network, tensors: list[np.ndarray]) -> Network:
     """A copy that rounds weights and activations to INT8 as TensorRT will, to be trained further (modelopt).
 
-    Batch norms are folded first, so that what is trained is what is deployed.
+    Batch norms are folded first, so that what is trained is what is deployed. Raises InputError without modelopt.
     """
     try:
         import modelopt.torch.quantization as mtq

@@ -83,7 +83,10 @@ def encode_jpeg(image_bgr: np.ndarray, quality: int) -> bytes:
 
 
 def decode_image(data: np.ndarray, name: str) -> np.ndarray:
-    """An encoded picture (JPEG, PNG, …) in ``(N,) uint8`` bytes as BGR; ``name`` is for the message."""
+    """An encoded picture (JPEG, PNG, …) in ``(N,) uint8`` bytes as BGR; ``name`` is for the message.
+
+    Raises InputError for data that is empty, cut off, huge or no picture.
+    """
     if len(data) == 0:
         raise InputError("the picture %s is empty" % name)
     encoded = data.tobytes()
@@ -103,7 +106,7 @@ def decode_image(data: np.ndarray, name: str) -> np.ndarray:
 
 
 def to_bgr8(image: np.ndarray, name: str) -> np.ndarray:
-    """Grey, colour with alpha, or 16-bit pictures as 8-bit BGR."""
+    """Grey, colour with alpha, or 16-bit pictures as 8-bit BGR. Raises InputError for any other shape or type."""
     if image.size == 0 or image.ndim not in (2, 3):
         raise InputError("the picture %s has shape %s" % (name, image.shape), "it must not be empty")
     if image.dtype == np.uint16:
@@ -125,7 +128,10 @@ def _refuse_huge(width: int, height: int, name: str) -> None:
 
 
 def image_of(message: Any, name: str) -> np.ndarray:
-    """The picture of a sensor_msgs Image or CompressedImage as BGR; ``name`` is for what goes wrong."""
+    """The picture of a sensor_msgs Image or CompressedImage as BGR; ``name`` is for what goes wrong.
+
+    Raises InputError for what cannot be decoded and for an encoding that is not known.
+    """
     data = np.frombuffer(message.data, np.uint8)
     if hasattr(message, "format"):
         return decode_image(data, name)

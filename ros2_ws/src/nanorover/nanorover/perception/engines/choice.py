@@ -66,7 +66,7 @@ def choose_on_gpu(files: Dict[str, Path], wanted: str, compute_capability: str, 
 
 
 def choose_on_cpu(files: Dict[str, Path], wanted: str) -> Choice:
-    """Precision and file for ONNX Runtime on the CPU."""
+    """Precision and file for ONNX Runtime on the CPU; InputError when ``wanted`` cannot be had."""
     if wanted == "fp16":
         raise InputError("FP16 is slower than FP32 on a CPU", "use --precision fp32 or int8")
     if wanted == "int8" and "int8_cpu" not in files:
@@ -93,8 +93,7 @@ def make_engine(
     """The engine for a model on this machine; its ``notice`` says what was chosen and why.
 
     ``auto`` takes TensorRT where it works, else the CPU, and says the reason; ``remote`` asks the engine
-    server at ``socket``. Raises InputError when what
-    was asked for cannot be had.
+    server at ``socket``. Raises InputError when what was asked for cannot be had.
     """
     say = say or say_to_stderr
     if engine not in ENGINES or precision not in PRECISIONS:
