@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nanorover.errors import InputError
-from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid, is_free, is_wall
 from nanorover.mapping.map_files import load_map, save_map
 
-CELLS = np.array([[UNKNOWN, FREE, OCCUPIED], [24, 26, 66]], np.int8)
-# What three states make of CELLS: below 25 free, above 65 occupied, undecided cells unknown.
+CELLS = np.array([[UNKNOWN, FREE, OCCUPIED], [25, 26, 65]], np.int8)
+# What three states make of CELLS: up to 25 free, from 65 on occupied, undecided cells unknown.
 STATES = np.array([[UNKNOWN, FREE, OCCUPIED], [FREE, UNKNOWN, OCCUPIED]], np.int8)
 
 
@@ -23,8 +23,8 @@ def by_the_letter(yaml_path) -> np.ndarray:
     pixels = cv2.imread(str(yaml_path.parent / facts["image"]), cv2.IMREAD_GRAYSCALE)
     dark = 1.0 - pixels / 255.0
     cells = np.full(pixels.shape, UNKNOWN, np.int8)
-    cells[dark < facts["free_thresh"]] = FREE
-    cells[dark > facts["occupied_thresh"]] = OCCUPIED
+    cells[dark <= facts["free_thresh"]] = FREE
+    cells[dark >= facts["occupied_thresh"]] = OCCUPIED
     return np.flipud(cells)
 
 
@@ -34,14 +34,18 @@ def test_what_is_written_comes_back(tmp_path):
     grid = load_map(facts)
     assert np.array_equal(grid.cells, STATES)
     assert np.array_equal(by_the_letter(facts), STATES)
+    assert np.array_equal(is_wall(grid.cells), is_wall(CELLS)) and np.array_equal(
+        is_free(grid.cells), is_free(CELLS)
+    )
     assert grid.resolution_m == 0.05
     assert grid.T_map_origin == pytest.approx([-1.0, 2.0, 0.1])
 
 
-def test_a_map_of_another_saver_keeps_its_unknown_cells(tmp_path):
-    (tmp_path / "a.pgm").write_bytes(b"P5\n# made elsewhere\n3 1\n255\n" + bytes([0, 205, 254]))
+@pytest.mark.parametrize(("negate", "pixels"), [(0, [0, 205, 254]), (1, [255, 50, 1])])
+def test_a_map_of_another_saver_keeps_its_unknown_cells(tmp_path, negate, pixels):
+    (tmp_path / "a.pgm").write_bytes(b"P5\n# made elsewhere\n3 1\n255\n" + bytes(pixels))
     (tmp_path / "a.yaml").write_text(
-        "image: a.pgm\nmode: trinary\nresolution: 0.1\norigin: [0, 0, 0]\nnegate: 0\n"
+        f"image: a.pgm\nmode: trinary\nresolution: 0.1\norigin: [0, 0, 0]\nnegate: {negate}\n"
         "occupied_thresh: 0.65\nfree_thresh: 0.25\n"
     )
     assert load_map(tmp_path / "a.yaml").cells.tolist() == [[OCCUPIED, UNKNOWN, FREE]]
@@ -54,7 +58,7 @@ def test_any_map_survives_a_second_round_unchanged(tmp_path_factory, cells):
     once = load_map(save_map(OccupancyGrid(cells, 0.05), folder / "once"))
     twice = load_map(save_map(once, folder / "twice"))
     assert np.array_equal(once.cells, twice.cells)
-    assert np.array_equal(once.cells == UNKNOWN, (cells == UNKNOWN) | ((cells >= 25) & (cells <= 65)))
+    assert np.array_equal(once.cells == UNKNOWN, (cells == UNKNOWN) | ((cells > 25) & (cells < 65)))
 
 
 @pytest.mark.parametrize(

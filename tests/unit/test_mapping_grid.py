@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import pytest
 
-from nanorover.mapping.grid import FREE, OCCUPIED, GridMap
+from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, GridMap, OccupancyGrid, cropped
 
 RESOLUTION_M = 0.05
 RANGE_M = 25.03
@@ -36,3 +37,12 @@ def test_one_wide_scan_is_stored_whole_and_can_be_taken_away_again():
     elsewhere = ORIGIN + np.array([60.0, 0.0, 0.0])
     mapped.update([rays], elsewhere[None], [np.zeros(3)])
     assert np.count_nonzero(mapped.grid().cells == OCCUPIED) == np.count_nonzero(grid.cells == OCCUPIED)
+
+
+def test_the_known_part_of_a_turned_map_stays_in_its_place():
+    cells = np.full((20, 30), UNKNOWN, np.int8)
+    cells[7, 11] = OCCUPIED
+    part = cropped(OccupancyGrid(cells, 0.1, np.array([1.0, 2.0, math.pi / 2])))
+    assert part.cells.shape == (5, 5) and part.cells[2, 2] == OCCUPIED
+    # It begins 5 rows and 9 columns further on: 0.5 m to the left of the map, which looks up, and 0.9 m ahead.
+    assert part.T_map_origin == pytest.approx([0.5, 2.9, math.pi / 2])

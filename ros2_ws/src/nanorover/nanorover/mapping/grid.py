@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose
+from nanorover.geometry.se2 import Pose, compose
 
 UNKNOWN, FREE, OCCUPIED = -1, 0, 100
+# A cell counts as a wall from the first on, and as free up to the second, both included, as map_server has it.
+WALL_FROM, FREE_UP_TO = 65, 25
 
 TILE_BITS = 6
 TILE = 1 << TILE_BITS
@@ -20,6 +23,18 @@ TILES_AT_ONCE = 64
 HIT_WEIGHT = 4.0
 MOST_COUNT = 255
 HITS, PASSES = 0, 1
+
+
+@register_jitable
+def is_wall(cells: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of the cells are walls."""
+    return cells >= WALL_FROM
+
+
+@register_jitable
+def is_free(cells: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of the cells are free."""
+    return (cells >= FREE) & (cells <= FREE_UP_TO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +181,5 @@ def cropped(grid: OccupancyGrid, margin: int = 2) -> OccupancyGrid:
         return grid
     top, left = max(rows[0] - margin, 0), max(columns[0] - margin, 0)
     cells = np.ascontiguousarray(grid.cells[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1])
-    c, s = math.cos(grid.T_map_origin[2]), math.sin(grid.T_map_origin[2])
-    dx, dy = left * grid.resolution_m, top * grid.resolution_m
-    origin = grid.T_map_origin + np.array([c * dx - s * dy, s * dx + c * dy, 0.0])
-    return OccupancyGrid(cells, grid.resolution_m, origin)
+    offset = np.array([left * grid.resolution_m, top * grid.resolution_m, 0.0])
+    return OccupancyGrid(cells, grid.resolution_m, compose(grid.T_map_origin, offset))

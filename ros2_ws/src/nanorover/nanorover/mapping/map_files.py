@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
-from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from nanorover.mapping.grid import FREE, FREE_UP_TO, OCCUPIED, UNKNOWN, WALL_FROM, OccupancyGrid, is_free, is_wall
 
-OCCUPIED_THRESHOLD, FREE_THRESHOLD = 0.65, 0.25
+OCCUPIED_THRESHOLD, FREE_THRESHOLD = WALL_FROM / OCCUPIED, FREE_UP_TO / OCCUPIED
 # What the yaml says: the grey of unknown cells, 205, is 0.1961 dark, and a reader that goes by 0.25 alone takes
 # all that is unknown for free.
 FREE_THRESHOLD_WRITTEN = 0.196
@@ -21,8 +21,7 @@ MOST_CELLS = 400_000_000
 
 def trinary(cells: NDArray[np.int8], occupied: int, free: int, unknown: int) -> NDArray[np.int64]:
     """What a map file keeps of every cell: one of three values."""
-    is_free = (cells >= 0) & (cells < OCCUPIED * FREE_THRESHOLD)
-    return np.where(cells > OCCUPIED * OCCUPIED_THRESHOLD, occupied, np.where(is_free, free, unknown))
+    return np.where(is_wall(cells), occupied, np.where(is_free(cells), free, unknown))
 
 
 def save_map(grid: OccupancyGrid, path: Path) -> Path:
@@ -65,7 +64,7 @@ def load_map(path: Path) -> OccupancyGrid:
     image = path.parent / str(facts["image"])
     pixels = _pgm(image)
     dark = pixels.astype(np.float32) / 255.0 if facts["negate"] else (255.0 - pixels.astype(np.float32)) / 255.0
-    occupied, free = dark > facts["occupied_thresh"], dark < facts["free_thresh"]
+    occupied, free = dark >= facts["occupied_thresh"], dark <= facts["free_thresh"]
     cells = np.full(pixels.shape, UNKNOWN, np.int8)
     if facts["mode"] == "scale":
         between = ~(occupied | free)

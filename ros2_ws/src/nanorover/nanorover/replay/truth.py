@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, compose, inverse, transform_points, wrap_angle
-from nanorover.mapping.grid import OccupancyGrid
+from nanorover.mapping.grid import OccupancyGrid, is_free, is_wall
 from nanorover.replay.records import TrueMap, TruePose
-
-OCCUPIED, FREE = 65, 25  # per cent, the thresholds of map_server
 
 
 @dataclass(frozen=True)
@@ -104,17 +102,13 @@ def map_agreement(grid: OccupancyGrid, true: TrueMap, T_true_estimated: Pose) ->
     seen[inside] = true.cells[cells[inside, 1], cells[inside, 0]]
     truth = seen.reshape(grid.cells.shape)
     known = (grid.cells >= 0) & (truth >= 0)
-    coverage = float(((grid.cells >= 0) & _free(grid.cells) & _free(truth)).sum() * grid.resolution_m**2)
-    free_m2 = float(_free(true.cells).sum() * true.resolution_m**2)
+    coverage = float((is_free(grid.cells) & is_free(truth)).sum() * grid.resolution_m**2)
+    free_m2 = float(is_free(true.cells).sum() * true.resolution_m**2)
     return MapAgreement(
-        _iou((grid.cells >= OCCUPIED) & known, (truth >= OCCUPIED) & known, near=np.ones((3, 3), np.uint8)),
-        _iou(_free(grid.cells) & known, _free(truth) & known, near=np.ones((1, 1), np.uint8)),
+        _iou(is_wall(grid.cells) & known, is_wall(truth) & known, near=np.ones((3, 3), np.uint8)),
+        _iou(is_free(grid.cells) & known, is_free(truth) & known, near=np.ones((1, 1), np.uint8)),
         min(1.0, coverage / free_m2) if free_m2 else 0.0,
     )
-
-
-def _free(cells: NDArray[np.integer]) -> NDArray[np.bool_]:
-    return (cells >= 0) & (cells <= FREE)
 
 
 def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_], near: NDArray[np.uint8]) -> float:
@@ -133,7 +127,7 @@ def clearance_m(true: Truth) -> float | None:
 
 def least_distance_m(true: TrueMap, points_m: NDArray[np.float64]) -> float | None:
     """The smallest distance of points ``(N, 2)`` to anything occupied; None where all lie beyond the map."""
-    distance = cv2.distanceTransform((true.cells < OCCUPIED).astype(np.uint8), cv2.DIST_L2, 5)
+    distance = cv2.distanceTransform((~is_wall(true.cells)).astype(np.uint8), cv2.DIST_L2, 5)
     local = transform_points(inverse(true.T_map_origin), np.ascontiguousarray(points_m))
     cells = np.floor(local / true.resolution_m).astype(int)
     inside = (cells >= 0).all(axis=1) & (cells[:, 0] < distance.shape[1]) & (cells[:, 1] < distance.shape[0])

@@ -7,12 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose
-from nanorover.mapping.grid import FREE, OCCUPIED, OccupancyGrid
-from nanorover.mapping.map_files import FREE_THRESHOLD, OCCUPIED_THRESHOLD
+from nanorover.mapping.grid import OccupancyGrid, is_free, is_wall
 from nanorover.slam.field import FREE_CELLS, Field, FieldArrays
 
-# From these values on a cell is a wall, or is free, as the map files have it.
-WALL_FROM, FREE_BELOW = OCCUPIED_THRESHOLD * OCCUPIED, FREE_THRESHOLD * OCCUPIED
 NORMAL_CELLS = 3
 # A ray crosses a wall that it meets this far before its end, for so many half cells: grazing does not count.
 SHORT_OF_M, CROSSED_STEPS = 0.3, 2
@@ -23,21 +20,21 @@ FLATNESS = 0.3
 def _walls(cells: NDArray[np.int8]) -> NDArray[np.float32]:
     """Wall cells as (N, 4) column, row, and the normal towards the free side, (0, 0) where there is none."""
     height, width = cells.shape
-    made = np.empty((int(np.sum(cells >= WALL_FROM)), 4), np.float32)
+    made = np.empty((int(np.sum(is_wall(cells))), 4), np.float32)
     count = 0
     for row in range(height):
         for column in range(width):
-            if cells[row, column] < WALL_FROM:
+            if not is_wall(cells[row, column]):
                 continue
             n, sx, sy, sxx, sxy, syy, fx, fy = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for r in range(max(row - NORMAL_CELLS, 0), min(row + NORMAL_CELLS + 1, height)):
                 for c in range(max(column - NORMAL_CELLS, 0), min(column + NORMAL_CELLS + 1, width)):
                     dx, dy = float(c - column), float(r - row)
-                    if cells[r, c] >= WALL_FROM:
+                    if is_wall(cells[r, c]):
                         n += 1
                         sx, sy = sx + dx, sy + dy
                         sxx, sxy, syy = sxx + dx * dx, sxy + dx * dy, syy + dy * dy
-                    elif FREE <= cells[r, c] < FREE_BELOW:
+                    elif is_free(cells[r, c]):
                         fx, fy = fx + dx, fy + dy
             nx, ny = 0.0, 0.0
             cxx, cxy, cyy = sxx - sx * sx / n, sxy - sx * sy / n, syy - sy * sy / n
@@ -65,7 +62,7 @@ def _mark_free(f: FieldArrays, cells: NDArray[np.int8], origin: NDArray[np.float
     per_m = f.frame[2] / FREE_CELLS
     for row in range(cells.shape[0]):
         for column in range(cells.shape[1]):
-            if FREE <= cells[row, column] < FREE_BELOW:
+            if is_free(cells[row, column]):
                 x, y = (column + 0.5) * resolution_m, (row + 0.5) * resolution_m
                 to_column = math.floor((origin[0] + c * x - s * y - f.frame[0]) * per_m)
                 to_row = math.floor((origin[1] + s * x + c * y - f.frame[1]) * per_m)
@@ -125,7 +122,7 @@ def _crossed(
         for k in range(steps):
             way = 0.5 * (k + 1) * resolution_m / length_m
             column, row = math.floor(x0 + way * gx / resolution_m), math.floor(y0 + way * gy / resolution_m)
-            if 0 <= row < height and 0 <= column < width and cells[row, column] >= WALL_FROM:
+            if 0 <= row < height and 0 <= column < width and is_wall(cells[row, column]):
                 walls += 1
                 if walls == CROSSED_STEPS:
                     crossed += 1
