@@ -52,7 +52,7 @@ class Robot:
         self.commands = graph.collect("cmd_vel")
         self.diagnostics = graph.collect("/diagnostics")
         self.stopped_clock = False
-        self.map = grid_msg(world.map(without=known_without), world.stamp_ns, "map")
+        self.map = grid_msg(world.map(without=known_without), world.stamp_ns, "map", began_ns=100)
         for name in ("scan", "odom", "map", "/tf_static", "goal_pose"):
             graph.wait_until(lambda name=name: self.outputs[name].get_subscription_count() > 0, f"{name} is heard")
         mounting = transform_msg(0, "base_link", "laser", np.zeros(3))
@@ -264,6 +264,31 @@ def test_silence_is_a_stop_and_then_a_stated_failure(robot):
     robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "it drives again")
 
 
+def test_where_the_maps_frame_begins_anew_the_task_ends_and_what_was_marked_is_forgotten(graph, robot):
+    costmaps = graph.collect("global_costmap/costmap")
+
+    def box_front() -> int:
+        """The highest cost about the front of the box, which only scans have shown."""
+        info = costmaps[-1].info
+        cost = np.array(costmaps[-1].data).reshape(info.height, info.width)
+        column, row = (
+            int((at - low) / info.resolution)
+            for at, low in ((2.7, info.origin.position.x), (2.0, info.origin.position.y))
+        )
+        return int(cost[row - 1 : row + 2, column - 1 : column + 2].max())
+
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "it drives")
+    robot.until(lambda: costmaps and box_front() == 100, "the box is marked")
+    robot.outputs["map"].publish(robot.map)  # the same session: it drives on
+    robot.until(lambda: robot.world.pose[0] > 1.5, "it drives on")
+    robot.stopped_clock = True  # no scan marks the box again
+    costmaps.clear()
+    robot.outputs["map"].publish(grid_msg(robot.world.map(without=4), 0, "map", began_ns=200))
+    assert "began anew" in robot.result(handle).error_msg
+    robot.until(lambda: costmaps and box_front() < 99, "the box is forgotten")
+
+
 def test_a_useless_map_and_a_jump_are_survived(graph, robot):
     bad = grid_msg(robot.world.map(), 0, "map")
     bad.info.width += 1
@@ -275,7 +300,7 @@ def test_a_useless_map_and_a_jump_are_survived(graph, robot):
 
     robot.until(refused, "the map is refused")
     smaller = robot.world.map(resolution_m=0.1)
-    robot.outputs["map"].publish(grid_msg(smaller, 0, "map"))
+    robot.outputs["map"].publish(grid_msg(smaller, 0, "map", began_ns=100))
     robot.world.pose = np.array([1.5, 1.0, 2.0])
     handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(4.5, 1.0)))
     assert robot.result(handle).error_code == 0

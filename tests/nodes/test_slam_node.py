@@ -138,6 +138,39 @@ def occupied_bounds_m(grid) -> list[float]:
     return [x.min(), x.max(), y.min(), y.max()]
 
 
+def test_a_session_says_when_it_began_and_that_it_was_not_the_first(graph, tmp_path):
+    """Who drives by the map hears of another frame before a place in it."""
+    diagnostics = graph.collect("/diagnostics")
+
+    def session(*arguments: str) -> list:
+        maps, transforms = graph.collect("map"), graph.collect("/tf")
+        drive_ = start_slam(graph, "-p", f"run_folder:={tmp_path}", "-p", "map_period_s:=0.1", *arguments)
+        for stamp_ns, T_room_base in drive(8):
+            drive_.send_from(stamp_ns, T_room_base)
+        graph.wait_until(lambda: len(maps) > 1, "maps")
+        first_ns, tolerance_ns = stamp_ns_of(maps[0].header.stamp), NS // 10
+        assert first_ns < min(stamp_ns_of(t.header.stamp) for m in transforms for t in m.transforms) - tolerance_ns
+        diagnostics.clear()
+        graph.wait_until(lambda: graph.health_of("slam", diagnostics), "slam says how it is")
+        return list(maps)
+
+    def began(maps: list) -> set[int]:
+        return {stamp_ns_of(m.info.map_load_time) for m in maps}
+
+    first = session()
+    assert ok(graph.health_of("slam", diagnostics))
+    assert graph.call(FilePath, "slam/save_map", FilePath.Request(path=str(tmp_path / "room"))).success
+    graph.processes.kill("slam")
+    second = session()
+    assert "mapping began anew" in graph.health_of("slam", diagnostics).message
+    assert len(began(first)) == 1 and len(began(second)) == 1 and began(first) != began(second)
+    graph.processes.kill("slam")
+    saved = graph.collect("map")
+    start_slam(graph, "-p", "mode:=localization", "-p", f"map:={tmp_path / 'room.yaml'}")
+    graph.wait_until(lambda: saved, "the saved map")
+    assert began(saved) == {(tmp_path / "room.yaml").stat().st_mtime_ns}
+
+
 def test_a_map_is_latched_for_who_comes_late(graph):
     drive_ = start_slam(graph, "-p", "map_period_s:=0.1")
     for stamp_ns, T_room_base in drive(5):

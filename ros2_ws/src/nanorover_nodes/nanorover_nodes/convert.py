@@ -173,12 +173,15 @@ def planar_covariance_of(message: PoseWithCovarianceStamped) -> np.ndarray:
     return np.asarray(message.pose.covariance).reshape(6, 6)[np.ix_(PLANAR, PLANAR)]
 
 
-def grid_msg(grid: OccupancyGrid, stamp_ns: int, frame: str) -> OccupancyGridMsg:
-    """An occupancy grid as a message; filled through ``array``, a list costs a thousand times more."""
+def grid_msg(grid: OccupancyGrid, stamp_ns: int, frame: str, began_ns: int = 0) -> OccupancyGridMsg:
+    """An occupancy grid as a message; filled through ``array``, a list costs a thousand times more.
+
+    ``began_ns`` tells apart frames of the same name: maps that carry the same one share places. 0 says nothing.
+    """
     message = OccupancyGridMsg()
     message.header.stamp = time_of(stamp_ns)
     message.header.frame_id = frame
-    message.info.map_load_time = message.header.stamp
+    message.info.map_load_time = time_of(began_ns)
     message.info.resolution = float(grid.resolution_m)
     message.info.height, message.info.width = (int(n) for n in grid.cells.shape)
     message.info.origin = pose_msg(grid.T_map_origin)

@@ -111,13 +111,14 @@ class PlannerNode(Component):
     def configure(self) -> None:
         self.settings: PlannerNodeParams = self.params["planner_node"]
         s = self.settings
-        parts = Settings(**{name: self.params[name] for name in PARTS})
+        parts = self.parts = Settings(**{name: self.params[name] for name in PARTS})
         base = params.load(BaseParams, "base")
         motion.check_against_base(parts.motion, base)
         caution.check_against_base(parts.caution, base)
         warm_up(parts)
         self.navigator = Navigator(parts, s.random_seed)
         self.fusion = Fusion(self.params["fusion"])
+        self.map_began_ns: int | None = None
         self.frames = FrameListener(self.listen, self.get_logger())
         self.poses = PoseSource(self.frames, s.map_frame, s.odom_frame, s.base_frame)
         self.goals = GoalReader(self.frames.tree, s.map_frame, s.goal_max_age_s, self._now_ns)
@@ -174,12 +175,25 @@ class PlannerNode(Component):
         if frame != self.settings.map_frame:
             self.refused[f"map in frame '{frame}'"] += 1
             return
+        self._heed_session(convert.stamp_ns_of(message.info.map_load_time))
         origin = convert.pose_of(message.info.origin)
         grid = OccupancyGrid(cells.reshape(shape), float(message.info.resolution), origin)
         try:
             self.navigator.on_map(grid, time.monotonic())
         except InputError as error:
             self.refused[str(error)] += 1
+
+    def _heed_session(self, began_ns: int) -> None:
+        """Where the map's frame began anew, what was known in the old one means other places."""
+        if self.map_began_ns not in (None, began_ns):
+            why = "the map began anew: places in the old one mean nothing in it"
+            self.get_logger().warning(why)
+            self.tasks.end_all(why)
+            camera = self.fusion.camera
+            self.navigator = Navigator(self.parts, self.settings.random_seed)
+            self.fusion = Fusion(self.params["fusion"])
+            self.fusion.camera = camera
+        self.map_began_ns = began_ns
 
     def on_odometry(self, message: OdometryMsg) -> None:
         self.poses.on_odometry(message)

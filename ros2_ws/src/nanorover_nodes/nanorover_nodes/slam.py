@@ -13,6 +13,7 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from std_srvs.srv import Empty, SetBool
 from tf2_msgs.msg import TFMessage
 
+from nanorover.bringup.notes import MAPPED_NOTE, Note, RunParams
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import compose, inverse
 from nanorover.mapping.map_files import save_map
@@ -35,6 +36,8 @@ PATH_POSES = 1000
 SCANS_CONSIDERED = 10_000
 # Without a scan for so long it warns.
 SILENT_S = 5.0
+# That mapping began anew it says for so long.
+ANEW_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,24 @@ class SlamNodeParams:
 class SlamNode(Component):
     """Maps, localizes, or both, while active."""
 
-    PARAMS = {"slam": SlamParams, "slam_node": SlamNodeParams}
+    PARAMS = {"slam": SlamParams, "slam_node": SlamNodeParams, "run": RunParams}
 
     def __init__(self) -> None:
         super().__init__("slam")
 
     def configure(self) -> None:
         self.settings: SlamNodeParams = self.params["slam_node"]
-        self.session = Session(
-            self.params["slam"], self.settings.mode, FilePath(self.settings.map) if self.settings.map else None
-        )
+        path = FilePath(self.settings.map) if self.settings.map else None
+        self.session = Session(self.params["slam"], self.settings.mode, path)
+        self._begin(path)
+        self.mapped = Note(self.params["run"], MAPPED_NOTE)
+        self.anew = path is None and self.mapped.holds()
+        self.first_scan_s = 0.0
         self.session.estimator.warm_up()  # compiled kernels are loaded here, not in the first scan
         self.frames = FrameListener(self.listen, self.get_logger())
         self.refused: Counter[str] = Counter()
         self.last_reason = "no scan yet"
         self.paused = False
-        self.map_is_new = True
         self.stamp_ns = 0
         self.scans, self.scan_at_s = 0, 0.0
         self.map_publisher = self.offer("map")
@@ -89,6 +94,11 @@ class SlamNode(Component):
         self.serve("reinitialize_global_localization", self.look_everywhere)
         self.every(self.settings.map_period_s, self.publish_map)
 
+    def _begin(self, path: FilePath | None) -> None:
+        """Another frame of the map: since when it means what it means. That of a file is the same at every start."""
+        self.began_ns = time.time_ns() if path is None else path.stat().st_mtime_ns
+        self.map_is_new, self.map_is_said = True, False
+
     def on_odometry(self, message: OdometryMsg) -> None:
         if self.active and self.settings.use_odometry:
             self.session.estimator.add_odometry(convert.odometry_of(message))
@@ -101,12 +111,21 @@ class SlamNode(Component):
             self.refused[scan] += 1
             return
         result = self.session.estimator.add_scan(scan)
+        if self.scans == 0:
+            self.first_scan_s = time.monotonic()
+            if self.session.mode != "localization":
+                self.mapped.set(True)
+            if self.anew:
+                self.get_logger().warning("mapping began anew: the map of before is gone")
         self.scans += 1
         self.scan_at_s = time.monotonic()
         self.map_is_new = self.map_is_new or self.session.mode != "localization"
         self.last_reason = result.reason
         self.stamp_ns = result.stamp_ns
-        self.publish_pose(result)
+        may_drive = self.session.place_known() and self.map_is_said
+        if not self.map_is_said:
+            self.publish_map()
+        self.publish_pose(result, may_drive)
 
     def on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
         if not self.active:
@@ -122,8 +141,9 @@ class SlamNode(Component):
             self.session.estimator.set_pose(T_map_base, covariance if sure else None)
             self.get_logger().info(f"the pose was set to {np.round(T_map_base, 2).tolist()}")
 
-    def publish_pose(self, result: ScanResult) -> None:
-        """The pose, and the transform only while the place is known: a wrong one would be driven by."""
+    def publish_pose(self, result: ScanResult, may_drive: bool) -> None:
+        """The pose, and the transform only while the place is known and it was said in which map: a wrong one would
+        be driven by."""
         s = self.settings
         self.pose_publisher.publish(
             convert.pose_with_covariance_msg(result.stamp_ns, s.map_frame, result.T_map_base, result.covariance)
@@ -131,7 +151,7 @@ class SlamNode(Component):
         T_map_odom = self.session.estimator.T_map_odom()
         valid_until_ns = result.stamp_ns + int(s.transform_tolerance_s * convert.NS)
         transforms = []
-        if self.session.place_known():
+        if may_drive:
             transforms.append(convert.transform_msg(valid_until_ns, s.map_frame, s.odom_frame, T_map_odom))
         if not s.use_odometry:
             T_odom_base = compose(inverse(T_map_odom), result.T_map_base)
@@ -144,9 +164,9 @@ class SlamNode(Component):
         grid = self.session.estimator.grid()
         if grid.cells.size == 0:
             return
-        self.map_is_new = False
+        self.map_is_new, self.map_is_said = False, True
         frame = self.settings.map_frame
-        self.map_publisher.publish(convert.grid_msg(grid, self.stamp_ns, frame))
+        self.map_publisher.publish(convert.grid_msg(grid, self.stamp_ns, frame, self.began_ns))
         stamps_ns, poses = self.session.estimator.trajectory(every=1 + self.scans // SCANS_CONSIDERED)
         path = Path()
         path.header.frame_id, path.header.stamp = frame, convert.time_of(self.stamp_ns)
@@ -177,6 +197,8 @@ class SlamNode(Component):
             self.session.switch(mode)
         else:
             self.session.open(mode, path)
+            self._begin(path)
+            self.anew = False
         self.map_is_new = True
         self.last_reason = "no scan yet"
         what = f"{mode} with {path or 'the present map'}"
@@ -212,6 +234,8 @@ class SlamNode(Component):
             return Health(ERROR, f"the place is not known: {self.last_reason}", values)
         if self.last_reason:
             return Health(WARN, self.last_reason, values)
+        if self.anew and time.monotonic() - self.first_scan_s < ANEW_S:
+            return Health(WARN, "mapping began anew: the map of before is gone", values)
         return Health(OK, session.mode, values)
 
 

@@ -11,6 +11,8 @@ from nanorover.params import param
 
 # The emergency stop is pressed.
 STOPPED_NOTE = "stopped"
+# A map was made.
+MAPPED_NOTE = "mapped"
 
 
 @dataclass(frozen=True)
