@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 
-from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.perception.images import write_image
 
@@ -21,14 +20,9 @@ def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambd
     The same seed gives the same pictures. Raises InputError where this machine cannot draw.
     """
     os.environ.setdefault("MUJOCO_GL", "egl")  # its other backend wants a screen
-    try:
-        from nanorover.sim.dataset import fair, render_dataset
-        from nanorover.sim.shapes import CLASSES
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"rendering needs '{error.name}', which is not installed",
-            "pip install -r scripts/requirements/sim.txt",
-        ) from error
+    from nanorover.sim.dataset import fair, render_dataset
+    from nanorover.sim.shapes import CLASSES
+
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, sample in enumerate(render_dataset(seed, count)):

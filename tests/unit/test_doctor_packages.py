@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nanorover.doctor import packages
-from nanorover.doctor.findings import ERROR, OK
+from nanorover.doctor.findings import ERROR, NOTE, OK
 
 
 @pytest.fixture
@@ -65,6 +65,14 @@ def test_ros_out_of_reach_is_told_from_a_missing_message_package(imported):
     assert "source /opt/ros" in only(packages.ros()).mend
     imported("rclpy", "os._exit(102)")
     assert "RMW_IMPLEMENTATION" in only(packages.ros()).mend
+
+
+def test_without_the_simulator_the_doctor_names_its_group_and_nothing_is_wrong(imported):
+    imported("mujoco", "raise ModuleNotFoundError('gone', name='mujoco')")
+    found = only(packages.simulation())
+    assert found.level == NOTE and "nanorover sim" in found.sentence and found.mend == "./scripts/setup sim"
+    imported("mujoco", "raise ImportError('torn')")
+    assert only(packages.simulation()).level == ERROR
 
 
 @pytest.mark.parametrize("package", ["numpy", "serial"])

@@ -13,13 +13,17 @@ from typing import Any
 
 from nanorover import params
 from nanorover.errors import InputError
+from nanorover.extras import lacking
 from nanorover.tables import NODES
 from nanorover_nodes.component import Component
 
 
 def component_of(node: str) -> type[Component]:
     """The component class that runs as ``node``."""
-    module = import_module(NODES[node].module)
+    try:
+        module = import_module(NODES[node].module)
+    except ModuleNotFoundError as error:
+        raise lacking(error) from error
     classes = [
         value
         for value in vars(module).values()

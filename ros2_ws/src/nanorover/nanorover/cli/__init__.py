@@ -7,12 +7,14 @@ import os
 import pkgutil
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from nanorover.errors import InputError
+from nanorover.extras import lacking
 
 # Progress and errors go here, so that stdout carries only results.
 console = Console(stderr=True, highlight=False)
@@ -55,5 +57,11 @@ def main() -> None:
     try:
         with_commands()()
     except InputError as error:
-        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
+        _refuse(error)
+    except ModuleNotFoundError as error:
+        _refuse(lacking(error))
+
+
+def _refuse(error: InputError) -> NoReturn:
+    console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+    sys.exit(2)

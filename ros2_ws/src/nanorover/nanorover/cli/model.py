@@ -32,18 +32,12 @@ def register(app: typer.Typer) -> None:
 
 
 def torch_models(module: str) -> Any:
-    """A module of the package in ``models/`` that needs torch; InputError when torch is not installed."""
+    """A module of the package in ``models/`` that needs torch."""
     from nanorover.perception.description import models_folder
 
     if find_spec("nanorover_models") is None:
         sys.path.append(str(models_folder()))
-    try:
-        return import_module(f"nanorover_models.{module}")
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"training and compressing need '{error.name}', which is not installed",
-            "pip install -r scripts/requirements/train.txt in a checkout of the project",
-        ) from error
+    return import_module(f"nanorover_models.{module}")
 
 
 @group.command()

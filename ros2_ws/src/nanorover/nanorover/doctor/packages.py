@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 
-from nanorover.doctor.findings import ERROR, Check, Finding, ok
+from nanorover.doctor.findings import ERROR, NOTE, Check, Finding, ok
+from nanorover.extras import GROUPS
 
 # What the robot cannot do without, and what comes with ROS 2.
 LIBRARY = (
@@ -114,4 +115,15 @@ def ros(names: tuple[str, ...] = ROS) -> list[Finding]:
     return ok("ROS 2 and its message packages can be imported")
 
 
-PACKAGES = (Check("library", library), Check("ros", ros))
+def simulation(name: str = "mujoco") -> list[Finding]:
+    """What only the simulated world needs can be imported."""
+    error = faults((name,)).get(name)
+    mend = f"./scripts/setup {GROUPS['mujoco']}"
+    if error == NOT_FOUND:
+        return [Finding(NOTE, f"{name} is not installed; `nanorover sim` and `nanorover up sim` need it", mend)]
+    if error:
+        return [Finding(ERROR, f"{name} cannot be imported: {error}", mend)]
+    return ok(f"{name} can be imported")
+
+
+PACKAGES = (Check("library", library), Check("ros", ros), Check("simulation", simulation))

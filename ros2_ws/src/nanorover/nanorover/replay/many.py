@@ -38,7 +38,7 @@ def on_ray(cases: Sequence[Case], address: str) -> Iterator[Result]:
     try:
         import ray
     except ImportError as error:
-        raise InputError("Ray is not installed", "pip install -r scripts/requirements/ray.txt") from error
+        raise InputError("Ray is not installed", "./scripts/setup ray") from error
     if any(case.update for case in cases):
         raise InputError("references are not updated from a cluster", "leave out --ray")
     _reachable(address)
