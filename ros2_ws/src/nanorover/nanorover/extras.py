@@ -3,7 +3,14 @@
 from nanorover.errors import InputError
 
 # Package → the file of scripts/requirements that names it.
-GROUPS = {"mujoco": "sim", "onnx": "train", "pycocotools": "train", "ray": "ray", "rerun": "view", "torch": "train"}
+GROUPS = {
+    "mujoco": "sim",
+    "onnx": "train",
+    "pycocotools": "train",
+    "ray": "ray",
+    "rerun": "view",
+    "torch": "train",
+}
 
 
 def lacking(error: ModuleNotFoundError) -> InputError:
