@@ -132,7 +132,8 @@ def coco_scores(data: DataSet, found: list[dict[str, Any]]) -> tuple[float, floa
         truth.dataset = _as_coco(data)
         truth.createIndex()
         if not found:
-            return 0.0, 0.0, 0.0, dict.fromkeys(data.labels, 0.0)
+            there = {int(label) for sample in data.samples for label in sample.labels}
+            return 0.0, 0.0, 0.0, {name: 0.0 for c, name in enumerate(data.labels) if c in there}
         run = COCOeval(truth, truth.loadRes(found), "bbox")
         run.evaluate()
         run.accumulate()

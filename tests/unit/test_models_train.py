@@ -371,7 +371,9 @@ def test_average_precision_of_detections_that_are_known(blocks: Path) -> None:
     assert coco_scores(data, missed)[0] == pytest.approx(0.0, abs=0.01)
     half = coco_scores(data, exact[: len(exact) // 2])
     assert 0.4 < half[0] < 0.6
-    assert coco_scores(data, [])[0] == 0.0
+    assert coco_scores(data, []) == (0.0, 0.0, 0.0, dict.fromkeys(data.labels, 0.0))
+    more = data.named((*data.labels, "of which there is none"))
+    assert set(coco_scores(more, exact)[3]) == set(coco_scores(more, [])[3]) == set(data.labels)
 
 
 def test_only_the_first_process_speaks(
