@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from slam_rooms import rectangle, seen_from
 
-from nanorover.geometry.se2 import between
+from nanorover.geometry.se2 import between, compose
 from nanorover.slam import loops
 from nanorover.slam.branch_and_bound import Pyramid
 from nanorover.slam.field import LIKELIHOOD_FULL, Field
 from nanorover.slam.graph import Graph
-from nanorover.slam.loops import LoopCloser
+from nanorover.slam.loops import EVERY_M, Find, LoopCloser
 from nanorover.slam.params import slam_params
 
 INFORMATION = np.diag([1e4, 1e4, 1e5])
@@ -126,6 +126,12 @@ def test_a_corridor_is_not_taken_for_the_next_one():
             "contradicted",
             {"MOST_CONTRADICTED": 1.0, "LEAST_EXPLAINED": 0.3},
         ),
+        (
+            np.concatenate([rectangle(7.0, 5.0), rectangle(1.5, 1.0)]),
+            rectangle(7.0, 5.0),
+            "contradicted the other way round",
+            {"MOST_CONTRADICTED": 1.0},
+        ),
     ],
 )
 def test_what_only_looks_alike_is_refused_by_its_own_check(monkeypatch, old, recent, why, switched_off):
@@ -136,3 +142,51 @@ def test_what_only_looks_alike_is_refused_by_its_own_check(monkeypatch, old, rec
         monkeypatch.setattr(loops, name, value)
     find, _ = found(old, recent)
     assert find is not None
+
+
+def closing(off_m: float, odometry_information: np.ndarray = INFORMATION) -> tuple[LoopCloser, list[Find]]:
+    """Ten keyframes a metre apart, and two finds that see the last one ``off_m`` beside its place."""
+    graph = Graph()
+    for k in range(10):
+        graph.add_keyframe(k, np.array([k, 0.0, 0.0]), np.zeros((0, 4), np.float32), np.zeros(3))
+        if k > 0:
+            graph.add_edge(k - 1, k, odometry_information)
+    finds = [
+        Find(old, 9, np.array([9.0 - old, off_m, 0.0]), INFORMATION, np.zeros(2), EVERY_M * old) for old in (0, 1)
+    ]
+    return LoopCloser(graph, slam_params()), finds
+
+
+def test_finds_agree_only_when_they_were_made_a_way_apart():
+    """The same view twice says the same twice, be it right or wrong."""
+    closer, (first, second) = closing(0.3)
+    assert closer._agree(first, second)
+    at_once = Find(**{**vars(second), "travelled_m": first.travelled_m + 0.9 * EVERY_M})
+    assert not closer._agree(first, at_once)
+
+
+def test_a_closed_loop_takes_along_what_was_mapped_while_it_was_computed():
+    closer, finds = closing(0.3)
+    graph, T_last_new = closer.graph, np.array([0.5, 0.1, 0.4])
+    work = closer._close(finds)
+    next(work)
+    graph.add_keyframe(10, compose(graph.poses[9], T_last_new), np.zeros((0, 4), np.float32), np.zeros(3))
+    for _ in work:
+        pass
+    assert closer.counts["loops closed"] == 1
+    assert graph.poses[9] == pytest.approx([9.0, 0.3, 0.0], abs=0.05)
+    assert between(graph.poses[9], graph.poses[10]) == pytest.approx(T_last_new)
+
+
+@pytest.mark.parametrize(("off_m", "is_closed"), [(2.0, True), (5.0, False)])
+def test_a_loop_that_strains_what_was_measured_is_undone(off_m, is_closed):
+    """The way is known to 0.05 m and 0.9 degrees a metre: five metres off is too much for that."""
+    closer, finds = closing(off_m, INFORMATION / 25.0)
+    before = closer.graph.poses.copy()
+    for _ in closer._close(finds):
+        pass
+    assert closer.counts["loops closed"] == is_closed
+    assert closer.counts["loops refused: strained the graph"] == (not is_closed)
+    assert any(edge.loop for edge in closer.graph.edges) == is_closed
+    expected = [9.0, off_m, 0.0] if is_closed else before[9]
+    assert closer.graph.poses[9] == pytest.approx(expected, abs=0.01)

@@ -62,6 +62,16 @@ def test_refine_finds_the_pose_to_a_millimetre(room):
         assert rms_m < 0.005
 
 
+def test_what_is_known_beforehand_counts_the_short_way_round(room):
+    points, field = room
+    truth, prior = np.array([0.2, 0.1, math.pi - 0.01]), np.array([0.2, 0.1, 0.01 - math.pi])
+    strong = np.array([1.0, 1.0, 1e9])
+    seen = seen_from(points, truth)
+    pose, _, _ = refine(field.arrays, seen, truth, prior, strong, NOISE_M, EXACTLY)
+    assert np.abs(between(prior, pose))[2] < 0.001
+    assert math.hypot(*between(truth, pose)[:2]) < 0.01
+
+
 def test_search_finds_the_basin(room):
     points, field = room
     truth = np.array([0.4, -0.3, 0.2])
@@ -107,9 +117,9 @@ def test_the_other_side_of_a_thin_wall_does_not_pull():
     behind[:, :2] -= 0.12 * behind[:, 2:]  # the outer faces, seen from the neighbouring rooms
     behind[:, 2:] *= -1.0
     field = field_of(np.concatenate([wall, behind]))
-    guess = np.array([0.05, 0.04, 0.0])
-    pose, _, _ = refine(field.arrays, seen_from(wall, np.zeros(3)), guess, guess, NO_PRIOR, NOISE_M, EXACTLY)
-    assert np.abs(pose[:2]).max() < 0.01
+    for guess in np.array([[0.05, 0.04, 0.0], [0.1, 0.0, 0.0], [0.0, -0.1, 0.0]]):
+        pose, _, _ = refine(field.arrays, seen_from(wall, np.zeros(3)), guess, guess, NO_PRIOR, NOISE_M, EXACTLY)
+        assert np.abs(pose[:2]).max() < 0.01
 
 
 def test_judge_tells_known_from_new_from_contradicted(room):
@@ -143,6 +153,16 @@ def test_the_field_means_its_points_more_finely_than_its_cells(room):
         field.arrays, seen_from(points, np.zeros(3)), np.zeros(3), np.zeros(3), NO_PRIOR, NOISE_M, EXACTLY
     )
     assert np.abs(compose(pose, np.zeros(3))[:2]).max() < 0.006
+
+
+def test_a_wall_of_sparse_points_is_known_between_them_too():
+    """0.9 m apart, as rays are far away; a surface is known around a point as far as 0.3 m."""
+    x = np.arange(-5.4, 5.5, 0.9)
+    wall = np.column_stack([x, np.full(len(x), 3.0), np.zeros(len(x)), np.full(len(x), -1.0)])
+    between_them = wall[:-1] + np.array([0.45, 0.0, 0.0, 0.0])
+    assert judge(field_of(wall).arrays, between_them, np.zeros(3))[0] == 1.0
+    doors = wall + 2.0 * wall * [1.0, 0.0, 0.0, 0.0]  # 2.7 m apart: between them may be nothing
+    assert judge(field_of(doors).arrays, doors[:-1] + np.array([1.35, 0.0, 0.0, 0.0]), np.zeros(3))[0] == 0.0
 
 
 def test_a_wall_seen_at_a_flat_angle_is_not_taken_for_free_space_between_its_points():
