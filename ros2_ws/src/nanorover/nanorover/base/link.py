@@ -2,11 +2,14 @@
 
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import serial
 
 from nanorover.base.protocol import LONGEST_LINE_BYTES, ProtocolError
+from nanorover.serial_ports import why_not_opened
 
 # What a port that vanishes raises, by the call that notices it; TypeError when it was closed under our hands.
 VANISHED = (serial.SerialException, termios.error, OSError, TypeError)
@@ -18,6 +21,25 @@ class LinkError(Exception):
 
 class PortLost(LinkError):
     """The port cannot be opened or has vanished: waiting for an answer is vain."""
+
+
+@contextmanager
+def explained(port: str, baud: int) -> Iterator[None]:
+    """Around the first questions at a port: says what to look at when nothing answers them, or somebody else."""
+    try:
+        yield
+    except PortLost:
+        raise
+    except LinkError as error:
+        raise LinkError(
+            f"nothing answers on {port} at {baud} baud: is this the motor controller's port (base: port), has it "
+            "power, is that its baud rate (base: baud)?"
+        ) from error
+    except ProtocolError as error:
+        raise ProtocolError(
+            f"what is on {port} does not answer as a motor controller at {baud} baud ({error}): is this its port "
+            "(base: port), and that its baud rate (base: baud)?"
+        ) from error
 
 
 class Link(Protocol):
@@ -41,7 +63,8 @@ class SerialLink:
             self._serial = serial.Serial(port, baud, exclusive=True)
             self._serial.timeout = self._serial.write_timeout = answer_timeout_s
         except (*VANISHED, ValueError) as error:
-            raise PortLost(f"cannot open {port}: {error}") from error
+            cause, mend = why_not_opened(port, error, "motor controller")
+            raise PortLost(f"{cause}: {mend}") from error
 
     def ask(self, command: bytes) -> str:
         """Send a command and return the line that answers it.

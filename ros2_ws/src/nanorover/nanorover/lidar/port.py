@@ -1,15 +1,14 @@
-"""Serial ports: opening one with an error that says what to do, and finding a device again."""
+"""The lidar's serial port: opening it with an error that says what to do, and finding a device again."""
 
-import errno
 import os
 import select
 from dataclasses import dataclass
-from pathlib import Path
 
 import serial
 from serial.tools import list_ports
 
 from nanorover.lidar.protocol import BAUD
+from nanorover.serial_ports import why_not_opened
 
 READ_BYTES = 65536
 
@@ -56,14 +55,6 @@ def find_again(path: str, identity: UsbIdentity | None) -> str:
     return same[0] if len(same) == 1 else path
 
 
-def ports_here() -> str:
-    """The serial ports of this machine in words."""
-    ports = [
-        f"{p.device} ({p.description})" for p in sorted(list_ports.comports(), key=lambda p: p.device) if p.vid
-    ]
-    return "serial ports here: " + ", ".join(ports) if ports else "no USB serial port is plugged in here"
-
-
 class Port:
     """An open serial port at the G4's baud rate. Raises LinkError where it cannot be opened.
 
@@ -75,7 +66,7 @@ class Port:
         try:
             self._serial = serial.Serial(path, BAUD, exclusive=True, timeout=0, write_timeout=0.5)
         except (serial.SerialException, OSError, ValueError) as error:
-            raise _explained(path, error) from error
+            raise LinkError(*why_not_opened(path, error, "lidar", "scripts/udev/70-ydlidar.rules")) from error
 
     def close(self) -> None:
         """Close it; a port that has vanished closes too."""
@@ -103,21 +94,3 @@ class Port:
 
     def _vanished(self) -> LinkError:
         return LinkError(f"port {self.path} vanished", "the lidar was unplugged or lost power")
-
-
-def _explained(path: str, error: Exception) -> LinkError:
-    """Why a port could not be opened, and the mend."""
-    code = getattr(error, "errno", None)
-    if code == errno.ENOENT or not Path(path).exists():
-        return LinkError(f"there is no port {path}", f"plug the lidar in; {ports_here()}")
-    if code in (errno.EACCES, errno.EPERM):
-        return LinkError(
-            f"no permission to open {path}",
-            "install scripts/udev/70-ydlidar.rules, or join the port's group (sudo usermod -aG dialout $USER) "
-            "and log in again",
-        )
-    if code in (errno.EAGAIN, errno.EBUSY) or "lock" in str(error):
-        return LinkError(
-            f"port {path} is in use by another program", "stop the other lidar driver or terminal first"
-        )
-    return LinkError(f"{path} cannot be opened as a serial port: {error}", ports_here())

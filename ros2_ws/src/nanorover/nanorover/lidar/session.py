@@ -4,7 +4,7 @@ import struct
 import time
 
 from nanorover.lidar.packets import HEADER
-from nanorover.lidar.port import LinkError, Port, ports_here
+from nanorover.lidar.port import LinkError, Port
 from nanorover.lidar.protocol import (
     BAUD,
     LONGEST_REPLY_BYTES,
@@ -17,6 +17,7 @@ from nanorover.lidar.protocol import (
     ReplyType,
     find_reply,
 )
+from nanorover.serial_ports import ports_here
 
 ANSWER_S = 0.5
 QUIET_S = 0.06  # a stopped lidar sends nothing for this long
