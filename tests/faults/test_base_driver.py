@@ -129,7 +129,11 @@ def test_a_driver_that_dies_leaves_a_robot_that_stops():
 def test_unplugged_and_plugged_in_again(tmp_path):
     port = tmp_path / "base"
     driver = driver_on(port)
-    assert driver.cycle() is None and "cannot open" in driver.fault
+    assert (
+        driver.cycle() is None
+        and "there is no port" in driver.fault
+        and "plug the motor controller in" in driver.fault
+    )
     with controller() as first:
         port.symlink_to(first.port.path)
         before = drive_until(driver, 0.3, 0.0, lambda s: s.T_odom_base[0] > 0.2)
@@ -197,9 +201,31 @@ def silent_port():
 def test_a_silent_controller_is_named(silent_port):
     driver = driver_on(os.ttyname(silent_port[1]))
     deadline = time.monotonic() + 5.0
-    while "no answer" not in driver.fault and time.monotonic() < deadline:
+    while "nothing answers" not in driver.fault and time.monotonic() < deadline:
         assert driver.cycle() is None
-    assert "no answer to b'b\\r'" in driver.fault
+    assert f"nothing answers on {driver.params.port} at {PARAMS.baud} baud" in driver.fault
+    assert "power" in driver.fault
+    driver.close()
+
+
+def test_a_port_in_use_and_a_stranger_at_it_are_named(silent_port):
+    path = os.ttyname(silent_port[1])
+    other = SerialLink(path, PARAMS.baud, 0.01)
+    driver = driver_on(path)
+    assert driver.cycle() is None
+    assert driver.fault == f"port {path} is in use by another program: stop the other driver or terminal first"
+    other.close()
+
+    def chatter():
+        while b"m 0 0" not in os.read(silent_port[0], 64):
+            pass
+        os.write(silent_port[0], b"\xfe\x01\x80\r\n")
+
+    stranger = threading.Thread(target=chatter)
+    stranger.start()
+    cycle_until(driver, lambda _: "does not answer as a motor controller at 57600 baud" in driver.fault)
+    assert "baud rate" in driver.fault
+    stranger.join()
     driver.close()
 
 

@@ -94,6 +94,6 @@ def test_without_a_controller_the_diagnostics_say_so(graph, tmp_path):
 
     def named():
         health = graph.health_of("base", diagnostics)
-        return health and health.level == b"\x02" and "cannot open" in health.message
+        return health and health.level == b"\x02" and "there is no port" in health.message
 
     graph.wait_until(named, "an error that names the port")

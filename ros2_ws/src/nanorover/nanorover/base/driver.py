@@ -1,8 +1,10 @@
 """The base driver: wanted velocities to motor commands, encoders to odometry, over a link that may fail."""
 
+import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,18 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.base import protocol as p
-from nanorover.base.gate import STILL, Velocity, VelocityGate
-from nanorover.base.link import Link, LinkError, PortLost, SerialLink
+from nanorover.base.gate import Velocity, VelocityGate
+from nanorover.base.link import Link, LinkError, PortLost, SerialLink, explained
 from nanorover.base.odometry import WheelOdometry
 from nanorover.base.params import BaseParams
 from nanorover.geometry.se2 import Pose
 
 T = TypeVar("T")
 
-# A wheel that seems to have turned this much faster than it can has not: the controller restarted.
-IMPLAUSIBLE = 3.0
+STOP = p.command(p.MOTOR_SPEEDS, 0, 0)
+
+# A wheel that seems to have turned this much faster than it can, and some ticks more, has not: its counter jumped.
+IMPLAUSIBLE, SOME_TICKS = 1.5, 10
+# A wheel that nobody drives rolls on, or is pushed, at most as far as its fastest goes in this time.
+ROLL_S = 0.2
 # So many answers in a row may be wrong before the port is opened anew.
 FAILURES_ALLOWED = 3
+# What was wrong is said for this long after it is well again.
+RECENT_S = 10.0
+
+
+class CountersJumped(Exception):
+    """The encoders say what the wheels cannot have done."""
+
+
+COUNTED = {
+    CountersJumped: "encoder jumps",
+    LinkError: "link errors",
+    PortLost: "link errors",
+    p.ProtocolError: "wrong answers",
+}
 
 
 @dataclass(frozen=True)
@@ -73,11 +93,22 @@ class BaseDriver:
         self._next_battery_s = -np.inf
         self._read_s: float | None = None
         self._failures = 0
+        # When the counters that the odometry has seen were asked for, and the speeds last ordered, in units.
+        self._counted_s: float | None = None
+        self._ordered = (0, 0)
+        self._failed_s: deque[float] = deque(maxlen=FAILURES_ALLOWED)
+        self._trouble, self._trouble_s = "", -math.inf
 
     @property
     def connected(self) -> bool:
         """Whether the controller answers."""
         return self._ready
+
+    @property
+    def recent_trouble(self) -> str:
+        """What was wrong lately and is well again, in a sentence; empty if nothing was."""
+        since_s = self._clock() - self._trouble_s
+        return f"well again since {since_s:.0f} s, before: {self._trouble}" if since_s < RECENT_S else ""
 
     def want(self, linear_m_s: float, angular_rad_s: float) -> None:
         """A wanted velocity arrived now."""
@@ -97,22 +128,33 @@ class BaseDriver:
 
     def close(self) -> None:
         """Stop the motors and close the port."""
-        if self._ready:
-            self._guarded(self._send, (0, 0))
         self._disconnect("closed")
 
     def _guarded(self, action: Callable[..., T], *arguments: object) -> T | None:
         """The result of an action on the link, or None with the fault noted."""
         try:
             return action(*arguments)
-        except (LinkError, p.ProtocolError) as error:
+        except (LinkError, p.ProtocolError, CountersJumped) as error:
+            now_s, was_ready = self._clock(), self._ready
             self.fault = str(error)
-            self.counts["wrong answers" if isinstance(error, p.ProtocolError) else "link errors"] += 1
+            self.counts[COUNTED[type(error)]] += 1
             self._failures += 1
-            booting = not self._ready and self._clock() - self._opened_s < self.params.boot_timeout_s
+            self._failed_s.append(now_s)
+            booting = not was_ready and now_s - self._opened_s < self.params.boot_timeout_s
             if isinstance(error, PortLost) or (self._failures >= FAILURES_ALLOWED and not booting):
                 self._disconnect(self.fault)
+            elif isinstance(error, CountersJumped):
+                self._ready = False  # it has restarted, with gains of its own: greet it again
+            if self.counts["connections"]:
+                self._note_trouble(now_s, was_ready)
             return None
+
+    def _note_trouble(self, now_s: float, was_ready: bool) -> None:
+        """A single lost answer is none. What is wrong while there is no connection follows from what ended it."""
+        often = len(self._failed_s) == FAILURES_ALLOWED and now_s - self._failed_s[0] < RECENT_S
+        if often or not self._ready:
+            self._trouble_s = now_s
+            self._trouble = self.fault if was_ready else self._trouble
 
     def _connect(self) -> bool:
         """Open the port when it is time and greet the controller; True once it has answered."""
@@ -123,17 +165,53 @@ class BaseDriver:
             self._next_attempt_s = now_s + self.params.reconnect_period_s
             self._link = self._open_link(self.params.port, self.params.baud, self.params.answer_timeout_s)
             self._opened_s, self._failures = now_s, 0
-        p.parse_number(self._link.ask(p.command(p.BAUD_RATE)))
-        self._send((0, 0))
-        p.parse_ok(self._link.ask(p.gains_command(self.params.gains)))
-        # What the wheels did in between is unknown: motion counts from here.
-        self.odometry.restart(self._encoders())
+        self.gate.still()
+        with explained(self.params.port, self.params.baud):
+            self._send((0, 0))  # first of all: it may hear us though we do not understand it
+            p.parse_number(self._ask(p.command(p.BAUD_RATE)))
+        p.parse_ok(self._ask(p.gains_command(self.params.gains)))
+        asked_s = self._clock()
+        self._take_up(self._encoders(), asked_s)
         self.counts["connections"] += 1
         self._read_s, self._failures, self._ready, self.fault = self._clock(), 0, True, ""
         return True
 
+    def _take_up(self, ticks: tuple[int, int], asked_s: float) -> None:
+        """Counters after a time without: motion where they can have gone on, else a new start from them."""
+        if self._counted_s is None:
+            self.odometry.restart(ticks)
+        else:
+            unheard_s = self._clock() - self._counted_s
+            if self._went_on(ticks, unheard_s):
+                self.odometry.add(ticks)
+            else:
+                self.odometry.restart(ticks, self.params.max_wheel_m_s * unheard_s)
+                self.counts["unknown ways"] += 1
+        self._counted_s, self._ordered = asked_s, (0, 0)
+
+    def _went_on(self, ticks: tuple[int, int], unheard_s: float) -> bool:
+        """Whether the same counters went on: by what the wheels were ordered or less, and not from zero."""
+        params = self.params
+        roll_m = min(params.max_wheel_m_s * ROLL_S, self._farthest_m(unheard_s))
+        ways_m = self.odometry.difference_m(ticks)
+        ordered_m = (IMPLAUSIBLE * n * params.m_s_per_unit * unheard_s for n in self._ordered)
+        as_ordered = all(
+            min(0.0, most_m) - roll_m <= way_m <= max(0.0, most_m) + roll_m
+            for way_m, most_m in zip(ways_m, ordered_m, strict=True)
+        )
+        # A controller that restarted has counted no more than how the wheels rolled out.
+        from_zero = max(abs(n) for n in ticks) * params.m_per_tick <= roll_m
+        return as_ordered and (not from_zero or max(abs(way_m) for way_m in ways_m) <= roll_m)
+
+    def _farthest_m(self, elapsed_s: float) -> float:
+        """The longest way of a wheel that is believed."""
+        return IMPLAUSIBLE * self.params.max_wheel_m_s * elapsed_s + SOME_TICKS * self.params.m_per_tick
+
     def _disconnect(self, reason: str) -> None:
+        """Stop the motors, as far as the controller still hears, and close the port."""
         if self._link is not None:
+            with suppress(LinkError, p.ProtocolError):
+                self._link.ask(STOP)
             self._link.close()
         self._link, self._ready, self._read_s, self.fault = None, False, None, reason
         self.battery_v = None
@@ -156,11 +234,13 @@ class BaseDriver:
         asked_s, asked_ns = self._clock(), self._stamp_clock()
         ticks = self._encoders()
         now_s, stamp_ns = self._clock(), (asked_ns + self._stamp_clock()) // 2
+        ways_m = self._count(ticks, asked_s, now_s)
         self._read_s = (asked_s + now_s) / 2.0
         elapsed_s = max(self._read_s - before_s, 1e-3)
-        measured = self._measure(ticks, elapsed_s)
+        measured = Velocity(*self.params.track.body_speeds(*(way_m / elapsed_s for way_m in ways_m)))
         permitted, held_because = self.gate.permit(now_s, elapsed_s)
-        sent = self._send(self.gate.wheel_units(permitted))
+        self._ordered = self.gate.wheel_units(permitted)
+        sent = self._send(self._ordered)
         battery_v = self._read_battery(now_s)
         self._failures, self.fault = 0, ""
         return BaseState(
@@ -173,14 +253,18 @@ class BaseDriver:
             battery_v,
         )
 
-    def _measure(self, ticks: tuple[int, int], elapsed_s: float) -> Velocity:
-        ways_m = self.odometry.difference_m(ticks)
-        if max(abs(way) for way in ways_m) > IMPLAUSIBLE * self.params.max_wheel_m_s * max(elapsed_s, 0.1):
-            self.counts["encoder jumps"] += 1
-            self.odometry.restart(ticks)
-            return STILL
-        left_m, right_m = self.odometry.add(ticks)
-        return Velocity(*self.params.track.body_speeds(left_m / elapsed_s, right_m / elapsed_s))
+    def _count(self, ticks: tuple[int, int], asked_s: float, answered_s: float) -> tuple[float, float]:
+        """The way of each wheel since the last reading. Raises CountersJumped where it cannot be."""
+        # The controller has read them at some time between question and answer, so this is the longest it can be.
+        elapsed_s = answered_s - (asked_s if self._counted_s is None else self._counted_s)
+        way_m = max(abs(way_m) for way_m in self.odometry.difference_m(ticks))
+        if way_m > self._farthest_m(elapsed_s):
+            raise CountersJumped(
+                f"an encoder jumped by {way_m:.3f} m in {1e3 * elapsed_s:.0f} ms: "
+                "the controller restarted (a weak supply?), or the line is bad"
+            )
+        self._counted_s = asked_s
+        return self.odometry.add(ticks)
 
     def _read_battery(self, now_s: float) -> float | None:
         """A new reading, or None until the next is due."""

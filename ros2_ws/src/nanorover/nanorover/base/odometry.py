@@ -9,13 +9,16 @@ from nanorover.base.kinematics import Track
 from nanorover.base.protocol import wrapped_difference
 from nanorover.geometry.se2 import Pose
 
+# The standard deviation of a heading that can be any.
+UNKNOWN_TURN_RAD = math.pi / math.sqrt(3.0)
+
 
 class WheelOdometry:
     """Integrates encoder readings along exact arcs.
 
     ``covariance`` is ``(3, 3)`` of x, y, yaw in the odom frame. Each wheel's path has a variance of
     ``variance_m2_per_m`` times its length (Siegwart & Nourbakhsh, Autonomous Mobile Robots, 5.2.4), so it
-    stays as it is while the robot stands and never shrinks.
+    stays as it is while the robot stands and never shrinks. A way not measured adds what it can have been.
     """
 
     def __init__(self, track: Track, m_per_tick: float, counter_bits: int, variance_m2_per_m: float) -> None:
@@ -27,9 +30,11 @@ class WheelOdometry:
         self.covariance: NDArray[np.float64] = np.zeros((3, 3))
         self._ticks: tuple[int, int] | None = None
 
-    def restart(self, ticks: tuple[int, int]) -> None:
-        """Take a reading as the new zero of motion: the wheels' way since the last one is unknown."""
+    def restart(self, ticks: tuple[int, int], unknown_way_m: float = 0.0) -> None:
+        """Take a reading as the new zero of motion; each wheel went some unknown way of up to so much before."""
         self._ticks = ticks
+        turn_rad = min(2.0 * unknown_way_m / self.track.separation_m, UNKNOWN_TURN_RAD)
+        self.covariance = self.covariance + np.diag([unknown_way_m, unknown_way_m, turn_rad]) ** 2
 
     def difference_m(self, ticks: tuple[int, int]) -> tuple[float, float]:
         """The way of the left and right wheel since the last reading, across an overflow of the counter."""
