@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from nanorover import params
+from nanorover.errors import InputError
 from nanorover.tables import NODES
 from nanorover_nodes.effective import component_of, effective
 
@@ -16,6 +17,30 @@ def test_no_name_means_two_things_in_one_node(node):
     """A node's parameters share one namespace: of two sets with the same name one would be lost unsaid."""
     names = Counter(name for cls in component_of(node).PARAMS.values() for name in params.declared(cls))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("base_node: {ros__parameters: {base_frame: base_footprint}}", "of node base is 'base_footprint'"),
+        ("slam_node: {ros__parameters: {odom_frame: wheels}}", "odom_frame of node slam is 'wheels'"),
+        ("web: {ros__parameters: {map_frame: world}}", "map_frame of node web is 'world'"),
+        ("base_node: {ros__parameters: {enable_stamped_cmd_vel: true}}", "of node safety is False"),
+        ("static_frames: {ros__parameters: {wheel_radius_m: 0.03}}", "wheel_radius_m of node base is 0.0325"),
+        ("frames: {ros__parameters: {laser_frame: laser_link}}", "frame_id of node lidar is 'laser'"),
+        ("camera: {ros__parameters: {frame_id: eye}}", "frame_id of node camera is 'eye'"),
+        ("base: {ros__parameters: {linear_deceleration_m_s2: 0.5}}", "safety relies on braking"),
+        ("base: {ros__parameters: {max_linear_m_s: 0.2}}", "the planner's max_linear_m_s is"),
+        ("caution: {ros__parameters: {caution_deceleration_m_s2: 1.7}}", "caution relies on braking"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(tmp_path, text, named):
+    nodes = {name: {} for name in ("static_frames", "lidar", "base", "camera", "slam", "planner", "safety", "web")}
+    effective(nodes, None)
+    file = tmp_path / "robot.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=named):
+        effective(nodes, file)
 
 
 def test_every_section_of_a_file_reaches_its_own_set(tmp_path):

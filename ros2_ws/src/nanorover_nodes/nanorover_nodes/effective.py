@@ -2,7 +2,7 @@
 
 ``python -m nanorover_nodes.effective`` reads one JSON object from stdin, ``{"nodes": {name: overrides},
 "params_file": path or null}``, and prints the parameters of every node as one JSON object. A parameter that is
-unknown, of a wrong type or out of range ends it with a sentence and exit code 2.
+unknown, of a wrong type, out of range or at odds with another node's ends it with a sentence and exit code 2.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nanorover import params
+from nanorover.bringup.agreement import check_agreement
 from nanorover.errors import InputError
 from nanorover.extras import lacking
 from nanorover.tables import NODES
@@ -64,6 +65,7 @@ def effective(nodes: dict[str, dict[str, Any]], params_file: Path | None) -> dic
     every = {name for values in result.values() for name in values}
     everywhere = sections.get(params.EVERY_NODE, {})
     params.refuse_unknown(everywhere, every, f"{source}: '{params.EVERY_NODE}' names a parameter of no node:")
+    check_agreement(result)
     return result
 
 

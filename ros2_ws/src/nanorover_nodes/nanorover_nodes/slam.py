@@ -95,7 +95,7 @@ class SlamNode(Component):
         self.every(self.settings.map_period_s, self.publish_map)
 
     def _begin(self, path: FilePath | None) -> None:
-        """Another frame of the map: since when it means what it means. That of a file is the same at every start."""
+        """Another frame of the map: since when it means what it means. A file's is the same at every start."""
         self.began_ns = time.time_ns() if path is None else path.stat().st_mtime_ns
         self.map_is_new, self.map_is_said = True, False
 
@@ -142,8 +142,8 @@ class SlamNode(Component):
             self.get_logger().info(f"the pose was set to {np.round(T_map_base, 2).tolist()}")
 
     def publish_pose(self, result: ScanResult, may_drive: bool) -> None:
-        """The pose, and the transform only while the place is known and it was said in which map: a wrong one would
-        be driven by."""
+        """The pose, and the transform only while the place is known and was said in which map: a wrong one would be
+        driven by."""
         s = self.settings
         self.pose_publisher.publish(
             convert.pose_with_covariance_msg(result.stamp_ns, s.map_frame, result.T_map_base, result.covariance)
