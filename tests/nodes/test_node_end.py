@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from geometry_msgs.msg import Twist
@@ -59,3 +61,10 @@ def test_a_transition_that_does_not_exist_is_refused_and_ends_nothing(graph):
     graph.bring_up("probe")
     assert not graph.change_state("probe", "configure"), "it is active"
     assert graph.processes.exit_code("probe") is None
+
+
+def test_a_node_that_is_told_to_end_while_it_is_made_says_nothing(domain):
+    early = "import os, signal; from nanorover_nodes.process import run\n"
+    early += "run(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    ended = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -1,5 +1,6 @@
 """Writing files so that an interrupted run never leaves half of one (runs on the detector's old Python too)."""
 
+import errno
 import os
 import tempfile
 from contextlib import contextmanager
@@ -8,13 +9,41 @@ from typing import Iterator, Union
 
 from nanorover.errors import InputError
 
+# What a disk says that takes no more.
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
+
+
+def make_folder(path: Path) -> None:
+    """Let the folder ``path`` be there. Raises InputError where it cannot be made or written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write into {path}: {error.strerror or error}", "choose a folder you may write to"
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What writes ``path`` stands in here: a disk that is full or fails becomes an InputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        raise InputError(
+            f"cannot write {path}: {error.strerror}", "make room on its disk, or choose another folder"
+        ) from error
+
 
 @contextmanager
 def replacing(path: Union[Path, str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed over ``path``, else removed.
 
     The temporary name keeps the suffix, because image writers choose their format by it.
-    Raises InputError when the folder cannot be written or the path is one itself.
+    Raises InputError when the folder cannot be written, the path is one itself, or the disk is full.
     """
     path = Path(path)
     if path.is_dir():
@@ -29,11 +58,12 @@ def replacing(path: Union[Path, str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        umask = os.umask(0)  # mkstemp gives 0600; a map is for everyone the umask allows
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        with writing(path):
+            yield temporary
+            umask = os.umask(0)  # mkstemp gives 0600; a map is for everyone the umask allows
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
     finally:
         if temporary.exists():
             temporary.unlink()

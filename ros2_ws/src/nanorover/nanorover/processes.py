@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nanorover.errors import InputError
+from nanorover.files import make_folder
 
 # SIGINT lets a node shut down in order, SIGTERM asks again, SIGKILL does not ask.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -45,7 +46,7 @@ class Processes:
         append: bool = False,
     ) -> None:
         """Start ``python <arguments>`` as ``name``; its output goes to ``<log_folder>/<name>.log``."""
-        self.log_folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.log_folder)
         with self.log_path(name).open("ab" if append else "wb") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, *arguments],

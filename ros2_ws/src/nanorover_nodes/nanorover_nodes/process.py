@@ -25,7 +25,12 @@ def run(make: Callable[[], Component]) -> None:
     # rclpy's own handlers would take the connection away before the node has said its last word, "stand still".
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _spin(make())
+    try:
+        node = make()
+    except KeyboardInterrupt:
+        rclpy.try_shutdown()
+    else:
+        _spin(node)
 
 
 def _spin(node: Component) -> None:

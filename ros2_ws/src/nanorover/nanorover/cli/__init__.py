@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from nanorover.errors import InputError
 from nanorover.extras import lacking
+from nanorover.programs import INTERRUPTED
 
 # Progress and errors go here, so that stdout carries only results.
 console = Console(stderr=True, highlight=False)
@@ -60,6 +61,8 @@ def main() -> None:
         _refuse(error)
     except ModuleNotFoundError as error:
         _refuse(lacking(error))
+    except KeyboardInterrupt:  # before a command hears it
+        sys.exit(INTERRUPTED)
 
 
 def _refuse(error: InputError) -> NoReturn:

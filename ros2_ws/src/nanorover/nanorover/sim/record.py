@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nanorover.errors import InputError
-from nanorover.files import replacing
+from nanorover.files import replacing, writing
 from nanorover.geometry.frames import transform_of
 from nanorover.geometry.scan import Odometry
 from nanorover.geometry.se2 import quaternion_of_yaw
@@ -46,14 +46,14 @@ def record(drive: Drive, out: Path, progress: Callable[[float], None] = lambda _
 
     Where ``out`` ends in ``.mcap`` it is that one file instead of a folder. The same drive gives the same bytes.
     ``progress`` is called with the simulated seconds. Raises InputError where ``out`` exists, for an unknown world
-    or mission, and where the robot starts inside something.
+    or mission, where the robot starts inside something, and for a full disk.
     """
     if out.suffix == ".mcap":
         return _as_file(drive, out, progress)
     scene = scene_of(drive.world)
     simulation = Simulation(scene, drive.seed)
     rover = Rover(simulation, pilot_of(drive.mission, scene, drive.seed), camera_hz=drive.camera_hz)
-    with BagWriter(out) as bag:
+    with writing(out), BagWriter(out) as bag:
         for mounting in rover.mountings():
             bag.write(mounting)
         bag.write(rover.true_map())

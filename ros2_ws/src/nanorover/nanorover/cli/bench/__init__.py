@@ -28,7 +28,6 @@ def register(app: typer.Typer) -> None:
 
 def write_results(stem: Path, page: str, figures: dict[str, Any]) -> None:
     """Write a Markdown page and the figures behind it: ``<stem>.md`` and ``<stem>.json``."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
     with replacing(stem.with_suffix(".md")) as temporary:
         temporary.write_text(page)
     with replacing(stem.with_suffix(".json")) as temporary:

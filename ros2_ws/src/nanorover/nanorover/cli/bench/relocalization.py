@@ -8,6 +8,7 @@ import typer
 
 from nanorover.cli import console
 from nanorover.cli.bench import AsJson, write_results
+from nanorover.files import make_folder
 
 
 def register(group: typer.Typer) -> None:
@@ -26,6 +27,7 @@ def relocalization(
     from nanorover.slam.params import slam_params
     from nanorover.slam.relocalization import measure, table
 
+    make_folder(out)  # measuring takes minutes
     result = measure(slam_params(), range(buildings), console.print)
     now = datetime.now(timezone.utc)
     page = table(result, f"nanorover bench relocalization --buildings {buildings}", now.strftime("%Y-%m-%d"))

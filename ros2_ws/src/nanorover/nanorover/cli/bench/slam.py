@@ -8,6 +8,7 @@ import typer
 
 from nanorover.cli import console
 from nanorover.cli.bench import AsJson, write_results
+from nanorover.files import make_folder
 
 
 def register(group: typer.Typer) -> None:
@@ -36,7 +37,7 @@ def slam(
 
     cases = benchmark.log_cases(logs) if logs is not None else []
     cases += benchmark.simulated_cases(seeds) if simulated else []
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     results = []
     # A fresh process for every case, so that its memory is its own.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
