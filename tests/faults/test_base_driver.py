@@ -281,7 +281,7 @@ def test_the_stamp_is_in_the_middle_of_question_and_answer():
 def test_the_battery_is_read():
     with controller() as running:
         running.port.firmware.battery_v = 11.1
-        driver = driver_on(running.port.path)
+        driver = BaseDriver(dataclasses.replace(PARAMS, port=running.port.path, battery_pin=0))
         state = cycle_until(driver, lambda s: s is not None and s.battery_v is not None)
         assert state.battery_v == pytest.approx(11.1, abs=PARAMS.battery_full_scale_v / 1023)
         driver.close()

@@ -29,7 +29,8 @@ def start_base(graph, controller, *arguments: str) -> None:
 def test_drives_reports_and_stops(graph, controller, stamped):
     odometry, transforms, sent = graph.collect("odom"), graph.collect("/tf"), graph.collect("cmd_vel_sent")
     batteries, diagnostics = graph.collect("battery"), graph.collect("/diagnostics")
-    start_base(graph, controller, "-p", f"enable_stamped_cmd_vel:={str(stamped).lower()}")
+    stamped_too = f"enable_stamped_cmd_vel:={str(stamped).lower()}"
+    start_base(graph, controller, "-p", stamped_too, "-p", "battery_pin:=0")
     velocity = graph.node.create_publisher(TwistStamped if stamped else Twist, "cmd_vel", 10)
     graph.wait_until(lambda: velocity.get_subscription_count() > 0, "the base listens to cmd_vel")
     wanted = Twist()
@@ -97,3 +98,34 @@ def test_without_a_controller_the_diagnostics_say_so(graph, tmp_path):
         return health and health.level == b"\x02" and "there is no port" in health.message
 
     graph.wait_until(named, "an error that names the port")
+
+
+def test_trouble_is_said_while_it_lasts_and_after_it_and_stands_in_the_log(graph, controller):
+    diagnostics, batteries = graph.collect("/diagnostics"), graph.collect("battery")
+    start_base(graph, controller)
+    velocity = graph.offer("cmd_vel")
+    graph.wait_until(lambda: velocity.get_subscription_count() > 0, "the base listens to cmd_vel")
+
+    def says(wanted: Twist, level: bytes, words: str) -> None:
+        def said():
+            velocity.publish(wanted)
+            health = graph.health_of("base", diagnostics)
+            return health and health.level == level and words in health.message
+
+        graph.wait_until(said, words)
+
+    says(Twist(), b"\x00", "standing, as commanded")
+    ahead = Twist()
+    ahead.linear.x = 0.1
+    says(ahead, b"\x00", "driving")
+    answers = controller.port.firmware.receive
+    controller.port.firmware.receive = lambda data, now_s: answers(data, now_s) and b""
+    says(ahead, b"\x02", "nothing answers on")
+    controller.port.firmware.receive = answers
+    says(ahead, b"\x01", "well again since")
+    said = [s.message for m in diagnostics for s in m.status if s.name == "/base"]
+    assert any("before: no answer to b'" in message for message in said), "the cause, not what followed from it"
+    log = graph.processes.log_path("base").read_text()
+    for words in ("driving", "nothing answers on", "well again since"):
+        assert 1 <= log.count(words) <= 2, "a line where it changed, not one a second"
+    assert not batteries, "a pin that nothing is connected to is not read"

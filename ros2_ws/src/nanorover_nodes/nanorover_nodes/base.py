@@ -10,7 +10,7 @@ from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.driver import BaseDriver, BaseState
-from nanorover.base.gate import Velocity
+from nanorover.base.gate import STILL, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.geometry.scan import Odometry
@@ -125,11 +125,14 @@ class BaseNode(Component):
             "sent_rad_s": state.sent.angular_rad_s,
             "held": state.held_because,
         }
-        if driver.battery_v is not None and driver.battery_v < driver.params.battery_low_v:
-            return Health(WARN, f"battery low: {driver.battery_v:.1f} V", values)
         if driver.gate.stopped:
             return Health(WARN, state.held_because, values)
-        return Health(OK, state.held_because or "driving", values)
+        if trouble := driver.recent_trouble:
+            return Health(WARN, trouble, values)
+        if driver.battery_v is not None and driver.battery_v < driver.params.battery_low_v:
+            return Health(WARN, f"battery low: {driver.battery_v:.1f} V", values)
+        obeying = "standing, as commanded" if state.sent == STILL else "driving"
+        return Health(OK, state.held_because or obeying, values)
 
 
 def _battery(stamp_ns: int, volts: float) -> BatteryState:

@@ -6,6 +6,7 @@ A node subclasses ``Component``, names its parameter classes, and writes ``confi
 
 import contextlib
 import dataclasses
+import re
 import time
 import traceback
 from array import array
@@ -37,8 +38,10 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.STALE,
 )
 
+NOT_ACTIVE = "not active"
 RCLError = rclpy_implementation.RCLError
 DIAGNOSTICS_PERIOD_S = 1.0
+FIGURE = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Component(LifecycleNode):
         self.active = False
         self._callback_faults = 0
         self._last_fault = ""
+        self._said = (STALE, NOT_ACTIVE)
         self._offered: list[Any] = []
         self.heard: list[Any] = []
         self._timers_made: list[Timer] = []
@@ -282,24 +286,39 @@ class Component(LifecycleNode):
         elif self._last_fault:
             health = Health(ERROR, self._last_fault)
         else:
-            health = Health(STALE, "not active")
+            health = Health(STALE, NOT_ACTIVE)
         values = dict(health.values)
         if self._callback_faults:
             values |= {"callback_faults": self._callback_faults, "last_fault": self._last_fault}
             if health.level == OK:
                 health = Health(WARN, f"a callback failed: {self._last_fault}")
+        message = " ".join(health.message.split())
+        self._log_change(health.level, message)
         status = DiagnosticStatus(
             level=health.level,
             name=self.get_fully_qualified_name(),
-            message=" ".join(health.message.split()),
+            message=message,
             hardware_id="nanorover",
             values=[
                 KeyValue(key=k, value=f"{v:.6g}" if isinstance(v, float) else str(v)) for k, v in values.items()
             ],
         )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        diagnostics = DiagnosticArray(status=[status])
+        diagnostics.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostics)
+
+    def _log_change(self, level: bytes, message: str) -> None:
+        """A line in the log for what is new, for whoever looks later; a sentence with new figures is not."""
+        said, self._said = self._said, (level, FIGURE.sub("#", message))
+        if self._said == said:
+            return
+        # rclpy keeps a severity for each line that logs
+        if level == ERROR:
+            self.get_logger().error(message)
+        elif level == WARN:
+            self.get_logger().warning(message)
+        else:
+            self.get_logger().info(message)
 
 
 def _descriptor(name: str, kind: type, declaration: params.Declared) -> ParameterDescriptor:
