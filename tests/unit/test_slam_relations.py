@@ -54,8 +54,25 @@ def test_bad_relations_are_named(tmp_path, text):
 def test_relations_of_another_log(tmp_path):
     path = tmp_path / "r"
     path.write_text("1 2 0 0 0 0 0 0\n")
-    with pytest.raises(InputError, match="no relation"):
+    with pytest.raises(InputError, match=r"none of the 1 relations .* 1.000 to 2.000 s, the scans of 5.000 to 6"):
         relation_error(read_relations(path), np.array([5 * NS, 6 * NS]), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "period_ms", "fit"),
+    [(0.002, 200, 3), (1.0, 200, 3), (-4.9, 200, 3), (5.1, 200, 1), (-60, 200, 1), (2.4, 10, 3), (2.6, 10, 1)],
+)
+def test_times_that_are_rounded_belong_to_the_nearest_scan(off_ms, period_ms, fit):
+    stamps_ns = np.arange(5) * period_ms * 1_000_000
+    poses = np.column_stack([np.arange(5) ** 2, np.zeros(5), np.zeros(5)])
+    wanted_ns = np.array([[0, 1], [1, 2], [2, 4]]) * period_ms * 1_000_000
+    wanted_ns[1:] += round(off_ms * 1e6)
+    error = relation_error(
+        Relations(wanted_ns, np.array([[1.0, 0, 0], [3.0, 0, 0], [12.0, 0, 0]])), stamps_ns, poses
+    )
+    assert (error.n, error.given) == (fit, 3)
+    assert error.trans_m_mean == 0
+    assert error.stamps_off_ms == (abs(off_ms) if fit == 3 else 0.0)
 
 
 def test_tum_keeps_the_stamp_to_the_digit(tmp_path):

@@ -9,6 +9,9 @@ from rich.markup import escape
 
 from nanorover.cli import console
 
+# Times are written to the microsecond; what lies further off than that is told.
+ROUNDED_MS = 0.001
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -63,7 +66,11 @@ def _summarise(result: dict, out: Path) -> None:
     error = result.get("relations")
     if error:
         lines.append(
-            f"error over {error['n']} relations: {error['trans_m_mean']:.4f} ± {error['trans_m_std']:.4f} m,"
-            f" {error['rot_deg_mean']:.3f} ± {error['rot_deg_std']:.3f}°"
+            f"error over {error['n']} of {error['given']} relations: {error['trans_m_mean']:.4f} ±"
+            f" {error['trans_m_std']:.4f} m, {error['rot_deg_mean']:.3f} ± {error['rot_deg_std']:.3f}°"
         )
+        if error["n"] < error["given"]:
+            lines.append(f"{error['given'] - error['n']} relations have no scan at one of their times")
+        if error["stamps_off_ms"] > ROUNDED_MS:
+            lines.append(f"the relations' times are up to {error['stamps_off_ms']:.3g} ms off the scans'")
     typer.echo("\n".join([*lines, f"map, trajectory and result are in {out}"]))

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 
-# Relation files round their times to the microsecond.
-STAMP_TOLERANCE_NS = 1_000
+# Relation files round their times, some to hundredths of a second. A relation belongs to the scan nearest to its
+# time, which lies no further off than this, and than this part of the usual time between two scans.
+STAMP_TOLERANCE_NS = 5_000_000
+PART_OF_PERIOD = 0.25
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,14 @@ class Relations:
 
 @dataclass(frozen=True)
 class RelationError:
-    """Mean and standard deviation over ``n`` relations."""
+    """Mean and standard deviation over the ``n`` of ``given`` relations that have a scan at both their times.
+
+    ``stamps_off_ms`` is how far these times lie from the scans' at most.
+    """
 
     n: int
+    given: int
+    stamps_off_ms: float
     trans_m_mean: float
     trans_m_std: float
     rot_deg_mean: float
@@ -85,25 +92,42 @@ def _nearest(sorted_ns: NDArray[np.int64], wanted_ns: NDArray[np.int64]) -> NDAr
     return right - closer_left
 
 
+def _scans_of(
+    relations: Relations, stamps_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """The scans (N, 2) nearest to the times of the relations, how far off they are (N, 2) ns, and which fit (N,).
+
+    Raises InputError when no relation fits.
+    """
+    wanted_ns = relations.stamps_ns
+    if len(stamps_ns) >= 2:
+        order = np.argsort(stamps_ns, kind="stable")
+        sorted_ns = np.asarray(stamps_ns)[order]
+        found = _nearest(sorted_ns, wanted_ns)
+        off_ns = np.abs(sorted_ns[found] - wanted_ns)
+        limit_ns = min(STAMP_TOLERANCE_NS, PART_OF_PERIOD * float(np.median(np.diff(sorted_ns))))
+        known = (off_ns <= limit_ns).all(axis=1)
+        if known.any():
+            return order[found], off_ns, known
+    raise InputError(
+        f"none of the {len(wanted_ns)} relations has a scan at both its times: they tell of {_span(wanted_ns)},"
+        f" the scans of {_span(stamps_ns)}",
+        "do the relations belong to this log?",
+    )
+
+
+def _span(stamps_ns: NDArray[np.int64]) -> str:
+    return f"{stamps_ns.min() * 1e-9:.3f} to {stamps_ns.max() * 1e-9:.3f} s"
+
+
 def errors_of(
     relations: Relations, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Absolute error of every relation: ``(trans_m (N,), rot_rad (N,))``, NaN where a stamp has no pose.
+    """Absolute error of every relation: ``(trans_m (N,), rot_rad (N,))``, NaN where a time has no scan.
 
     ``stamps_ns`` (M,) and ``poses`` (M, 3) need not be sorted. Raises InputError when no relation fits.
     """
-    order = np.argsort(stamps_ns, kind="stable")
-    sorted_ns = np.asarray(stamps_ns)[order]
-    found = np.zeros(relations.stamps_ns.shape, dtype=np.int64)
-    if len(sorted_ns) >= 2:
-        found = _nearest(sorted_ns, relations.stamps_ns)
-        near = np.abs(sorted_ns[found] - relations.stamps_ns) <= STAMP_TOLERANCE_NS
-        known = near.all(axis=1)
-    else:
-        known = np.zeros(len(found), dtype=bool)
-    if not known.any():
-        raise InputError("no relation has both its times in the log", "do the relations belong to this log?")
-    index = order[found]
+    index, _, known = _scans_of(relations, stamps_ns)
     made = relative_poses(poses[index[:, 0]], poses[index[:, 1]])
     # The paper's T_true ⊖ T_estimated; its translation has the length of the difference.
     trans = np.hypot(made[:, 0] - relations.T_1_2[:, 0], made[:, 1] - relations.T_1_2[:, 1])
@@ -116,10 +140,12 @@ def relation_error(
     relations: Relations, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]
 ) -> RelationError:
     """Mean and standard deviation of the absolute errors, as published results state them."""
+    _, off_ns, known = _scans_of(relations, stamps_ns)
     trans, rot = errors_of(relations, stamps_ns, poses)
-    known = ~np.isnan(trans)
     return RelationError(
         n=int(known.sum()),
+        given=len(known),
+        stamps_off_ms=round(float(off_ns[known].max()) * 1e-6, 6),
         trans_m_mean=float(trans[known].mean()),
         trans_m_std=float(trans[known].std()),
         rot_deg_mean=math.degrees(float(rot[known].mean())),
