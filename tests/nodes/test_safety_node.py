@@ -44,6 +44,7 @@ class Surroundings:
         self.silent: set[str] = set()
         self.ahead_m = 6.0
         self.angle_min = -math.pi
+        self.frame = "laser"
         self.robot = ""  # whose nodes are alive
         self.wanted = {"cmd_vel_nav": (0.4, 0.0)}
         self.people: list[TrackedObject] = []
@@ -73,6 +74,7 @@ class Surroundings:
             "objects": objects_msg(self.people, self.stamp_ns, "map"),
             "/diagnostics": DiagnosticArray(status=alive),
         }
+        messages["scan"].header.frame_id = self.frame
         for name, (v, w) in self.wanted.items():
             messages[name] = Twist()
             messages[name].linear.x, messages[name].angular.z = v, w
@@ -131,6 +133,18 @@ def test_what_passes_and_what_is_held(graph, safety):
     )
     safety.wanted = {"cmd_vel_nav": (-0.2, 0.0)}
     safety.until(lambda m: m.linear.x == pytest.approx(-0.2), "backing away is free")
+
+    def says(words: str) -> bool:
+        safety.feed()
+        return words in graph.health_of("safety", diagnostics).message
+
+    safety.frame = "nowhere"
+    graph.wait_until(lambda: says("no transform base_link → nowhere"), "scans that come are not called missing")
+    safety.frame = "laser"
+    past = graph.offer("cmd_vel")
+    graph.wait_until(lambda: says("/test publishes cmd_vel past safety"), "who drives past it is named")
+    graph.node.destroy_publisher(past)
+    graph.wait_until(lambda: says("free"), "and forgotten")
 
 
 @pytest.mark.parametrize("source", ["scan", "pose", "cmd_vel_nav", "/diagnostics"])

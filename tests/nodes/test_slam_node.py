@@ -194,6 +194,15 @@ def test_scans_without_a_mounting_are_refused_with_the_reason(graph):
 
     graph.wait_until(refused, "the reason in the diagnostics")
     assert drive_.poses == []
+    drive_.mount_laser()
+
+    def refused_otherwise() -> bool:
+        message = scan_msg(scan_at(NS, np.zeros(3)))
+        message.angle_increment = 0.0
+        drive_.scans.publish(message)
+        return "beams all point one way" in graph.health_of("slam", diagnostics).message
+
+    graph.wait_until(refused_otherwise, "the new reason, not the first one")
 
 
 def test_bad_scans_cost_nothing_but_themselves(graph):

@@ -9,9 +9,10 @@ from nanorover import params
 from nanorover.base.gate import STILL, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
+from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover.planning.contact import points_contact_time
-from nanorover.planning.safety import AUTONOMY, NOBODY, TELEOP, Safety
+from nanorover.planning.safety import AUTONOMY, NOBODY, TELEOP, Safety, people_about
 from nanorover.planning.safety_params import SafetyParams, check_against_base
 from nanorover.robot import RobotParams
 
@@ -88,6 +89,35 @@ def test_it_always_stops_before_the_wall():
     assert 0.0 < gap_m < SETTINGS.end_margin_m + 0.02
 
 
+@pytest.mark.parametrize("age_s", [0.0, 0.1, 0.3])
+def test_the_age_of_the_scan_is_driven_on_before_braking(age_s):
+    drive = Drive(slow_down_s=0.0)
+    drive.step(FORWARD, ahead=ROBOT.footprint_front_m + SETTINGS.end_margin_m + 0.1)
+    drive.safety.on_velocity(AUTONOMY, FORWARD, drive.now_s + age_s)
+    decision = drive.safety.decide(drive.now_s + age_s)
+    v = decision.velocity.linear_m_s
+    way_m = v * (SETTINGS.reaction_s + age_s) + v**2 / (2.0 * SETTINGS.deceleration_m_s2)
+    assert way_m == pytest.approx(0.1, rel=0.03)
+
+
+@pytest.mark.parametrize(("told_s_ago", "permitted_m_s"), [(0.0, 0.05), (0.4, 0.1)])
+def test_what_the_wheels_still_do_must_end_well_too(told_s_ago, permitted_m_s):
+    """0.3 m before contact 0.1 m/s are free, but at 0.5 m/s that is half of slow_down_s away."""
+    drive = Drive()
+    drive.safety.on_measured(FORWARD, 1.0 - told_s_ago)
+    drive.now_s = 0.9
+    ahead = ROBOT.footprint_front_m + SETTINGS.end_margin_m + 0.3
+    assert drive.step(Velocity(0.1, 0.0), ahead=ahead).velocity.linear_m_s == pytest.approx(
+        permitted_m_s, rel=0.03
+    )
+
+
+@pytest.mark.parametrize(("range_m", "permitted"), [(0.11, FORWARD), (0.14, STILL)])
+def test_deep_within_the_footprint_it_sees_itself(range_m, permitted):
+    """4 cm within the front end is a cable of its own, 1 cm is something that it touches."""
+    assert Drive().step(FORWARD, ahead=range_m).velocity == permitted
+
+
 def test_contact_stops_and_leaving_is_allowed():
     touching = ROBOT.footprint_front_m + 0.01
     assert Drive().step(FORWARD, ahead=touching).velocity == STILL
@@ -151,6 +181,21 @@ def test_what_falls_silent_stops_the_robot(without, after_s, reason):
         decision = drive.step(FORWARD, without=without, dt_s=0.05)
         assert decision.velocity == STILL
     assert decision.reason == reason
+    assert drive.step(FORWARD).velocity == FORWARD
+
+
+def test_scans_that_cannot_be_used_are_named_while_they_come():
+    drive = Drive()
+    drive.step(FORWARD)
+    drive.safety.on_refused_scan("no transform", drive.now_s)
+    assert drive.step(FORWARD, without="scan").velocity == FORWARD, "the last good one still counts"
+    for _ in range(5):
+        drive.safety.on_refused_scan("no transform", drive.now_s)
+        decision = drive.step(FORWARD, without="scan")
+    assert (decision.velocity, decision.reason) == (STILL, "no scan that can be used: no transform")
+    for _ in range(5):
+        decision = drive.step(FORWARD, without="scan")
+    assert decision.reason == "no fresh scan"
     assert drive.step(FORWARD).velocity == FORWARD
 
 
@@ -247,6 +292,26 @@ def test_the_robot_stands_before_a_walking_person_is_too_near():
         assert speed < 1e-3 or gap_m > 0.4
 
 
+@pytest.mark.parametrize("before_m", [0.05, 0.15, 0.2])
+def test_the_robot_stands_when_a_person_would_become_too_near(before_m):
+    """Somebody who stands: of the time until the clearance is reached, what reaction leaves is for braking."""
+    drive = Drive(people_slow_down_s=0.0)
+    drive.step(FORWARD)
+    x_m = ROBOT.footprint_front_m + SETTINGS.people_clearance_m + before_m + 0.2
+    drive.safety.on_people(np.array([[x_m, 0.0, 0.0, 0.0, 0.2]]), drive.now_s)
+    brake_s = 0.5 / SETTINGS.deceleration_m_s2
+    expected = max(0.0, before_m / 0.5 - SETTINGS.reaction_s) / brake_s
+    assert drive.safety.decide(drive.now_s).share == pytest.approx(expected, abs=0.1)
+
+
+def test_people_of_the_map_are_taken_as_the_robot_sees_them():
+    walker = TrackedObject(1, "person", 1.0, 0, np.array([1.0, 5.0, 0.8, -0.2]), np.eye(4), 0.25, True)
+    # the robot looks along the map's y: ahead is +y, left is −x
+    assert people_about([walker], np.array([1.0, 2.0, np.pi / 2])) == pytest.approx(
+        np.array([[3.0, 0.0, -0.2, -0.8, 0.25]])
+    )
+
+
 def test_useless_scans():
     for ranges, reason in (
         (np.full(BEAMS, np.nan, np.float32), "0 of 720"),
@@ -293,6 +358,49 @@ def test_what_comes_into_the_blind_zone_is_remembered_until_a_beam_passes_throug
     assert drive.safety.decide(drive.now_s).velocity.linear_m_s == pytest.approx(-0.2)
     drive.step(FORWARD, without="scan", dt_s=0.0)
     assert see(103, 8.0) == FORWARD
+
+
+class Blind(Drive):
+    """A lidar that sees nothing nearer than 0.3 m; it has seen a post 0.4 m ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look(0.4)
+
+    def look(self, at_post_m: float) -> float:
+        """See something ahead, or nothing in a wide angle; the speed that is then permitted."""
+        self.stamp_ns += 1000
+        ranges = np.full(BEAMS, 8.0, np.float32)
+        reach = 10 if np.isfinite(at_post_m) else 200
+        ranges[AHEAD - reach : AHEAD + reach + 1] = at_post_m
+        self.step(FORWARD, without="scan", dt_s=0.0)
+        self.safety.on_scan(LaserScan(self.stamp_ns, ranges, -np.pi, 2 * np.pi / BEAMS, 0.3, 16.0), self.now_s)
+        return self.safety.decide(self.now_s).velocity.linear_m_s
+
+    def move(self, velocity: Velocity, after_s: float = 0.1) -> None:
+        self.now_s += after_s
+        self.safety.on_measured(velocity, self.now_s)
+        self.safety.on_measured(STILL, self.now_s)
+
+
+@pytest.mark.parametrize(("turned_rad", "permitted_m_s"), [(0.4, 0.0), (0.6, 0.5)])
+def test_the_memory_wears_out_by_way_and_turning(turned_rad, permitted_m_s):
+    """0.2 of 0.35 m, and there and back twice 0.4 or 0.6 of 2.5 rad: 0.89 or 1.05 of what it lasts."""
+    blind = Blind()
+    blind.move(Velocity(2.0, 0.0))
+    assert blind.look(np.inf) < 0.02
+    for way in (1.0, -1.0):
+        blind.move(Velocity(0.0, way * turned_rad / 0.1))
+        speed = blind.look(np.inf)
+    assert speed == pytest.approx(permitted_m_s, abs=0.02)
+
+
+def test_after_a_silence_the_wheels_are_not_believed_to_have_gone_on_all_the_while():
+    """Of 1 s without a word at most command_timeout_s were driven: 0.15 m, so the post is still ahead."""
+    blind = Blind()
+    blind.move(Velocity(0.5, 0.0), after_s=1.0)
+    ahead_m = 0.4 - 0.5 * SETTINGS.command_timeout_s - ROBOT.footprint_front_m - SETTINGS.end_margin_m
+    assert blind.look(np.inf) == pytest.approx(0.5 * (ahead_m / 0.5) / SETTINGS.slow_down_s, rel=0.05)
 
 
 def beside(x_m: float, gap_m: float) -> np.ndarray:

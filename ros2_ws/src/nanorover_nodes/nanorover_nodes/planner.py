@@ -4,7 +4,7 @@ The library decides everything; this file carries messages to it and back.
 """
 
 import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,7 @@ from nanorover_nodes.objects import markers_msg, objects_msg
 from nanorover_nodes.planner_tasks import Tasks
 from nanorover_nodes.pose_source import PoseSource
 from nanorover_nodes.process import run
+from nanorover_nodes.refusals import Refusals
 
 TIMES_KEPT = 400
 LATE = 1.5  # a cycle that comes later than so many periods was missed
@@ -122,7 +123,7 @@ class PlannerNode(Component):
         self.frames = FrameListener(self.listen, self.get_logger())
         self.poses = PoseSource(self.frames, s.map_frame, s.odom_frame, s.base_frame)
         self.goals = GoalReader(self.frames.tree, s.map_frame, s.goal_max_age_s, self._now_ns)
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
         self.cycle_s: deque[float] = deque(maxlen=TIMES_KEPT)
         self.misses, self.last_cycle_s = 0, 0.0
         self.scan_at_s = self.pose_at_s = self.blind_since_s = 0.0
@@ -170,10 +171,10 @@ class PlannerNode(Component):
         shape = (message.info.height, message.info.width)
         frame = message.header.frame_id.lstrip("/")
         if cells.size != shape[0] * shape[1]:
-            self.refused[f"map of {cells.size} cells that says {shape[0]} × {shape[1]}"] += 1
+            self.refused.note(f"map of {cells.size} cells that says {shape[0]} × {shape[1]}")
             return
         if frame != self.settings.map_frame:
-            self.refused[f"map in frame '{frame}'"] += 1
+            self.refused.note(f"map in frame '{frame}'")
             return
         self._heed_session(convert.stamp_ns_of(message.info.map_load_time))
         origin = convert.pose_of(message.info.origin)
@@ -181,7 +182,7 @@ class PlannerNode(Component):
         try:
             self.navigator.on_map(grid, time.monotonic())
         except InputError as error:
-            self.refused[str(error)] += 1
+            self.refused.note(str(error))
 
     def _heed_session(self, began_ns: int) -> None:
         """Where the map's frame began anew, what was known in the old one means other places."""
@@ -208,11 +209,11 @@ class PlannerNode(Component):
             return
         scan = self.frames.scan(self.settings.base_frame, message)
         if isinstance(scan, str):
-            self.refused[scan] += 1
+            self.refused.note(scan)
             return
         T_map_base, T_map_last = self.poses.at(scan.stamp_ns), self.poses.at(last_ray_ns(scan))
         if T_map_base is None or T_map_last is None:
-            self.refused["scan of a time without a pose"] += 1
+            self.refused.note("scan of a time without a pose")
             return
         self.scan_at_s = time.monotonic()
         self.fusion.on_pose(scan.stamp_ns, T_map_base)
@@ -225,11 +226,11 @@ class PlannerNode(Component):
     def on_camera(self, message: CameraInfoMsg) -> None:
         T = self.frames.tree.lookup(self.settings.base_frame, message.header.frame_id.lstrip("/"))
         if T is None:
-            self.refused[f"no transform {self.settings.base_frame} → {message.header.frame_id}"] += 1
+            self.refused.note(f"no transform {self.settings.base_frame} → {message.header.frame_id}")
             return
         K = np.asarray(message.k, dtype=np.float64).reshape(3, 3)
         if K[0, 0] <= 0.0 or not np.isfinite(K).all():
-            self.refused["camera without a calibration"] += 1
+            self.refused.note("camera without a calibration")
             return
         stamp_ns = convert.stamp_ns_of(message.header.stamp)
         distortion = np.asarray(message.d, dtype=np.float64)
@@ -258,7 +259,7 @@ class PlannerNode(Component):
             self.tasks.drive_to(self.goals.read(message))
         except InputError as error:
             self.last_word = f"goal refused: {error}"
-            self.refused["goal"] += 1
+            self.refused.note("goal")
             self.get_logger().warning(self.last_word)
 
     def on_stop(self, message: Bool) -> None:
@@ -371,7 +372,7 @@ class PlannerNode(Component):
             "objects": len(self.navigator.objects),
             "pose jumps": self.navigator.jumps,
             "missed cycles": self.misses,
-            **{f"refused: {what}": n for what, n in self.refused.items()},
+            **self.refused.values(),
         }
         if len(times_ms):
             values |= {
@@ -383,8 +384,8 @@ class PlannerNode(Component):
         blind = self.blind()
         if self.tasks.running and blind:
             return Health(WARN, blind, values)
-        if self.navigator.world is None and self.refused:
-            return Health(WARN, next(iter(self.refused)), values)
+        if self.navigator.world is None and (refused := self.refused.recent()):
+            return Health(WARN, refused, values)
         return Health(OK, f"{self.tasks.name}: {self.last_word}" if self.tasks.running else self.last_word, values)
 
 

@@ -113,7 +113,9 @@ class SafetyNode(Component):
 
     def on_scan(self, message: LaserScanMsg) -> None:
         scan = self.frames.scan(self.settings.base_frame, message)
-        if not isinstance(scan, str):  # else it stands for want of a fresh scan
+        if isinstance(scan, str):
+            self.safety.on_refused_scan(scan, time.monotonic())
+        else:
             self.safety.on_scan(scan, time.monotonic())
 
     def on_odometry(self, message: OdometryMsg) -> None:
@@ -183,6 +185,13 @@ class SafetyNode(Component):
             self.base_fault = str(error).replace("\n", " ")
             self.get_logger().error(str(error))
 
+    def _other_publishers(self) -> str:
+        """Who else tells the base what to do."""
+        topic = self.velocity_publisher.topic_name
+        ours = (self.get_name(), self.get_namespace())
+        who = {(p.node_name, p.node_namespace) for p in self.get_publishers_info_by_topic(topic)} - {ours}
+        return ", ".join(f"{namespace.rstrip('/')}/{name}" for name, namespace in sorted(who))
+
     def diagnose(self) -> Health:
         d = self.decision
         values = {
@@ -196,6 +205,9 @@ class SafetyNode(Component):
         }
         if self.base_fault:
             return Health(ERROR, self.base_fault, values)
+        if others := self._other_publishers():
+            why = f"{others} publishes cmd_vel past safety: it belongs on cmd_vel_teleop or cmd_vel_nav"
+            return Health(WARN, why, values)
         idle = d.reason == "no fresh command"
         return Health(OK if idle or not d.reason else WARN, d.reason or "free", values)
 

@@ -1,7 +1,6 @@
 """The SLAM node: scans and odometry in; map, map→odom, pose and path out."""
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -28,6 +27,7 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.process import run
+from nanorover_nodes.refusals import Refusals
 
 # A path for people to look at needs no more poses than this; no scan is placed while they are made (20 µs each),
 # and everybody who listens pays as much again.
@@ -74,7 +74,7 @@ class SlamNode(Component):
         self.first_scan_s = 0.0
         self.session.estimator.warm_up()  # compiled kernels are loaded here, not in the first scan
         self.frames = FrameListener(self.listen, self.get_logger())
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
         self.last_reason = "no scan yet"
         self.paused = False
         self.stamp_ns = 0
@@ -108,7 +108,7 @@ class SlamNode(Component):
             return
         scan = self.frames.scan(self.settings.base_frame, message)
         if isinstance(scan, str):
-            self.refused[scan] += 1
+            self.refused.note(scan)
             return
         result = self.session.estimator.add_scan(scan)
         if self.scans == 0:
@@ -132,9 +132,9 @@ class SlamNode(Component):
             return
         frame, T_map_base = message.header.frame_id.lstrip("/"), convert.pose_of(message.pose.pose)
         if frame != self.settings.map_frame:
-            self.refused[f"initialpose in frame '{frame}'"] += 1
+            self.refused.note(f"initialpose in frame '{frame}'")
         elif not np.isfinite(T_map_base).all():
-            self.refused["initialpose that is no pose"] += 1
+            self.refused.note("initialpose that is no pose")
         else:
             covariance = convert.planar_covariance_of(message)
             sure = np.isfinite(covariance).all() and np.linalg.eigvalsh(covariance)[0] > 0.0
@@ -142,8 +142,7 @@ class SlamNode(Component):
             self.get_logger().info(f"the pose was set to {np.round(T_map_base, 2).tolist()}")
 
     def publish_pose(self, result: ScanResult, may_drive: bool) -> None:
-        """The pose, and the transform only while the place is known and was said in which map: a wrong one would be
-        driven by."""
+        """The pose, and map → odom where it may be driven by: the place is known, and in which map."""
         s = self.settings
         self.pose_publisher.publish(
             convert.pose_with_covariance_msg(result.stamp_ns, s.map_frame, result.T_map_base, result.covariance)
@@ -220,16 +219,17 @@ class SlamNode(Component):
             "confidence": round(session.confidence(), 2),
             "scans": self.scans,
             **session.estimator.health(),
-            **{f"refused: {k}": n for k, n in self.refused.items()},
+            **self.refused.values(),
         }
         if self.paused:
             return Health(WARN, "paused", values)
         if self.scans == 0:
-            reason = next(iter(self.refused), "no scan received")
-            return Health(ERROR if self.refused else WARN, reason, values)
+            refused = self.refused.recent()
+            return Health(ERROR if refused else WARN, refused or "no scan received", values)
         silent_s = time.monotonic() - self.scan_at_s
         if silent_s > SILENT_S:
-            return Health(WARN, f"no usable scan for {silent_s:.0f} s", values)
+            why = f": {refused}" if (refused := self.refused.recent()) else ""
+            return Health(WARN, f"no usable scan for {silent_s:.0f} s{why}", values)
         if not session.place_known():
             return Health(ERROR, f"the place is not known: {self.last_reason}", values)
         if self.last_reason:

@@ -74,6 +74,7 @@ class Safety:
         self._moved = np.zeros(3)
         self._moved_at_s = now_s
         self._scan_fault = ""
+        self._refused, self._refused_age = "", Aged()
         self._deviation_m = math.inf
         self._people, self._people_age = NO_PEOPLE, Aged()
         self._heartbeats = dict.fromkeys(params.watched_nodes, now_s)
@@ -114,6 +115,10 @@ class Safety:
         elif len(points) < self.params.least_returns:
             self._scan_fault = f"scan unusable: {len(points)} returns"
         self._scan.arrived(now_s, scan.stamp_ns)
+
+    def on_refused_scan(self, why: str, now_s: float) -> None:
+        """A revolution that cannot be used; the robot stands once the last good one is old, and says why."""
+        self._refused, self._refused_age = why, Aged(now_s)
 
     def _remembered(self, scan: LaserScan, beams: Beams) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What was seen before and is now nearer to the lidar than it can see, and how worn the memory is: from 0
@@ -202,7 +207,8 @@ class Safety:
         if source == NOBODY or not self._commands[source][1].within(p.command_timeout_s, now_s):
             return "no fresh command"
         if not self._scan.within(p.scan_timeout_s, now_s):
-            return "no fresh scan"
+            refused = self._refused_age.within(p.scan_timeout_s, now_s)
+            return f"no scan that can be used: {self._refused}" if refused else "no fresh scan"
         if self._scan_fault:
             return self._scan_fault
         return self._must_not_drive_alone(now_s) if source == AUTONOMY else ""

@@ -52,16 +52,28 @@ class SafetyParams:
     people_horizon_s: float = param("how far people are predicted", "s", minimum=0.1, maximum=10.0)
     people_timeout_s: float = param("people not heard of for this long are gone", "s", minimum=0.1, maximum=10.0)
 
-    command_timeout_s: float = param("a command older than this is none", "s", minimum=0.05, maximum=2.0)
+    command_timeout_s: float = param(
+        "a command that was not repeated for this long is none", "s", minimum=0.05, maximum=2.0
+    )
     teleop_hold_s: float = param(
         "after the last command of a person, autonomy stays shut out for this long",
         "s",
         minimum=0.05,
         maximum=60.0,
     )
-    scan_timeout_s: float = param("a scan older than this stops the robot", "s", minimum=0.05, maximum=2.0)
+    scan_timeout_s: float = param(
+        "without another scan for this long the robot stands; what counts is the arrival, not the stamp",
+        "s",
+        minimum=0.05,
+        maximum=2.0,
+    )
     localized_autonomy: bool = param("autonomy needs a fresh, certain pose; false for reactive behaviours only")
-    pose_timeout_s: float = param("a pose older than this stops autonomy", "s", minimum=0.05, maximum=10.0)
+    pose_timeout_s: float = param(
+        "without another pose for this long autonomy stops; what counts is the arrival",
+        "s",
+        minimum=0.05,
+        maximum=10.0,
+    )
     lost_deviation_m: float = param(
         "a pose with a larger standard deviation counts as lost", "m", minimum=0.01, maximum=10.0
     )
