@@ -10,12 +10,14 @@ from nanorover.perception.detector import Detector, Limits
 from nanorover.perception.engines import Engine
 from nanorover.perception.priors import grid_points, ssd_priors
 
-# Input 96 × 64 at stride 16: 6 columns, 4 rows. The object: label 2, box (20, 10)…(44, 50).
+# Input 96 × 64 at stride 16: 6 columns, 4 rows, after the 12 × 8 of stride 8 where a head has both. The object:
+# label 2, box (20, 10)…(44, 50).
 BOX = np.array([20.0, 10.0, 44.0, 50.0])
 CENTRE = np.array([32.0, 30.0])
 SIZE = np.array([24.0, 40.0])
 COLUMN, ROW = 2, 1
 CELL = ROW * 6 + COLUMN
+FINER = 12 * 8
 
 
 def logit(p: float) -> float:
@@ -23,33 +25,46 @@ def logit(p: float) -> float:
 
 
 def only(head: dict, outputs: list[np.ndarray]):
-    found = make_decoder(described(head)).candidates([o.astype(np.float32) for o in outputs], 0.5)
+    """Box, score and label of the one object, which is found up to its score and not beyond."""
+    decoder, outputs = make_decoder(described(head)), [o.astype(np.float32) for o in outputs]
+    found = decoder.candidates(outputs, 0.5)
     assert len(found.scores) == 1
+    counts = [len(decoder.candidates(outputs, found.scores[0] * part).scores) for part in (0.999, 1.001)]
+    assert counts == [1, 0]
     return found.boxes_xyxy[0], found.scores[0], found.classes[0]
 
 
 def test_yolox() -> None:
-    output = np.zeros((1, 24, 8))
-    output[0, CELL] = [CENTRE[0] / 16 - COLUMN, CENTRE[1] / 16 - ROW, *np.log(SIZE / 16), 0.9, 0.1, 0.2, 0.8]
-    box, score, label = only({"kind": "yolox", "strides": [16]}, [output])
+    output = np.zeros((1, FINER + 24, 8))
+    output[0, FINER + CELL] = [
+        CENTRE[0] / 16 - COLUMN,
+        CENTRE[1] / 16 - ROW,
+        *np.log(SIZE / 16),
+        0.9,
+        0.1,
+        0.2,
+        0.8,
+    ]
+    box, score, label = only({"kind": "yolox", "strides": [8, 16]}, [output])
     assert box == pytest.approx(BOX, abs=1e-4)
     assert score == pytest.approx(0.72)
     assert label == 2
 
 
 def test_anchor_free() -> None:
-    logits, distances = np.full((1, 24, 3), -9.0), np.zeros((1, 24, 4))
+    logits, distances = np.full((1, FINER + 24, 3), -9.0), np.zeros((1, FINER + 24, 4))
     point = (np.array([COLUMN, ROW]) + 0.5) * 16
-    logits[0, CELL, 2] = logit(0.7)
-    distances[0, CELL] = [*(point - BOX[:2]) / 16, *(BOX[2:] - point) / 16]
-    box, score, label = only({"kind": "anchor_free", "strides": [16]}, [logits, distances])
+    logits[0, FINER + CELL, 2] = logit(0.7)
+    distances[0, FINER + CELL] = [*(point - BOX[:2]) / 16, *(BOX[2:] - point) / 16]
+    box, score, label = only({"kind": "anchor_free", "strides": [8, 16]}, [logits, distances])
     assert box == pytest.approx(BOX, abs=1e-4)
     assert (round(float(score), 4), label) == (0.7, 2)
 
 
 @pytest.mark.parametrize("form", ["sigmoid", "logits"])
 def test_gfl_takes_the_mean_of_each_side_s_distribution(form: str) -> None:
-    scores, sides = np.full((1, 24, 3), 0.01 if form == "sigmoid" else -9.0), np.zeros((1, 24, 4, 8))
+    nothing = 0.01 if form == "sigmoid" else -9.0
+    scores, sides = np.full((1, 24, 3), nothing), np.zeros((1, 24, 4, 8))
     point = (np.array([COLUMN, ROW]) + 0.5) * 16
     distances = np.array([*(point - BOX[:2]) / 16, *(BOX[2:] - point) / 16])
     sides[:] = -50.0
@@ -59,8 +74,9 @@ def test_gfl_takes_the_mean_of_each_side_s_distribution(form: str) -> None:
         for part, at in ((1 - (distance - low), low), (distance - low, low + 1)):
             sides[0, CELL, side, at] = np.log(max(part, 1e-20))
     scores[0, CELL, 2] = 0.8 if form == "sigmoid" else logit(0.8)
-    head = {"kind": "gfl", "strides": [16], "reg_max": 7, "scores": form}
-    box, score, label = only(head, [scores, sides.reshape(1, 24, 32)])
+    head = {"kind": "gfl", "strides": [8, 16], "reg_max": 7, "scores": form}
+    finer = np.full((1, FINER, 3), nothing), np.zeros((1, FINER, 32))
+    box, score, label = only(head, [finer[0], scores, finer[1], sides.reshape(1, 24, 32)])
     assert box == pytest.approx(BOX, abs=1e-3)
     assert (round(float(score), 4), label) == (0.8, 2)
 
@@ -102,6 +118,7 @@ def test_ssd() -> None:
     row = CELL * 4 + 1
     assert list(priors[row][:2]) == [(COLUMN + 0.5) * 16, (ROW + 0.5) * 16]
     assert priors[row][2:] == pytest.approx(np.sqrt(0.3 * 0.6) * np.array([96, 64]))
+    assert priors[row + 1][2:] == pytest.approx(0.3 * np.array([96 * np.sqrt(2.0), 64 / np.sqrt(2.0)]))
     logits, deltas = np.zeros((1, 96, 4)), np.zeros((1, 96, 4))
     logits[..., 0] = 9.0
     logits[0, row] = [0.0, 0.0, 0.0, np.log(9 * 3)]  # softmax of label 2: 27 / 30
@@ -110,6 +127,18 @@ def test_ssd() -> None:
     box, score, label = only(head, [logits, deltas])
     assert box == pytest.approx(BOX, abs=1e-3)
     assert (round(float(score), 4), label) == (0.9, 2)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [{"kind": "yolox", "strides": [16]}, {"kind": "ssd", "strides": [16], "sizes": [0.3, 0.6], "ratios": []}],
+)
+def test_a_size_beyond_all_bounds_does_not_overflow(head: dict) -> None:
+    decoder = make_decoder(described(head))
+    outputs = [np.full(shape, 1e4, np.float32) for shape in decoder.expected()]
+    with np.errstate(over="raise"):
+        found = decoder.candidates([np.minimum(outputs[0], 1e3), *outputs[1:]], 0.2)
+    assert np.isfinite(found.boxes_xyxy).all()
 
 
 def test_grid_points_go_level_by_level_and_row_by_row() -> None:

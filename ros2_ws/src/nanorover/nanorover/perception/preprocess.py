@@ -27,7 +27,7 @@ class Preprocessor:
         self.spec = spec
         self.tensor = np.zeros((1, 3, spec.height, spec.width), np.float32)
         self._canvas = np.full((spec.height, spec.width, 3), spec.pad, np.uint8)
-        self._canvas_used = (0, 0, 0, 0)
+        self._canvas_used = (0, 0)
         # One multiplication and one addition per pixel: (v - mean) / std = v * gain + shift.
         self._gain = [np.float32(1.0 / s) for s in spec.std]
         self._shift = [np.float32(-m / s) for m, s in zip(spec.mean, spec.std)]
@@ -61,9 +61,9 @@ class Preprocessor:
             return cv2.resize(image_bgr, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
         width, height = _fitted_size(placement)
         x, y = int(placement.offset_x), int(placement.offset_y)
-        if self._canvas_used != (x, y, width, height):
+        if self._canvas_used != (width, height):
             self._canvas[:] = spec.pad
-            self._canvas_used = (x, y, width, height)
+            self._canvas_used = (width, height)
         target = self._canvas[y : y + height, x : x + width]
         target[:] = cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_LINEAR)
         return self._canvas
