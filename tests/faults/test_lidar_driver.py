@@ -16,12 +16,14 @@ from lidar_rig import ROOM, Witness, settings, time_errors_s, wait_until
 
 from nanorover.errors import InputError
 from nanorover.lidar import port as port_module
+from nanorover.lidar import status as status_module
 from nanorover.lidar.assemble import Revolution
 from nanorover.lidar.device import Lidar
 from nanorover.lidar.emulator import G4
 from nanorover.lidar.faults import Fault
 from nanorover.lidar.pty_server import PtyServer
 from nanorover.lidar.status import ERROR, OK, WARN
+from nanorover.lidar.worlds import Room
 
 FAULT_S = 2.0
 
@@ -145,14 +147,32 @@ def test_every_ray_has_its_time_to_a_millisecond_through_the_port():
 def test_what_the_device_says_of_its_health_is_said(tmp_path):
     with running(tmp_path, Fault("health", 0.0, FAULT_S)) as run:
         status = run.lidar.status()
-        assert status.level == ERROR and "reports an error (code 0x0004)" in status.sentence
+        assert status.level == WARN, "it scans all the same"
+        assert "asked at its start" in status.sentence and "reports an error (code 0x0004)" in status.sentence
         assert "supply" in status.sentence
-        # a scanning device cannot be asked, so its word is good until the next start
         wait_until(lambda: run.server.device_s() > FAULT_S, "it is well again")
         run.lidar.close()
         run.lidar.start()
         run.wait_scans()
         assert (run.lidar.status().level, run.hear()) == (OK, "the lidar scans")
+
+
+def test_what_the_device_said_at_its_start_is_not_said_for_ever(tmp_path, monkeypatch):
+    """A scanning device cannot be asked again."""
+    monkeypatch.setattr(status_module, "HEALTH_SAID_S", 1.0)
+    with running(tmp_path, Fault("health", 0.0, FAULT_S)) as run:
+        run.wait_heard("reports an error")
+        run.wait_heard("the lidar scans")
+
+
+def test_scans_without_a_return_are_not_well(monkeypatch):
+    monkeypatch.setattr(status_module, "EMPTY_S", 0.3)
+    nothing = Room(np.zeros((0, 2, 2)), np.zeros((0, 3)), (0.0, 0.0, 0.0))
+    with PtyServer(G4(nothing)) as server:
+        run = Run(server)
+        with run.lidar:
+            run.wait_heard("nothing returns from between 0.28 and 16 m")
+            assert run.lidar.status().level == WARN
 
 
 def test_comes_back_under_another_port_name(tmp_path, monkeypatch):

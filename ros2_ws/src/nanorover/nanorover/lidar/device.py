@@ -204,7 +204,7 @@ class Lidar:
             self._on_revolution(revolution)
         if self._on_bytes is not None and data:
             self._on_bytes(data, arrival_ns + self._stream.offset_ns)
-        self._watch.read(arrival_ns / 1e9, len(revolutions))
+        self._watch.read(arrival_ns / 1e9, len(revolutions), sum(len(r.range_m) for r in revolutions))
         return revolutions
 
     def _read(self) -> bytes:

@@ -15,6 +15,9 @@ OK, WARN, ERROR = 0, 1, 2
 RECENT_S = 10.0  # what is said of damage and reconnects looks back this far
 HISTORY_PERIOD_S = 0.5
 RATE_S = 2.0  # the scan rate is counted over this time
+EMPTY_S = 2.0  # scans without any return for this long are said
+# A device that scans cannot be asked how it is: what it said before is said for so long.
+HEALTH_SAID_S = 180.0
 WEAK_SUPPLY_S = 60.0
 WEAK_SUPPLY_RESTARTS = 3
 
@@ -46,7 +49,8 @@ class Watch:
         self.motor_sentence = ""
         self._params = params
         self._stream = stream
-        self._health = Health(0, 0)
+        self._health, self._health_s = Health(0, 0), -math.inf  # what it said, and when
+        self._returned_s = math.inf  # when there was a return last; inf while there is no scan
         self._down = "the lidar is not started"  # why there are no scans; empty while it scans
         self._last_fault = ""
         self._broken = False
@@ -61,7 +65,7 @@ class Watch:
         """The lidar answers and has its settings."""
         self._reconnects += self._broken
         self._broken = False
-        self.info, self._health = info, health
+        self.info, self._health, self._health_s = info, health, time.monotonic()
         self._down = "the lidar starts up"
 
     def stopped(self) -> None:
@@ -98,9 +102,11 @@ class Watch:
             "whatever is set: choose a frequency that the lidar reaches"
         )
 
-    def read(self, now_s: float, revolutions: int) -> None:
-        """Some of the stream was read."""
+    def read(self, now_s: float, revolutions: int, returns: int) -> None:
+        """Some of the stream was read, with so many returns in whole revolutions."""
         if revolutions:
+            if self._down or returns:
+                self._returned_s = now_s
             self._down = ""
             self._given_s.append(now_s)
             while now_s - self._given_s[0] > RATE_S:
@@ -138,8 +144,11 @@ class Watch:
             yield ERROR, self._down
         if self.motor_sentence:
             yield ERROR, self.motor_sentence
-        if not self._health.ok:
-            yield WARN if self._health.status == 1 else ERROR, str(self._health)
+        if not self._down and now_s - self._returned_s > EMPTY_S:
+            limits = f"{self._params.range_min_m:g} and {self._params.range_max_m:g} m"
+            yield WARN, f"the lidar scans, but nothing returns from between {limits}: is it covered?"
+        if not self._health.ok and now_s - self._health_s < HEALTH_SAID_S:
+            yield WARN, f"asked at its start, {now_s - self._health_s:.0f} s ago, {self._health}"
         if len(self._faults_s) == WEAK_SUPPLY_RESTARTS and now_s - self._faults_s[0] < WEAK_SUPPLY_S:
             yield (
                 WARN,
