@@ -6,6 +6,7 @@ import pytest
 
 from nanorover import params
 from nanorover.errors import InputError
+from nanorover.lidar.params import LidarParams
 from nanorover.perception.params import DetectorParams
 
 
@@ -82,6 +83,16 @@ def test_a_file_whose_only_part_is_mistyped_is_refused_and_one_of_another_node_i
         params.load(DetectorParams, "detector", file)
     file.write_text("/rover7/slam: {ros__parameters: {score_threshold: 0.9}}\n")
     assert params.load(DetectorParams, "detector", file) == params.load(DetectorParams, "detector")
+
+
+def test_of_what_is_for_every_node_a_component_takes_what_it_has(tmp_path):
+    file = tmp_path / "robot.yaml"
+    file.write_text("/**: {ros__parameters: {use_sim_time: true, enable_stamped_cmd_vel: true, port: /dev/x}}\n")
+    assert params.load(LidarParams, "lidar", file).port == "/dev/x"
+    assert params.load(DetectorParams, "detector", file) == params.load(DetectorParams, "detector")
+    file.write_text("/**: {ros__parameters: {enable_stamped_cmd_val: true}}\n")
+    with pytest.raises(InputError, match="'enable_stamped_cmd_val'\n.*did you mean 'enable_stamped_cmd_vel'"):
+        params.load(DetectorParams, "detector", file)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -144,6 +144,15 @@ def read_yaml(path: Path, node: str) -> dict[str, Any]:
     return {**sections.get(EVERY_NODE, {}), **sections.get(node, {})}
 
 
+def for_every_node(sections: dict[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+    """What a file's ``/**`` says. Each component takes of it what it has; InputError for a name that none has."""
+    given = sections.get(EVERY_NODE, {})
+    if given:
+        known = {name for shipped in FOLDER.glob("*.yaml") for name in read_yaml(shipped, shipped.stem)}
+        refuse_unknown(given, known, f"{path}: '{EVERY_NODE}' names a parameter of no node:")
+    return given
+
+
 def _require_known(path: Path) -> None:
     """InputError for a file of which no part is meant for anything here, as when the only name is mistyped."""
     known = {"**", *(shipped.stem for shipped in FOLDER.glob("*.yaml"))}
@@ -162,7 +171,9 @@ def load(cls: type[T], component: str, params_file: Path | None = None, **overri
     source = str(shipped)
     if params_file is not None:
         _require_known(params_file)
-        values.update(read_yaml(params_file, component))
+        sections = read_sections(params_file)
+        values.update({n: v for n, v in for_every_node(sections, params_file).items() if n in values})
+        values.update(sections.get(component, {}))
         source = str(params_file)
     values.update(overrides)
     return from_mapping(cls, values, source)

@@ -43,15 +43,17 @@ def effective(nodes: dict[str, dict[str, Any]], params_file: Path | None) -> dic
     """
     sets_of = {node: component_of(node).PARAMS for node in nodes}
     sections: dict[str, dict[str, Any]] = {}
+    everywhere: dict[str, Any] = {}
     if params_file is not None:
         sections = params.read_sections(params_file)
         shipped = {path.stem for path in params.FOLDER.glob("*.yaml")}
         params.refuse_unknown(sections, {params.EVERY_NODE, *NODES, *shipped}, f"{params_file}: unknown section")
+        everywhere = params.for_every_node(sections, params_file)
     source = str(params_file or "arguments")
     result = {}
     for node, sets in sets_of.items():
         owners = {name: component for component, cls in sets.items() for name in params.declared(cls)}
-        given = {n: v for n, v in sections.get(params.EVERY_NODE, {}).items() if n in owners}
+        given = {n: v for n, v in everywhere.items() if n in owners}
         for section in (*sets, node):
             given |= sections.get(section, {})
         given |= nodes[node]
@@ -62,9 +64,6 @@ def effective(nodes: dict[str, dict[str, Any]], params_file: Path | None) -> dic
             values |= {n: v for n, v in given.items() if owners[n] == component}
             params.from_mapping(cls, values, f"{source}, node {node}")
             result[node] |= values
-    every = {name for values in result.values() for name in values}
-    everywhere = sections.get(params.EVERY_NODE, {})
-    params.refuse_unknown(everywhere, every, f"{source}: '{params.EVERY_NODE}' names a parameter of no node:")
     check_agreement(result)
     return result
 
