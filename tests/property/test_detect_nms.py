@@ -55,9 +55,9 @@ def test_a_limit_on_the_number_keeps_the_best(crowd, most) -> None:
     )
 
 
-@given(scores=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.5]), max_size=60), k=st.integers(1, 40))
-def test_top_k_gives_the_highest_in_order(scores, k) -> None:
-    values = np.array(scores, np.float32)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 200), k=st.integers(1, 40))
+def test_top_k_gives_the_highest_in_order(seed, count, k) -> None:
+    values = np.random.default_rng(seed).choice(np.array([0.1, 0.2, 0.3, 0.5], np.float32), count)
     chosen = top_k(values, k)
     assert list(values[chosen]) == sorted(values, reverse=True)[:k]
     assert list(chosen) == sorted(set(chosen), key=lambda i: (-values[i], i))

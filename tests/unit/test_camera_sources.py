@@ -83,6 +83,9 @@ def test_a_camera_that_appears_later_is_opened(tmp_path: Path, folder: Path) -> 
         f"there is no camera {later}",
         f"the camera {later} is back",
     ], "a fault is said once, not at every attempt"
+    later.rename(folder)
+    assert camera.picture(lambda seconds: seconds == 0.05) is None
+    assert said[-1].startswith(f"there is no camera {later}"), "and again when it comes again"
 
 
 def test_stopping_while_it_waits_ends_at_once(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ class Clockwork:
 def test_a_live_picture_is_handed_over_with_the_time_at_which_it_came() -> None:
     camera = Camera(load(CameraParams, "camera", source="live", rate_hz=50.0), lambda _: None)
     camera.source = Clockwork()
-    taken = [camera.picture(lambda _s: False) for _ in range(30)]
+    taken = [camera.picture(lambda seconds: seconds > 0.0) for _ in range(30)]  # never told to wait
     ages_s = [t.monotonic_s - t.image[0, 0, 0] for t in taken]
     assert 0 <= np.median(ages_s) < 0.005  # waiting for the rate would make it 0.02
     assert np.median(np.diff([t.monotonic_s for t in taken])) == pytest.approx(0.02, abs=0.005)
