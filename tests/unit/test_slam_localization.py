@@ -78,6 +78,45 @@ def test_places_that_look_alike_are_never_sure():
     assert (views, sure) == (18, 0)
 
 
+def test_a_room_that_looks_the_same_after_half_a_turn_stays_unsure_however_often_it_is_seen():
+    room, place = np.array(box(0.0, 0.0, 6.0, 4.0)), np.array([1.0, 0.5, 0.3])
+    grid = relocalization.mapped_from(room, np.zeros((1, 3)), PARAMS, np.random.default_rng(3))
+    robot = Robot(Localizer(PARAMS, grid), room)
+    robot.drive([place] * 32)
+    assert not robot.estimator.localized and robot.estimator.confidence == 0.0
+
+
+def test_where_the_robot_is_said_to_be_counts_twenty_times_as_much_as_a_place_that_looks_the_same():
+    """Two bays alike, and before both a wall that the map does not know: half of the scan is in the map."""
+    bay = np.array(
+        [[-2.5, 1.0, -2.5, -1.5], [-2.5, -1.5, 2.5, -1.5], [2.5, -1.5, 2.5, 1.0], [1.0, -1.5, 1.0, -1.0]]
+    )
+    bays, place = np.concatenate([bay, bay + [9.0, 0.0, 9.0, 0.0]]), np.array([0.2, 0.3, 0.3])
+    views = np.array([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])
+    grid = relocalization.mapped_from(bays, views, PARAMS, np.random.default_rng(3))
+    robot = Robot(Localizer(PARAMS, grid), np.concatenate([bays, [[-6.0, 3.5, 15.0, 3.5]]]))
+    robot.estimator.set_pose(place)
+    result = robot.drive([place] * 2)
+    assert is_right(result.T_map_base, place) and 0.4 < result.quality < 0.6
+    assert robot.estimator.confidence == pytest.approx(20.0 / 21.0, abs=0.001)
+
+
+def test_a_place_that_others_fit_much_better_is_given_up_though_none_of_them_is_certain():
+    """Two rooms alike and furnished, one of the same size and empty: the scan fits well enough there."""
+    furniture = [*box(1.2, -0.8, 0.8, 0.5, 0.3), *box(-1.8, 1.2, 0.5, 0.5)]
+    rooms = [box(0.0, 0.0, 5.0, 4.0) + furniture, box(0.0, 0.0, 5.0, 4.0) + furniture, box(0.0, 0.0, 5.0, 4.0)]
+    walls = np.concatenate(
+        [room + 9.0 * k * np.array([1.0, 0.0, 1.0, 0.0]) for k, room in enumerate(map(np.array, rooms))]
+    )
+    views = np.array([[x, y, 0.0] for x in (0.0, 9.0, 18.0) for y in (-0.5, 0.8)])
+    grid = relocalization.mapped_from(walls, views, PARAMS, np.random.default_rng(3))
+    robot = Robot(Localizer(PARAMS, grid), walls)
+    robot.estimator.set_pose(np.array([18.2, 0.1, 0.3]))
+    result = robot.drive([np.array([0.2, 0.1, 0.3])] * 8)
+    assert not robot.estimator.localized and result.covariance[0, 0] > 1e3
+    assert result.reason == "2 places in the map look like this"
+
+
 def test_the_covariance_says_how_wrong_the_pose_is(world):
     """Normalised errors of a drive have about unit size; far from zero and from ten."""
     way = way_in(world.rooms, int(world.mapped[0]), np.random.default_rng(4))
