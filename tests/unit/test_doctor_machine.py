@@ -1,5 +1,7 @@
 """Each diagnosis of the machine, provoked: a fault is made, and the doctor names it with the mend."""
 
+import dataclasses
+import json
 import os
 import pty
 import subprocess
@@ -9,10 +11,18 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from base_rig import RunningController
 
+from nanorover.base.emulator import ControllerSpec, Firmware
+from nanorover.base.params import BaseParams
+from nanorover.bringup.run_state import RunState
+from nanorover.cli.doctor import _ports
 from nanorover.doctor import machine
 from nanorover.doctor.findings import ERROR, NOTE, OK, WARN
 from nanorover.doctor.machine import Machine
+from nanorover.params import load
+
+IMPATIENT = dataclasses.replace(load(BaseParams, "base"), boot_timeout_s=0.1)
 
 
 def made(tmp_path: Path, **changes) -> Machine:
@@ -124,6 +134,41 @@ def test_a_lidar_that_answers_and_one_that_is_silent(tmp_path, terminal):
     port, _ = terminal
     found = only(machine.lidar(made(tmp_path, ports={"lidar": port})))
     assert found.level == ERROR and found.mend
+
+
+def test_a_motor_controller_that_answers_one_that_is_silent_and_a_stranger(tmp_path, terminal):
+    spec = ControllerSpec(ticks_per_revolution=1560, first_tick=42)
+    with RunningController(Firmware(spec, time.monotonic())) as running:
+        found = only(machine.base(made(tmp_path, ports={"base": running.port.path})))
+        assert found.level == OK and "encoders at 42 and 42" in found.sentence
+        running.port.firmware.receive = lambda data, now_s: data and b"Hello\r\n"
+        found = only(machine.base(made(tmp_path, ports={"base": running.port.path}, base=IMPATIENT)))
+        assert found.level == ERROR and "does not answer as a motor controller" in found.sentence
+    port, _ = terminal
+    found = only(machine.base(made(tmp_path, ports={"base": port}, base=IMPATIENT)))
+    assert found.level == ERROR and f"nothing answers on {port} at 57600 baud" in found.sentence
+    assert "docs/hardware.md" in found.mend
+    assert only(machine.base(made(tmp_path, ports={"base": str(tmp_path / "none")}))).level == NOTE
+
+
+def test_the_ports_are_those_of_the_robot_that_runs(tmp_path, monkeypatch, terminal):
+    port, _ = terminal
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert _ports(None, "")[0] == {"lidar": "/dev/ydlidar", "base": "/dev/ttyACM0"}
+    (tmp_path / "lidar.yaml").write_text(json.dumps({"/**": {"ros__parameters": {"port": port}}}))
+    command = [sys.executable, "-c", f"f = open({port!r}, 'rb', buffering=0); print('open', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout.readline() == "open\n"
+        with RunState("") as state:
+            state.write({"pid": 1, "log": str(tmp_path), "nodes": {"lidar": {"pid": node.pid}}})
+            ports, robot = _ports(None, "")
+        assert (ports, robot) == ({"lidar": port}, {node.pid}), "a robot without a base has no port for it"
+        assert only(machine.serial_ports(made(tmp_path, ports=ports, robot=robot))).level == OK, (
+            "its own node has it"
+        )
+        assert only(machine.serial_ports(made(tmp_path, ports=ports))).level == WARN
+        node.communicate("\n")
+    assert _ports(None, "")[0]["lidar"] == "/dev/ydlidar", "it has ended"
 
 
 Usage = namedtuple("Usage", "total used free")

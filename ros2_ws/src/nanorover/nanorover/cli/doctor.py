@@ -10,6 +10,7 @@ from nanorover.cli import results
 if TYPE_CHECKING:
     from nanorover.doctor.evidence import Evidence
     from nanorover.doctor.findings import Finding
+    from nanorover.doctor.machine import Machine
 
 MARKS = {"ok": "[green]✓[/]", "note": "[dim]·[/]", "warn": "[yellow]![/]", "error": "[red]✗[/]"}
 
@@ -59,7 +60,7 @@ def _looked(
     from nanorover.doctor.checks import GRAPH, MACHINE, SIGNALS
     from nanorover.doctor.evidence import evidence_of
 
-    machine = _machine(params_file)
+    machine = _machine(params_file, namespace)
     looked = [("machine", check.name, f) for check in MACHINE for f in check.look(machine)]
     if bag is not None:
         evidence = evidence_of(bag)
@@ -81,26 +82,46 @@ def _print(out, looked: "list[tuple[str, str, Finding]]") -> None:
             out.print(f"    {'':<20}→ {finding.mend}", soft_wrap=True, markup=False)
 
 
-def _machine(params_file: Path | None):
-    """This machine, with the ports and caches that the robot's parameters name."""
+def _machine(params_file: Path | None, namespace: str) -> "Machine":
+    """This machine, with the ports that the running robot has, or else those that the parameters name."""
     import os
 
     import nanorover
     from nanorover import params
     from nanorover.base.params import BaseParams
     from nanorover.doctor.machine import Machine
-    from nanorover.lidar.params import LidarParams
     from nanorover.perception.params import DetectorParams
 
     kernels = os.environ.get("NUMBA_CACHE_DIR") or Path(nanorover.__file__).parent / "__pycache__"
     engines = params.load(DetectorParams, "detector", params_file).engine_cache
+    ports, robot = _ports(params_file, namespace)
     return Machine(
-        ports={
-            "lidar": params.load(LidarParams, "lidar", params_file).port,
-            "base": params.load(BaseParams, "base", params_file).port,
-        },
+        ports=ports,
         caches={"kernels": Path(kernels), "engines": Path(engines).expanduser()},
+        base=params.load(BaseParams, "base", params_file),
+        robot=robot,
     )
+
+
+def _ports(params_file: Path | None, namespace: str) -> tuple[dict[str, str], frozenset[int]]:
+    """Serial ports by node, and the processes that may have them: those of the robot where one runs."""
+    import yaml
+
+    from nanorover import params
+    from nanorover.base.params import BaseParams
+    from nanorover.bringup.run_state import RunState
+    from nanorover.lidar.params import LidarParams
+
+    state = RunState(namespace)
+    said = state.read() if state.running() else {}
+    if "log" not in said:
+        classes = {"lidar": LidarParams, "base": BaseParams}
+        return {name: params.load(cls, name, params_file).port for name, cls in classes.items()}, frozenset()
+    # What its nodes were started with: arguments and a parameter file count there already.
+    files = {name: Path(said["log"]) / f"{name}.yaml" for name in ("lidar", "base")}
+    started = {name: yaml.safe_load(file.read_text()) for name, file in files.items() if file.exists()}
+    ports = {name: given["/**"]["ros__parameters"]["port"] for name, given in started.items()}
+    return ports, frozenset(node["pid"] for node in said["nodes"].values())
 
 
 def _observed(seconds: float, namespace: str) -> "Evidence":

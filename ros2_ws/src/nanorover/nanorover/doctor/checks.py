@@ -7,6 +7,7 @@ MACHINE = (
     Check("graphics", machine.graphics),
     Check("ports", machine.serial_ports),
     Check("lidar", machine.lidar),
+    Check("base", machine.base),
     Check("disk", machine.disk),
     Check("cache", machine.caches),
     Check("clock", machine.clock),

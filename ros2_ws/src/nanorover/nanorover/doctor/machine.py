@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from nanorover.base import protocol
+from nanorover.base.link import LinkError as BaseLinkError
+from nanorover.base.link import SerialLink, explained
+from nanorover.base.params import BaseParams
 from nanorover.doctor.findings import ERROR, NOTE, WARN, Finding, ok
 from nanorover.lidar.port import LinkError, Port
 from nanorover.lidar.session import Session
+from nanorover.params import load
+from nanorover.serial_ports import ports_here
 
 SPARE_BYTES, LAST_BYTES = 2_000_000_000, 200_000_000
 HOT_C, TOO_HOT_C = 80.0, 95.0
@@ -24,11 +30,16 @@ JETSON = Path("etc/nv_tegra_release")
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to look. ``root`` is the file system, ``ports`` node → serial port, ``caches`` purpose → folder."""
+    """Where to look. ``root`` is the file system, ``ports`` node → serial port, ``caches`` purpose → folder.
+
+    ``robot`` are the processes of the robot that runs here, who may have its ports.
+    """
 
     ports: dict[str, str]
     root: Path = Path("/")
     caches: dict[str, Path] = field(default_factory=dict)
+    base: BaseParams = field(default_factory=lambda: load(BaseParams, "base"))
+    robot: frozenset[int] = frozenset()
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     disk: Path = field(default_factory=Path.home)
 
@@ -57,23 +68,25 @@ def graphics(machine: Machine) -> list[Finding]:
 
 def serial_ports(machine: Machine) -> list[Finding]:
     """Every serial port exists, may be opened, and nobody else has it."""
+    if not machine.ports:
+        return [Finding(NOTE, "the robot that runs here has no serial port")]
     found: list[Finding] = []
     for node, name in machine.ports.items():
         path = Path(name)
         if not path.exists():
-            if path.name in ("ydlidar", "nanobase"):
-                mend = "plug it in; scripts/udev/70-ydlidar.rules gives it this name"
+            if path.name == "ydlidar":
+                mend = "plug it in; scripts/udev/70-ydlidar.rules gives it this name (docs/lidar.md)"
             else:
-                mend = "plug it in, or set the parameter 'port'"
+                mend = f"plug it in, or set the parameter 'port' of {node} (docs/hardware.md); {ports_here()}"
             found.append(Finding(ERROR, f"the port {name} of {node} does not exist", mend))
         elif not os.access(path, os.R_OK | os.W_OK):
             mend = "sudo usermod -aG dialout $USER, log in again"
             found.append(Finding(ERROR, f"no permission to open the port {name} of {node}", mend))
-        elif holders := holders_of(path):
+        elif holders := [holder for holder in holders_of(path) if holder[0] not in machine.robot]:
             mend = f"stop it first: {', '.join(f'process {pid} ({command})' for pid, command in holders)}"
             found.append(Finding(WARN, f"the port {name} of {node} is in use by another process", mend))
     if len(set(map(os.path.realpath, machine.ports.values()))) < len(machine.ports):
-        mend = "give each its own: udev rules by serial number (docs/install.md)"
+        mend = "give each its own, by its name in /dev/serial/by-id (docs/hardware.md)"
         found.append(Finding(ERROR, f"{' and '.join(machine.ports)} have the same port", mend))
     return found or ok(f"ports ready: {', '.join(machine.ports.values())}")
 
@@ -97,6 +110,39 @@ def lidar(machine: Machine) -> list[Finding]:
     finally:
         port.close()
     return ok(f"{info}, {health}")
+
+
+def base(machine: Machine) -> list[Finding]:
+    """The motor controller at its port answers and counts; nothing moves."""
+    path, params = machine.ports.get("base", ""), machine.base
+    if not os.access(path, os.R_OK | os.W_OK) or holders_of(Path(path)):
+        return [Finding(NOTE, "the motor controller was not asked: its port cannot be had (see ports)")]
+    mend = "docs/hardware.md has its wiring, its ports and its firmware"
+    try:
+        link = SerialLink(path, params.baud, params.answer_timeout_s)
+    except BaseLinkError as error:
+        return [Finding(ERROR, str(error), mend)]
+    try:
+        with explained(path, params.baud):
+            _await_controller(link, params.boot_timeout_s)
+            left, right = protocol.parse_encoders(link.ask(protocol.command(protocol.READ_ENCODERS)))
+    except (BaseLinkError, protocol.ProtocolError) as error:
+        return [Finding(ERROR, str(error), mend)]
+    finally:
+        link.close()
+    return ok(f"a motor controller, its encoders at {left} and {right}")
+
+
+def _await_controller(link: SerialLink, boot_timeout_s: float) -> None:
+    """Ask until it answers: many restart when their port is opened."""
+    deadline_s = time.monotonic() + boot_timeout_s
+    while True:
+        try:
+            protocol.parse_number(link.ask(protocol.command(protocol.BAUD_RATE)))
+            return
+        except (BaseLinkError, protocol.ProtocolError):
+            if time.monotonic() > deadline_s:
+                raise
 
 
 def holders_of(path: Path) -> list[tuple[int, str]]:
