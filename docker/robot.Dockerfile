@@ -1,4 +1,4 @@
-# The robot's nodes on plain Ubuntu with ROS 2, for x86-64 and ARM: a desk machine, or a Jetson beside detector.Dockerfile.
+# The robot's nodes on plain Ubuntu with ROS 2, for x86-64 and ARM: a desk machine, or a Jetson beside engine.Dockerfile.
 #   docker build -f docker/robot.Dockerfile -t nanorover:robot .                             ROS 2 Jazzy, Ubuntu 24.04
 #   docker build -f docker/robot.Dockerfile --build-arg ROS=humble -t nanorover:robot .      ROS 2 Humble, Ubuntu 22.04
 ARG ROS=jazzy

@@ -173,7 +173,8 @@ def test_bad_input_is_refused_at_the_start(robot, tmp_path, words, named):
     given = [w if not w.startswith("params_file") else f"params_file:={tmp_path / w.split('=')[1]}" for w in words]
     extra = [LEFT_OUT] if words[0] == "robot" and LEFT_OUT not in words and len(words) > 1 else []
     refused = robot.run("up", *given, *extra)
-    assert refused.returncode == 2
+    # A port may come yet: who starts the robot with the machine tries again.
+    assert refused.returncode == (5 if "base_port:=/dev/ttyNO" in words else 2)
     for text in named:
         assert text in refused.stderr.replace("\n", " ")
     assert "Traceback" not in refused.stderr

@@ -4,6 +4,7 @@ No image is built here. What can be checked without a Docker daemon is: what an 
 are those that set-up asks for, its commands are understood.
 """
 
+import configparser
 import os
 import re
 import shutil
@@ -16,6 +17,9 @@ import yaml
 
 from data import REPOSITORY
 from nanorover.bringup import arguments
+from nanorover.bringup.plan import PortAbsent
+from nanorover.bringup.supervisor import REFUSED_EXIT_CODE
+from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover.perception.params import DetectorParams
 
@@ -42,6 +46,15 @@ def services(path: Path) -> dict[str, dict]:
     return merged
 
 
+def test_the_service_tries_again_for_a_port_that_comes_late_and_only_for_what_can_mend_itself():
+    unit = configparser.ConfigParser()
+    unit.read(DOCKER / "systemd" / "nanorover.service")
+    assert unit["Service"]["Restart"] == "on-failure"
+    never = {int(code) for code in unit["Service"]["RestartPreventExitStatus"].split()}
+    assert never == {InputError.exit_code, REFUSED_EXIT_CODE} and PortAbsent.exit_code not in never
+    assert int(unit["Unit"]["StartLimitIntervalSec"]) == 0, "no limit of starts"
+
+
 @pytest.mark.parametrize("image", IMAGES, ids=lambda p: p.name)
 def test_an_image_passes_the_linter(image):
     linter = shutil.which("hadolint")
@@ -54,6 +67,7 @@ def test_an_image_passes_the_linter(image):
 @pytest.mark.parametrize("image", IMAGES, ids=lambda p: p.name)
 def test_an_image_runs_without_root_says_how_it_is_and_copies_what_exists(image):
     text = image.read_text()
+    assert set(re.findall(r"[\w.]+\.Dockerfile", text)) <= {path.name for path in IMAGES}
     last_stage = text[text.rindex("\nFROM") :]
     user = re.findall(r"^USER (\S+)", last_stage, re.M)[-1]
     assert user.isdigit() and int(user) > 0

@@ -19,6 +19,12 @@ from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.tables import MODES, NODES, Node
 
 
+class PortAbsent(InputError):
+    """A serial port is not there yet: whoever starts the robot with the machine may try again."""
+
+    exit_code = 5
+
+
 def enclave_arguments(node: str) -> list[str]:
     """Where SROS2 is switched on, the enclave whose keys the node takes."""
     return ["--enclave", enclave_of(node)] if os.environ.get("ROS_SECURITY_ENABLE", "").lower() == "true" else []
@@ -117,7 +123,7 @@ def _check_port(port: str, node: str, argument: str) -> None:
         present = sorted(
             str(p) for pattern in ("ttyUSB*", "ttyACM*", "ydlidar*") for p in Path("/dev").glob(pattern)
         )
-        raise InputError(
+        raise PortAbsent(
             f"the serial port '{port}' of node {node} does not exist",
             f"give {argument}:=PORT; present here: {', '.join(present) or 'none, is the cable plugged in?'}",
         )

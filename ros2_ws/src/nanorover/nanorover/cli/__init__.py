@@ -54,7 +54,7 @@ def with_commands() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an InputError becomes a sentence and exit code 2."""
+    """Run the command line; an InputError becomes a sentence and its exit code."""
     try:
         with_commands()()
     except InputError as error:
@@ -67,4 +67,4 @@ def main() -> None:
 
 def _refuse(error: InputError) -> NoReturn:
     console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-    sys.exit(2)
+    sys.exit(error.exit_code)
