@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ def test_it_answers_as_the_local_engine_and_survives_a_restart(server: Server, t
     with pytest.raises(InputError, match="no engine server answers at"):
         RemoteEngine(description, tmp_path / "engine.sock")
     server.start()
+    assert stat.S_IMODE((tmp_path / "engine.sock").stat().st_mode) == 0o660, "for a group, not for everyone"
     tensor = np.random.default_rng(1).uniform(0, 255, (1, 3, 64, 96)).astype(np.float32)
     cells = tensor[0].mean(0).reshape(4, 16, 6, 16).mean((1, 3)).ravel() / 255
     expected = np.repeat(cells[:, None], 8, axis=1)[None]

@@ -78,6 +78,16 @@ def test_the_cache_builds_once_and_times_it(tmp_path: Path) -> None:
     assert [p.suffix for p in cache.folder.iterdir()] == [".engine"], "nothing half-written is left"
 
 
+def test_a_build_is_expected_to_take_as_long_as_the_longest_of_its_kind(tmp_path: Path) -> None:
+    cache, orin = EngineCache(tmp_path), NANO._replace(compute_capability="8.7")
+    for stem, key, build_s in (("a", NANO, 100.0), ("b", NANO, 200.0), ("c", NANO, 150.0), ("d", orin, 700.0)):
+        write_engine(cache.path(stem, key), key, b"plan", build_s)
+    (tmp_path / "e.engine").write_bytes(b"damaged")
+    assert cache.estimate_s(NANO) == 200.0
+    assert cache.estimate_s(orin) == 700.0
+    assert cache.estimate_s(orin._replace(precision="int8")) == 60.0, "nothing of its kind: a guess"
+
+
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> bytes:
         raise InputError("no")
@@ -99,6 +109,10 @@ def test_short_memory_is_refused_before_the_build(tmp_path: Path) -> None:
     require_memory(200 << 20, meminfo)
     with pytest.raises(InputError, match="needs about 400 MiB of memory, but 292 MiB are free"):
         require_memory(400 << 20, meminfo)
+    with pytest.raises(
+        InputError, match=f"needs about {(1 << 30) + 512} MiB"
+    ):  # the workspace and what else it takes
+        EngineCache(tmp_path).build("m", NANO, lambda: pytest.fail("built"), 1 << 50, lambda _: None)
 
 
 @pytest.mark.parametrize(
