@@ -14,9 +14,9 @@ from nanorover.geometry.se2 import between, compose
 from nanorover.mapping.map_files import load_map, save_map
 from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, record
+from nanorover.slam.localization_benchmark import World, mapped_from, scan_at, way_in
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import slam_params
-from nanorover.slam.relocalization import World, mapped_from, scan_at, way_in
 from nanorover_interfaces.srv import FilePath, SetSlamMode
 from nanorover_nodes.convert import NS, planar_covariance_of, pose_of, pose_with_covariance_msg, scan_msg
 

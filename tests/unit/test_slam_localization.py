@@ -15,17 +15,18 @@ from nanorover.mapping.map_files import load_map, save_map
 from nanorover.replay.logs import open_log
 from nanorover.sim.buildings import box
 from nanorover.sim.flatland import G4, WHEELS, record
-from nanorover.slam import relocalization
+from nanorover.slam import localization_benchmark
 from nanorover.slam.lifelong import Lifelong
+from nanorover.slam.localization_benchmark import NOTICE_S, World, is_right, scan_at, way_in
 from nanorover.slam.localizer import CONFIDENT, Localizer
 from nanorover.slam.map_field import walls_crossed
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import slam_params
-from nanorover.slam.relocalization import NOTICE_S, World, is_right, scan_at, way_in
 from nanorover.slam.session import Session
 
 PARAMS = slam_params()
 STEP_NS = 100_000_000
+NINE_METRES_ON = np.array([9.0, 0.0, 9.0, 0.0])
 FAMILY = Path(__file__).resolve().parents[1] / "recordings" / "family.mcap"
 
 
@@ -51,16 +52,16 @@ class Robot:
 
 
 def test_random_starts_are_right_and_starts_outside_the_map_are_never_wrong_and_sure():
-    known = relocalization.random_starts(PARAMS, range(100, 102), 15, (0.3, 1.0))
+    known = localization_benchmark.random_starts(PARAMS, range(100, 102), 15, (0.3, 1.0))
     assert known.right == 30
     assert known.sure >= 24 and known.wrong_and_sure == 0
     assert json.loads(json.dumps(dataclasses.asdict(known)))["right"] == 30
-    outside = relocalization.random_starts(PARAMS, range(100, 102), 8, (0.0, 0.2))
+    outside = localization_benchmark.random_starts(PARAMS, range(100, 102), 8, (0.0, 0.2))
     assert outside.wrong_and_sure == 0
 
 
 def test_whoever_is_carried_away_notices_in_time():
-    kidnaps = relocalization.kidnappings(PARAMS, range(100, 102), 2, size_m=14.0)
+    kidnaps = localization_benchmark.kidnappings(PARAMS, range(100, 102), 2, size_m=14.0)
     assert len(kidnaps.noticed_s) == 4 and max(kidnaps.noticed_s) <= NOTICE_S
     assert kidnaps.wrong_and_sure == 0
     assert np.median(kidnaps.found_s) <= NOTICE_S
@@ -68,19 +69,19 @@ def test_whoever_is_carried_away_notices_in_time():
 
 def test_a_room_outside_the_map_that_is_like_one_in_it_is_not_believed():
     """Carried there, the robot sees 78 % of its first scan and 65 % of the others in the map."""
-    kidnaps = relocalization.kidnappings(PARAMS, range(4, 5), 2)
+    kidnaps = localization_benchmark.kidnappings(PARAMS, range(4, 5), 2)
     assert max(kidnaps.noticed_s) < 1.0
     assert kidnaps.wrong_and_sure == 0
 
 
 def test_places_that_look_alike_are_never_sure():
-    views, sure = relocalization.ambiguous_views(PARAMS, np.random.default_rng(3), 6)
+    views, sure = localization_benchmark.ambiguous_views(PARAMS, np.random.default_rng(3), 6)
     assert (views, sure) == (18, 0)
 
 
 def test_a_room_that_looks_the_same_after_half_a_turn_stays_unsure_however_often_it_is_seen():
     room, place = np.array(box(0.0, 0.0, 6.0, 4.0)), np.array([1.0, 0.5, 0.3])
-    grid = relocalization.mapped_from(room, np.zeros((1, 3)), PARAMS, np.random.default_rng(3))
+    grid = localization_benchmark.mapped_from(room, np.zeros((1, 3)), PARAMS, np.random.default_rng(3))
     robot = Robot(Localizer(PARAMS, grid), room)
     robot.drive([place] * 32)
     assert not robot.estimator.localized and robot.estimator.confidence == 0.0
@@ -88,12 +89,10 @@ def test_a_room_that_looks_the_same_after_half_a_turn_stays_unsure_however_often
 
 def test_where_the_robot_is_said_to_be_counts_twenty_times_as_much_as_a_place_that_looks_the_same():
     """Two bays alike, and before both a wall that the map does not know: half of the scan is in the map."""
-    bay = np.array(
-        [[-2.5, 1.0, -2.5, -1.5], [-2.5, -1.5, 2.5, -1.5], [2.5, -1.5, 2.5, 1.0], [1.0, -1.5, 1.0, -1.0]]
-    )
-    bays, place = np.concatenate([bay, bay + [9.0, 0.0, 9.0, 0.0]]), np.array([0.2, 0.3, 0.3])
+    bay = np.array([[-2.5, 1.0, -2.5, -1.5], [-2.5, -1.5, 2.5, -1.5], [2.5, -1.5, 2.5, 1.0], [1.0, -1.5, 1.0, -1]])
+    bays, place = np.concatenate([bay, bay + NINE_METRES_ON]), np.array([0.2, 0.3, 0.3])
     views = np.array([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])
-    grid = relocalization.mapped_from(bays, views, PARAMS, np.random.default_rng(3))
+    grid = localization_benchmark.mapped_from(bays, views, PARAMS, np.random.default_rng(3))
     robot = Robot(Localizer(PARAMS, grid), np.concatenate([bays, [[-6.0, 3.5, 15.0, 3.5]]]))
     robot.estimator.set_pose(place)
     result = robot.drive([place] * 2)
@@ -104,12 +103,11 @@ def test_where_the_robot_is_said_to_be_counts_twenty_times_as_much_as_a_place_th
 def test_a_place_that_others_fit_much_better_is_given_up_though_none_of_them_is_certain():
     """Two rooms alike and furnished, one of the same size and empty: the scan fits well enough there."""
     furniture = [*box(1.2, -0.8, 0.8, 0.5, 0.3), *box(-1.8, 1.2, 0.5, 0.5)]
-    rooms = [box(0.0, 0.0, 5.0, 4.0) + furniture, box(0.0, 0.0, 5.0, 4.0) + furniture, box(0.0, 0.0, 5.0, 4.0)]
-    walls = np.concatenate(
-        [room + 9.0 * k * np.array([1.0, 0.0, 1.0, 0.0]) for k, room in enumerate(map(np.array, rooms))]
-    )
+    empty = np.array(box(0.0, 0.0, 5.0, 4.0))
+    room = np.concatenate([empty, furniture])
+    walls = np.concatenate([room, room + NINE_METRES_ON, empty + 2.0 * NINE_METRES_ON])
     views = np.array([[x, y, 0.0] for x in (0.0, 9.0, 18.0) for y in (-0.5, 0.8)])
-    grid = relocalization.mapped_from(walls, views, PARAMS, np.random.default_rng(3))
+    grid = localization_benchmark.mapped_from(walls, views, PARAMS, np.random.default_rng(3))
     robot = Robot(Localizer(PARAMS, grid), walls)
     robot.estimator.set_pose(np.array([18.2, 0.1, 0.3]))
     result = robot.drive([np.array([0.2, 0.1, 0.3])] * 8)
@@ -320,7 +318,7 @@ def test_a_family_that_walks_about_does_not_make_the_robot_lost():
     for item in records:
         if isinstance(item, LaserScan):
             results.append(localizer.add_scan(item))
-            sure += localizer.localized and localizer.confidence >= relocalization.SURE
+            sure += localizer.localized and localizer.confidence >= localization_benchmark.SURE
         else:
             localizer.add_odometry(item)
     assert localizer.health().get("times lost", 0) == 0
@@ -335,7 +333,7 @@ def test_moved_furniture_does_not_make_the_robot_lost():
     then = np.array([*hall, *box(-1.0, 1.2, 1.4, 0.8), *box(1.0, -1.3, 2.0, 0.9)])
     now = np.array([*hall, *box(-0.8, -1.1, 1.4, 0.8, 0.6), *box(1.2, 1.2, 2.0, 0.9, 1.1)])
     views = np.array([[-3.0, 0.0, 0.0], [0.0, 0.0, 1.0], [3.0, 0.0, 2.0], [2.5, 2.0, 0.0], [-2.5, -2.0, 0.0]])
-    grid = relocalization.mapped_from(then, views, PARAMS, np.random.default_rng(3))
+    grid = localization_benchmark.mapped_from(then, views, PARAMS, np.random.default_rng(3))
     robot = Robot(Localizer(PARAMS, grid), now)
     way = np.array([[-3.0 + 0.05 * k, 0.0, 0.1 * np.sin(0.2 * k)] for k in range(60)])
     robot.estimator.set_pose(way[0])

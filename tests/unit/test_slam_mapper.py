@@ -17,11 +17,11 @@ from nanorover.slam import front_end
 from nanorover.slam.changes import Changes
 from nanorover.slam.graph import Graph
 from nanorover.slam.local_map import LocalMap
+from nanorover.slam.localization_benchmark import scan_at
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.matching import judge
 from nanorover.slam.motion import Velocity
 from nanorover.slam.params import slam_params
-from nanorover.slam.relocalization import scan_at
 from nanorover.slam.tracker import Match
 
 WAY = np.array([[-2.0, -1.5], [1.5, -1.5], [1.5, 0.5], [-1.0, 0.5], [-1.0, 2.9], [0.3, 2.9], [0.3, -1.0]])

@@ -24,8 +24,8 @@ def relocalization(
     """Random starts, kidnappings and ambiguous places in simulated buildings; writes relocalization.md, .json."""
     from datetime import datetime, timezone
 
+    from nanorover.slam.localization_benchmark import measure, table
     from nanorover.slam.params import slam_params
-    from nanorover.slam.relocalization import measure, table
 
     make_folder(out)  # measuring takes minutes
     result = measure(slam_params(), range(buildings), console.print)
