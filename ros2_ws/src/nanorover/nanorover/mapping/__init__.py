@@ -1,1 +1,1 @@
-"""Occupancy grids, distance fields and map files."""
+"""Occupancy grids, their files and their pictures."""

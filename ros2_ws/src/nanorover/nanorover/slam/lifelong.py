@@ -23,13 +23,14 @@ LEAP_M, LEAP_RAD, WELL_KNOWN = 0.25, 0.2, 0.85
 class Lifelong:
     """Feeds a ``Mapper`` while the place in its map is known, and a ``Localizer`` in that map while it is not.
 
-    ``localizer`` is None while the place is known. What arrives never makes it raise.
+    ``localizer`` is None while the place is known. No scan or reading makes it raise.
     """
 
     def __init__(self, mapper: Mapper, place_known: bool, looks_again: bool = True) -> None:
         """Go on with a mapper; where it has a map and the place in it is not known, look for it.
 
-        Unless it ``looks_again`` when it is lost, it only maps once the place was found.
+        Unless it ``looks_again`` when it is lost, it only maps once the place was found. Raises InputError for a
+        map that cannot be searched.
         """
         self.mapper = mapper
         self._looks_again = looks_again
@@ -91,7 +92,7 @@ class Lifelong:
         (self.mapper if self.localizer is None else self.localizer).set_pose(T_map_base, covariance)
 
     def forget_pose(self) -> None:
-        """Look for the robot in the whole map again."""
+        """Look for the robot in the whole map again. Raises InputError for a map that cannot be searched."""
         if len(self.mapper.graph) > 0:
             self._look_for()
 

@@ -72,7 +72,8 @@ class Find:
 class Localizer:
     """Feed it odometry and scans; it says where in the map the robot is, and how sure that is.
 
-    Raises InputError when the map holds no walls. What arrives later never makes it raise.
+    Raises InputError when the map holds no walls or is larger than ``LARGEST_MAP_M``. What arrives later never
+    makes it raise.
     """
 
     def __init__(self, params: SlamParams, grid: OccupancyGrid) -> None:

@@ -8,7 +8,7 @@ from nanorover.mapping.map_files import load_map
 from nanorover.params import refuse_unknown
 from nanorover.slam.graph_file import load_graph
 from nanorover.slam.lifelong import Lifelong
-from nanorover.slam.localizer import Localizer
+from nanorover.slam.localizer import DOUBTED_PART, Localizer
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import SlamParams
 
@@ -91,7 +91,7 @@ class Session:
         if localizer is not None:
             return localizer.confidence
         unplaced = 0 if self.mapper is None else self.mapper.front_end.unplaced
-        return 0.7**unplaced
+        return DOUBTED_PART**unplaced
 
     def _localizer(self) -> Localizer | None:
         if isinstance(self.estimator, Lifelong):
@@ -99,7 +99,7 @@ class Session:
         return self.estimator if isinstance(self.estimator, Localizer) else None
 
     def forget_pose(self) -> None:
-        """Look for the robot in the whole map again."""
+        """Look for the robot in the whole map again. Raises InputError while mapping, and for a map too large."""
         if isinstance(self.estimator, Mapper):
             raise InputError("mapping knows the place by itself", "switch to localization or lifelong first")
         self.estimator.forget_pose()

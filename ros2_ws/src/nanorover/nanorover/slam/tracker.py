@@ -1,4 +1,4 @@
-"""The front end: where a scan belongs in the local map, or a sentence why that cannot be said."""
+"""Where a scan fits in a field: at what was expected of it, around that, or anywhere near; chosen by its worth."""
 
 import math
 from dataclasses import dataclass, replace
