@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from data import recording
+from nanorover.bringup.run_state import RunState
 from nanorover.mapping.map_files import load_map
+from nanorover.programs import run_program
 from nanorover.slam.offline import map_recording
 from nanorover.slam.params import slam_params
 
@@ -72,3 +74,16 @@ def test_a_missing_recording_is_one_sentence_and_exit_code_2(domain, tmp_path):
     assert "absent.mcap does not exist" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("demo", "--out", "demo"), ("mission", "--mission", "tour", "--world", "flat", "--seed", "1")],
+    ids=lambda words: words[0],
+)
+def test_beside_a_running_robot_nothing_is_started(domain, tmp_path, words):
+    with RunState(""):
+        finished = run_program(*words, cwd=tmp_path, capture_output=True)
+    assert finished.returncode == 2, finished.stderr
+    assert f"this robot runs already (process {os.getpid()})" in finished.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,12 @@
 """One robot per user, domain and namespace; the lock is gone with the process that held it."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from nanorover.bringup import run
 from nanorover.bringup.run_state import RunState
 from nanorover.errors import InputError
 
@@ -25,6 +27,22 @@ def test_a_second_instance_is_refused_with_the_process_that_runs():
             pass  # another robot, and the page beside this one
     assert not RunState("").running()
     assert RunState("").read() == {}
+
+
+def test_whose_lock_it_is_stands_there_from_the_beginning():
+    with RunState(""), pytest.raises(InputError, match=f"runs already .process {os.getpid()}"), RunState(""):
+        pass
+
+
+def test_a_page_is_not_served_twice(tmp_path):
+    with RunState("") as robot:
+        robot.write({"page": ["127.0.0.1", 8766]})
+        with pytest.raises(InputError, match="there already: http://127.0.0.1:8766/"):
+            run.run("view", {}, tmp_path, lambda _: None)
+    with RunState("", "view") as view:
+        view.write({"page": ["127.0.0.1", 8767]})
+        with pytest.raises(InputError, match="there already: http://127.0.0.1:8767/"):
+            run.run("sim", {"view": "true"}, tmp_path, lambda _: None)
 
 
 def test_another_domain_is_another_robot(monkeypatch):

@@ -28,14 +28,14 @@ from nanorover.replay.records import Picture, Record
 from nanorover.report import Figure, write_report
 from nanorover.slam.trajectory import write_tum
 from nanorover.tables import NODES
-from nanorover.view.access import page_address
+from nanorover.view.access import address_of
 from nanorover.view.params import WebParams
 from nanorover_interfaces.srv import FilePath as FilePathSrv
 from nanorover_nodes.convert import pose_of, stamp_ns_of
 from nanorover_nodes.declared_topics import hear_declared
 from nanorover_nodes.lifecycle import bring_up, call, wait_until
 from nanorover_nodes.player import Player
-from nanorover_nodes.program import ending_in_words
+from nanorover_nodes.program import as_the_robot, ending_in_words
 from nanorover_nodes.sightings import Sightings
 
 SHIPPED_RECORDING = Path(__file__).resolve().parents[4] / "tests" / "recordings" / "apartment.mcap"
@@ -83,10 +83,11 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
     log = open_log(recording)
     contents = Contents.of(log)
     names = ["slam", *(["detector"] if contents.pictures else []), *(["web"] if view else [])]
+    page = page_settings() if view else None
     rclpy.init()
     started = time.monotonic()
     try:
-        with Processes(out / "log") as processes:
+        with as_the_robot("demo", out / "log", page), Processes(out / "log") as processes:
             for name in names:
                 parameters = ("-p", "use_sim_time:=true", *ARGUMENTS[name])
                 processes.start(name, ["-m", NODES[name].module, "--ros-args", *parameters])
@@ -94,8 +95,8 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
             for name in names:
                 bring_up(session.node, name, processes.check)
             console.print(f"nodes {', '.join(names)} are up after {time.monotonic() - started:.1f} s")
-            if view:
-                open_page(console)
+            if page:
+                open_page(console, page)
             session.play(log, contents, processes, console)
             session.save(recording, log, contents, console)
             if view:
@@ -105,10 +106,15 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
         rclpy.try_shutdown()
 
 
-def open_page(console: Console) -> None:
-    """Tell the address of the page, and open it where there is a browser."""
+def page_settings() -> tuple[str, int]:
+    """Host and port of the page."""
     settings = load(WebParams, "web")
-    address = page_address(settings.host, settings.port, token="")
+    return settings.host, settings.port
+
+
+def open_page(console: Console, page: tuple[str, int]) -> None:
+    """Tell the address of the page, and open it where there is a browser."""
+    address = address_of(*page)
     console.print(f"watch it live: {address}")
     webbrowser.open(address)
 

@@ -32,7 +32,7 @@ from nanorover.tables import NODES
 from nanorover_nodes.convert import pose_of, scan_of, stamp_ns_of
 from nanorover_nodes.declared_topics import hear_declared, publish_declared
 from nanorover_nodes.lifecycle import bring_up, wait_until
-from nanorover_nodes.program import ending_in_words
+from nanorover_nodes.program import as_the_robot, ending_in_words
 
 NODES_USED = ("simulator", "static_frames", "lidar", "base", "slam")
 READY_S = 30.0
@@ -58,8 +58,12 @@ def main() -> None:
 def run_mission(arguments: argparse.Namespace, console: Console) -> Result:
     """Start the nodes, drive, stop them. Raises InputError."""
     mission_of(arguments.mission)
-    with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "log") as processes:
-        ports = Path(folder)
+    with tempfile.TemporaryDirectory() as folder, as_the_robot("sim", Path(folder) / "log"):
+        return _with_nodes(arguments, console, Path(folder))
+
+
+def _with_nodes(arguments: argparse.Namespace, console: Console, ports: Path) -> Result:
+    with Processes(ports / "log") as processes:
         given = {
             "simulator": {
                 "world": arguments.world, "seed": arguments.seed, "ports": ports, "window": arguments.window,

@@ -24,6 +24,7 @@ from nanorover.replay.logs import need, open_log
 from nanorover.tables import NODES
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.player import Player
+from nanorover_nodes.program import as_the_robot, ending_in_words
 
 NODES_PLAYED = ("slam",)
 LIBRARY = tuple(row for row in ROWS if row.name in ("lidar", *NODES_PLAYED))
@@ -42,11 +43,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
-    try:
+    with ending_in_words(console), as_the_robot("replay", arguments.out / "log"):
         cases = [through_nodes(path, arguments.out, arguments.speed) for path in arguments.recordings]
-    except InputError as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
-        sys.exit(2)
     with replacing(arguments.out / "ros.json") as temporary:
         temporary.write_text(json.dumps({"cases": cases}, indent=2) + "\n")
     if arguments.json:

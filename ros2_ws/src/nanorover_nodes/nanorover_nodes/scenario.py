@@ -40,7 +40,7 @@ from nanorover_nodes.declared_topics import hear_declared, publish_declared
 from nanorover_nodes.latency import ScanToVelocity
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.mission import start_nodes
-from nanorover_nodes.program import ending_in_words
+from nanorover_nodes.program import as_the_robot, ending_in_words
 
 NODES_USED = ("simulator", "static_frames", "lidar", "base", "slam", "planner", "safety")
 READY_S = 60.0
@@ -66,8 +66,12 @@ def run_scenario(scenario: Scenario, seed: int) -> dict[str, Any]:
 
     Raises InputError.
     """
-    with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "log") as processes:
-        ports = Path(folder)
+    with tempfile.TemporaryDirectory() as folder, as_the_robot("sim", Path(folder) / "log"):
+        return _with_nodes(scenario, seed, Path(folder))
+
+
+def _with_nodes(scenario: Scenario, seed: int, ports: Path) -> dict[str, Any]:
+    with Processes(ports / "log") as processes:
         save_scene(scenario.scene, ports / "world.yaml")
         height_m = load(FramesParams, "frames").laser_z_m
         map_file = save_map(known_map(scenario.mapped, height_m), ports / "map")

@@ -16,7 +16,7 @@ from nanorover.bringup.security import MANAGER
 from nanorover.bringup.supervisor import Program, Supervisor, SupervisorParams
 from nanorover.processes import Processes
 from nanorover.ros_environment import ros_environment
-from nanorover.view.access import is_loopback, network_token, page_address
+from nanorover.view.access import address_of, refuse_second_page
 
 # Modes that run beside the robot, each under its own lock.
 BESIDE = ("view", "record")
@@ -37,8 +37,12 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
     beside = mode if mode in BESIDE else ""
     with RunState(values["namespace"], beside) as state:
         planned = plan(mode, values)
+        page = _page(planned)
+        if page:
+            refuse_second_page(RunState(values["namespace"], "" if beside else "view"))
         folder = _log_folder(log_base, settings.kept_logs)
-        state.write({"pid": os.getpid(), "mode": mode, "log": str(folder), "nodes": {}})
+        about = {"pid": os.getpid(), "mode": mode, "log": str(folder), "page": page, "arguments": dict(given)}
+        state.write({**about, "nodes": {}})
         health_file = folder / "health.json"
         programs = [Program(p.node.name, p.command(values, folder), p.node.lifecycle) for p in planned]
         programs.append(
@@ -49,8 +53,8 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
             )
         )
         os.environ.update(ros_environment())
-        for address in _page_addresses(planned):
-            say(f"the page: {address}")
+        if page:
+            say(f"the page: {address_of(*page)}")
         say(f"starting {', '.join(p.node.name for p in planned)}; logs in {folder}")
         with Processes(folder, settings.stop_patience_s) as processes:
             supervisor = Supervisor(
@@ -60,9 +64,7 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
                 respawn=values["use_respawn"],
                 health_file=health_file,
                 say=say,
-                write_state=lambda nodes: state.write(
-                    {"pid": os.getpid(), "mode": mode, "log": str(folder), "arguments": dict(given), **nodes}
-                ),
+                write_state=lambda nodes: state.write({**about, **nodes}),
             )
             for sign in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(sign, lambda *_: setattr(supervisor, "stopping", True))
@@ -82,12 +84,12 @@ def _manager_command(managed: list[str], values: dict[str, Any], health_file: Pa
     return words + enclave_arguments(MANAGER)
 
 
-def _page_addresses(planned: list[PlannedNode]) -> list[str]:
+def _page(planned: list[PlannedNode]) -> tuple[str, int] | None:
+    """Host and port of the page, where one is served."""
     for node in planned:
         if node.node.group == "view":
-            host, port = node.parameters["host"], node.parameters["port"]
-            return [page_address(host, port, "" if is_loopback(host) else network_token())]
-    return []
+            return node.parameters["host"], node.parameters["port"]
+    return None
 
 
 def _log_folder(base: Path, kept: int) -> Path:

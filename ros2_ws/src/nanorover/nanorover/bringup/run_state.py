@@ -47,7 +47,7 @@ class RunState:
                 "`nanorover status` shows it, `nanorover stop` ends it; another robot needs another ROS_DOMAIN_ID",
             )
         self._lock = lock
-        self.file.unlink(missing_ok=True)
+        self.write({"pid": os.getpid(), "nodes": {}})
         return self
 
     def __exit__(
@@ -59,7 +59,7 @@ class RunState:
             self._lock = None
 
     def write(self, content: dict[str, Any]) -> None:
-        """Say how it is."""
+        """Say how it is; whose lock it is stands there from the beginning."""
         with replacing(self.file) as temporary:
             temporary.write_text(json.dumps(content))
 

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from nanorover.bringup.run_state import RunState
 from nanorover.errors import InputError
 
 
@@ -52,6 +53,18 @@ def page_address(host: str, port: int, token: str) -> str:
     shown = _own_address() if host in ("0.0.0.0", "::", "") else host
     shown = f"[{shown}]" if ":" in shown else shown
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+
+def address_of(host: str, port: int) -> str:
+    """The address of the page that listens on ``host``, with the token where it takes one."""
+    return page_address(host, port, "" if is_loopback(host) else network_token())
+
+
+def refuse_second_page(other: RunState) -> None:
+    """Raise InputError where ``other`` serves the page of this robot already."""
+    page = other.read().get("page") if other.running() else None
+    if page:
+        raise InputError(f"the page of this robot is there already: {address_of(*page)}", "open it in the browser")
 
 
 def _own_address() -> str:
