@@ -314,7 +314,7 @@ def test_people_of_the_map_are_taken_as_the_robot_sees_them():
 
 def test_useless_scans():
     for ranges, reason in (
-        (np.full(BEAMS, np.nan, np.float32), "0 of 720"),
+        (np.full(BEAMS, np.nan, np.float32), "are wanted (least_usable_share)"),
         (np.full(BEAMS, np.inf, np.float32), "0 returns"),
         (np.zeros(0, np.float32), "unusable"),
     ):

@@ -18,7 +18,8 @@ class ControllerSpec:
     """How a motor controller is built: encoders, rate of its loop, its own watchdog, its battery's divider.
 
     ``auto_stop_s`` is what the firmware calls AUTO_STOP_INTERVAL: without a motor command for this long it
-    stops the motors by itself. A battery of ``battery_full_scale_v`` reads 1023 on ``battery_pin``.
+    stops the motors by itself: as docs/hardware.md asks for, not the 2 s that it is shipped with. A battery of
+    ``battery_full_scale_v`` reads 1023 on ``battery_pin``.
     """
 
     ticks_per_revolution: int

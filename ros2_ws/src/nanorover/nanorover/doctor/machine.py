@@ -95,7 +95,7 @@ def lidar(machine: Machine) -> list[Finding]:
     """The lidar at its port says who it is and that it is well."""
     path = machine.ports.get("lidar", "")
     if not os.access(path, os.R_OK | os.W_OK) or holders_of(Path(path)):
-        return [Finding(NOTE, "the lidar was not asked: its port cannot be had (see ports)")]
+        return [Finding(NOTE, "the lidar was not asked: its port is in use or missing (see ports)")]
     try:
         port = Port(path)
     except LinkError as error:
@@ -116,7 +116,7 @@ def base(machine: Machine) -> list[Finding]:
     """The motor controller at its port answers and counts; nothing moves."""
     path, params = machine.ports.get("base", ""), machine.base
     if not os.access(path, os.R_OK | os.W_OK) or holders_of(Path(path)):
-        return [Finding(NOTE, "the motor controller was not asked: its port cannot be had (see ports)")]
+        return [Finding(NOTE, "the motor controller was not asked: its port is in use or missing (see ports)")]
     mend = "docs/hardware.md has its wiring, its ports and its firmware"
     try:
         link = SerialLink(path, params.baud, params.answer_timeout_s)

@@ -110,8 +110,12 @@ class Safety:
         remembered, worn = self._remembered(scan, beams)
         self._points, self._worn = np.vstack([seen, remembered]), np.append(np.zeros(len(seen)), worn)
         self._scan_fault = ""
-        if beams.usable < self.params.least_usable_share * max(1, len(scan.ranges_m)):
-            self._scan_fault = f"scan unusable: {beams.usable} of {len(scan.ranges_m)} beams say anything"
+        least = math.ceil(self.params.least_usable_share * max(1, len(scan.ranges_m)))
+        if beams.usable < least:
+            self._scan_fault = (
+                f"scan unusable: {beams.usable} of {len(scan.ranges_m)} beams say anything, "
+                f"{least} are wanted (least_usable_share)"
+            )
         elif len(points) < self.params.least_returns:
             self._scan_fault = f"scan unusable: {len(points)} returns"
         self._scan.arrived(now_s, scan.stamp_ns)
