@@ -10,7 +10,7 @@ from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.driver import BaseDriver, BaseState
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import STILL
 from nanorover.base.params import BaseParams
 from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.geometry.scan import Odometry
@@ -19,7 +19,6 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.process import run
 
-STAMPED = "geometry_msgs/msg/TwistStamped"
 # A planar base does not move in these; a small variance keeps filters that read them regular.
 UNMOVED_VARIANCE = 1e-9
 
@@ -53,7 +52,7 @@ class BaseNode(Component):
         self.sent_publisher = self.offer("cmd_vel_sent")
         self.battery_publisher = self.offer("battery")
         if self.settings.enable_stamped_cmd_vel:
-            self.listen("cmd_vel", lambda message: self.on_velocity(message.twist), STAMPED)
+            self.listen("cmd_vel", lambda message: self.on_velocity(message.twist), convert.TWIST_STAMPED)
         else:
             self.listen("cmd_vel", self.on_velocity)
         self.listen("e_stop", self.on_stop)
@@ -90,7 +89,7 @@ class BaseNode(Component):
         self.odometry_publisher.publish(self._odometry(self.state))
         if self.settings.publish_tf:
             self.tf_publisher.publish(TFMessage(transforms=[self._transform(self.state)]))
-        sent = TwistStamped(twist=_twist(self.state.sent))
+        sent = TwistStamped(twist=convert.twist_msg(self.state.sent))
         sent.header.stamp = convert.time_of(self.state.stamp_ns)
         sent.header.frame_id = self.settings.base_frame
         self.sent_publisher.publish(sent)
@@ -101,7 +100,7 @@ class BaseNode(Component):
         odometry = Odometry(state.stamp_ns, state.T_odom_base)
         message = convert.odometry_msg(odometry, self.settings.odom_frame, self.settings.base_frame)
         message.pose.covariance = _planar_in_six(state.covariance)
-        message.twist.twist = _twist(state.measured)
+        message.twist.twist = convert.twist_msg(state.measured)
         # A reading is off by up to a tick per wheel; spread evenly, that has a variance of a twelfth each.
         params = self.driver.params
         wheel_variance = (params.m_per_tick * params.rate_hz) ** 2 / 12.0
@@ -141,12 +140,6 @@ def _battery(stamp_ns: int, volts: float) -> BatteryState:
     message.header.stamp = convert.time_of(stamp_ns)
     message.voltage, message.present = volts, True
     return message
-
-
-def _twist(velocity: Velocity) -> Twist:
-    twist = Twist()
-    twist.linear.x, twist.angular.z = velocity.linear_m_s, velocity.angular_rad_s
-    return twist
 
 
 def _planar_in_six(covariance: np.ndarray) -> np.ndarray:

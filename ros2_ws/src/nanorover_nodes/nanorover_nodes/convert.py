@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Pose as PoseMsg
-from geometry_msgs.msg import PoseWithCovarianceStamped, Quaternion, TransformStamped
+from geometry_msgs.msg import PoseWithCovarianceStamped, Quaternion, TransformStamped, Twist
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from nanorover.base.gate import Velocity
 from nanorover.geometry.frames import Transform, transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, quaternion_of_yaw, yaw_of_quaternion
@@ -27,6 +29,16 @@ NS = 1_000_000_000
 
 # One point of a lidar's revolution.
 POINT = np.dtype([(name, "<f4") for name in ("x", "y", "z", "intensity", "time")])
+
+# What cmd_vel is instead of a Twist where ``enable_stamped_cmd_vel`` is set.
+TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
+
+LEVELS = {
+    DiagnosticStatus.OK: "OK",
+    DiagnosticStatus.WARN: "WARN",
+    DiagnosticStatus.ERROR: "ERROR",
+    DiagnosticStatus.STALE: "STALE",
+}
 
 # Rows and columns of x, y and yaw in the 6 × 6 covariance of a ROS pose.
 PLANAR = np.array([0, 1, 5])
@@ -83,6 +95,18 @@ def transform_msg(stamp_ns: int, parent: str, child: str, T_parent_child: Pose) 
     message.transform.translation.y = float(T_parent_child[1])
     message.transform.rotation = quaternion_msg(float(T_parent_child[2]))
     return message
+
+
+def twist_msg(velocity: Velocity) -> Twist:
+    """A planar velocity as a message."""
+    message = Twist()
+    message.linear.x, message.angular.z = velocity.linear_m_s, velocity.angular_rad_s
+    return message
+
+
+def level_of(status: DiagnosticStatus) -> str:
+    """OK, WARN, ERROR or STALE."""
+    return LEVELS[bytes(status.level)]
 
 
 def scan_fault(message: LaserScanMsg) -> str:

@@ -19,10 +19,9 @@ from rosgraph_msgs.msg import Clock as ClockMsg
 from nanorover.doctor.evidence import STAMPED, TRANSFORMS, Endpoint, Evidence
 from nanorover.files import replacing
 from nanorover.tables import TOPICS, Qos
-from nanorover_nodes.convert import message_class
+from nanorover_nodes.convert import level_of, message_class
 from nanorover_nodes.declared_topics import qos_profile
 
-LEVELS = {b"\x00": "OK", b"\x01": "WARN", b"\x02": "ERROR", b"\x03": "STALE"}
 SELF = "doctor"
 
 
@@ -51,7 +50,7 @@ class Observer(Node):
 
     def _on_health(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.evidence.health[status.name.lstrip("/")] = (LEVELS[bytes(status.level)], status.message)
+            self.evidence.health[status.name.lstrip("/")] = (level_of(status), status.message)
 
     def _on_clock(self, message: ClockMsg) -> None:
         self.evidence.uses_sim_time = True

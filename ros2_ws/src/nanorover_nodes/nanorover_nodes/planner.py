@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Twist
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
@@ -321,9 +321,7 @@ class PlannerNode(Component):
             self.blind_since_s = 0.0
 
     def _command(self, velocity: Velocity) -> None:
-        message = Twist()
-        message.linear.x, message.angular.z = velocity.linear_m_s, velocity.angular_rad_s
-        self.outputs["cmd_vel_nav"].publish(message)
+        self.outputs["cmd_vel_nav"].publish(convert.twist_msg(velocity))
 
     # -- what is shown --------------------------------------------------------------------------------
 

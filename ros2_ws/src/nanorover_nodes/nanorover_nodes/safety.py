@@ -32,7 +32,6 @@ from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.objects import objects_of
 from nanorover_nodes.process import run
 
-STAMPED = "geometry_msgs/msg/TwistStamped"
 # What the check against the base needs to know of it.
 BASE_FACTS = ("linear_deceleration_m_s2", "angular_acceleration_rad_s2", "command_timeout_s")
 ASK_PERIOD_S = 2.0
@@ -70,7 +69,7 @@ class SafetyNode(Component):
         self.T_map_base: np.ndarray | None = None
         self.frames = FrameListener(self.listen, self.get_logger())
         stamped = self.settings.enable_stamped_cmd_vel
-        self.velocity_publisher = self.offer("cmd_vel", STAMPED if stamped else None)
+        self.velocity_publisher = self.offer("cmd_vel", convert.TWIST_STAMPED if stamped else None)
         self.listen("cmd_vel_nav", lambda m: self.on_velocity(AUTONOMY, m))
         self.listen("cmd_vel_teleop", lambda m: self.on_velocity(TELEOP, m))
         self.listen("scan", self.on_scan)
@@ -158,8 +157,7 @@ class SafetyNode(Component):
         self._publish(self.decision.velocity)
 
     def _publish(self, velocity: Velocity) -> None:
-        message: Any = Twist()
-        message.linear.x, message.angular.z = velocity.linear_m_s, velocity.angular_rad_s
+        message: Any = convert.twist_msg(velocity)
         if self.settings.enable_stamped_cmd_vel:
             message = TwistStamped(twist=message)
             message.header.stamp = self.get_clock().now().to_msg()

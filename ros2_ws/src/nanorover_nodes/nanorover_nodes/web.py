@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, Twist
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Path as PathMsg
 from sensor_msgs.msg import BatteryState, CompressedImage
@@ -13,7 +13,7 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from std_msgs.msg import Bool
 from vision_msgs.msg import Detection2DArray
 
-from nanorover.base.gate import STOPPED
+from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.geometry.se2 import compose
 from nanorover.view.access import is_loopback, network_token, page_address
 from nanorover.view.commands import Commands, Wish
@@ -32,7 +32,6 @@ BEAT_S = 0.05
 HEALTH_RATE_HZ = 1.0
 # Paths are read this often: one has thousands of poses, and taking it costs more than everything else together.
 LINES_RATE_HZ = 1.0
-LEVELS = {b"\x00": "ok", b"\x01": "warn", b"\x02": "error", b"\x03": "stale"}
 
 # How sure a person is who points at a map: standard deviations of x, y (m) and yaw (rad).
 POINTED_DEVIATION = np.array([0.3, 0.3, 0.3])
@@ -182,7 +181,7 @@ class WebNode(PatientComponent):
     def on_health(self, message: DiagnosticArray) -> None:
         for status in message.status:
             said = {
-                "level": LEVELS[bytes(status.level)],
+                "level": convert.level_of(status).lower(),
                 "message": status.message,
                 "values": {v.key: v.value for v in status.values},
             }
@@ -220,8 +219,7 @@ class WebNode(PatientComponent):
             self.obey(wish)
         velocity = self.commands.velocity()
         if velocity is not None or self.driving:
-            twist = Twist()
-            twist.linear.x, twist.angular.z = velocity or (0.0, 0.0)
+            twist = convert.twist_msg(Velocity(*velocity) if velocity is not None else STILL)
             self.outputs["cmd_vel_teleop"].publish(twist)
         self.driving = velocity is not None
 
