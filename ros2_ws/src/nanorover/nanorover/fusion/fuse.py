@@ -1,7 +1,6 @@
 """Scans and detections in, tracked objects out."""
 
 import math
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -14,8 +13,9 @@ from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
 from nanorover.fusion.objects import TrackedObject
 from nanorover.fusion.tracks import Tracker
+from nanorover.geometry.pose_history import PoseHistory
 from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import Pose, interpolate
+from nanorover.geometry.se2 import Pose
 from nanorover.planning.scan_points import beams_of
 
 POSES_KEPT = 100
@@ -40,16 +40,14 @@ class Fusion:
         self.free_space = FreeSpace()
         self.camera: Camera | None = None
         self.refused = 0
-        self._poses: deque[tuple[int, Pose]] = deque(maxlen=POSES_KEPT)
+        self._poses = PoseHistory(POSES_KEPT, LATEST_NS)
         self._clusters: list[Cluster] = []
         self._scan_ns = 0
 
     def on_pose(self, stamp_ns: int, T_map_base: Pose) -> None:
         """Where the robot was. A stamp that runs backwards voids everything."""
-        if self._poses and stamp_ns < self._poses[-1][0]:
-            self._poses.clear()
+        if not self._poses.add(stamp_ns, T_map_base.copy()):
             self.clear()
-        self._poses.append((stamp_ns, T_map_base.copy()))
 
     def clear(self) -> None:
         """Forget tracks and free space, as after a jump of the pose."""
@@ -57,19 +55,8 @@ class Fusion:
         self.free_space = FreeSpace()
 
     def pose_at(self, stamp_ns: int) -> Pose | None:
-        """The robot's pose between the known ones, the nearest one shortly beyond them; None farther off."""
-        if not self._poses:
-            return None
-        later = [k for k, (t, _) in enumerate(self._poses) if t >= stamp_ns]
-        if not later:
-            t, pose = self._poses[-1]
-            return pose if stamp_ns - t <= LATEST_NS else None
-        k = later[0]
-        t, pose = self._poses[k]
-        if k == 0:
-            return pose if t - stamp_ns <= LATEST_NS else None
-        before_ns, before = self._poses[k - 1]
-        return interpolate(before, pose, (stamp_ns - before_ns) / max(1, t - before_ns))
+        """The robot's pose between the known ones, the nearest one shortly beyond them; None where a gap is."""
+        return self._poses.at(stamp_ns)
 
     def on_scan(
         self,

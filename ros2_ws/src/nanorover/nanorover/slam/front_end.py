@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,9 @@ LEAST_POINTS = 12
 LONGEST_SWEEP_S = 1.0
 # Standard deviation that a pose gains with every scan that nothing has measured.
 UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
-# After a longer silence of the laser the robot may be anywhere near: sigma per second, in metres and radians.
-GAP_S, GAP_SIGMA = 1.5, np.array([0.2, 0.2])
+# The longer it is from scan to scan, the more a robot may have started, stopped or turned since: the least sigma of
+# going on as before per second, in metres and radians. A silence of the laser longer than the first is counted.
+GAP_S, RATE_SIGMA = 1.5, np.array([0.3, 0.2])
 # Odometry that leaps further than this between two scans was reset or is broken.
 JUMP_M, JUMP_M_S = 2.0, 3.0
 # A scan is put straight by the motion found with it, and a second time if that moved its ends apart by more than
@@ -91,7 +92,7 @@ class FrontEnd:
 
     def add_odometry(self, odometry: Odometry) -> None:
         """Take a reading of the wheels."""
-        self.odometry.add(odometry)
+        self.odometry.take(odometry)
 
     def place(self, scan: LaserScan, field: Field | None, last: Pose) -> Placed:
         """Find the scan in ``field``, starting from ``last``, the pose at the scan before.
@@ -212,7 +213,9 @@ class FrontEnd:
         again = self._motion_error.predict(self.motion if self.unplaced < GOES_ON_SCANS else np.zeros(3))
         if elapsed_s > GAP_S and self._last_ns > 0:
             self.counts["gaps in the scans"] += 1
-            again = Prediction(again.T_last_now, *(elapsed_s * GAP_SIGMA))
+        if self._last_ns > 0:
+            least_m, least_rad = elapsed_s * RATE_SIGMA
+            again = replace(again, sigma_m=max(again.sigma_m, least_m), sigma_rad=max(again.sigma_rad, least_rad))
         if T_odom_base is None or self._T_odom_base is None:
             return [again]
         driven = between(self._T_odom_base, T_odom_base)

@@ -5,14 +5,14 @@ odometry so becomes narrow evidence, and odometry that slips or jumps becomes wi
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+from nanorover.geometry.pose_history import PoseHistory
 from nanorover.geometry.scan import Odometry
-from nanorover.geometry.se2 import Pose, between, compose, interpolate
+from nanorover.geometry.se2 import Pose, between
 
 QUANTILE = 0.95
 LEARNING_RATE = 0.1
@@ -84,54 +84,21 @@ class ErrorBound:
         return min(max(bound, RELATIVE_BOUNDS[0]), RELATIVE_BOUNDS[1])
 
 
-class OdometryBuffer:
+class OdometryBuffer(PoseHistory):
     """The odometry of the last seconds; readings that run backwards start it anew."""
 
     def __init__(self) -> None:
-        self._readings: deque[Odometry] = deque(maxlen=ODOMETRY_BUFFER)
+        super().__init__(ODOMETRY_BUFFER, ODOMETRY_GAP_NS, goes_on=True)
         self.refused = 0
         self.backwards = 0
 
-    def add(self, odometry: Odometry) -> None:
+    def take(self, odometry: Odometry) -> None:
         """Append a reading; one that is not finite or out of this world is counted and left out."""
         x, y, yaw = odometry.T_odom_base.tolist()
         if not (abs(x) < FARTHEST and abs(y) < FARTHEST and abs(yaw) < FARTHEST):  # NaN fails too
             self.refused += 1
-            return
-        if self._readings and odometry.stamp_ns < self._readings[-1].stamp_ns:
+        elif not self.add(odometry.stamp_ns, odometry.T_odom_base):
             self.backwards += 1
-            self._readings.clear()
-        self._readings.append(odometry)
-
-    def at(self, stamp_ns: int) -> Pose | None:
-        """T_odom_base at a time, interpolated, or None where the odometry does not reach."""
-        later: Odometry | None = None
-        for reading in reversed(self._readings):
-            if reading.stamp_ns <= stamp_ns:
-                if later is None:
-                    return self._after(reading, stamp_ns)
-                span = later.stamp_ns - reading.stamp_ns
-                if span > ODOMETRY_GAP_NS:
-                    return None
-                fraction = (stamp_ns - reading.stamp_ns) / span if span else 0.0
-                return interpolate(reading.T_odom_base, later.T_odom_base, fraction)
-            later = reading
-        if later is not None and later.stamp_ns - stamp_ns < ODOMETRY_GAP_NS:
-            return later.T_odom_base
-        return None
-
-    def _after(self, last: Odometry, stamp_ns: int) -> Pose | None:
-        """The newest reading is older than the scan: go on with the last velocity, for a short while."""
-        gap_ns = stamp_ns - last.stamp_ns
-        if gap_ns > ODOMETRY_GAP_NS:
-            return None
-        if gap_ns == 0 or len(self._readings) < 2:
-            return last.T_odom_base
-        before = self._readings[-2]
-        span_ns = last.stamp_ns - before.stamp_ns
-        if not 0 < span_ns < ODOMETRY_GAP_NS:
-            return last.T_odom_base
-        return compose(last.T_odom_base, between(before.T_odom_base, last.T_odom_base) * (gap_ns / span_ns))
 
     def twist(self, stamp_ns: int, duration_s: float) -> Pose | None:
         """Velocity ``vx, vy, wz`` of the base during a scan, or None where the odometry does not reach."""
