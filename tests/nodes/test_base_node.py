@@ -5,11 +5,13 @@ import time
 
 import pytest
 from base_rig import RunningController
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist, TwistStamped
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 
 from nanorover.base.emulator import ControllerSpec, Firmware
-from nanorover_nodes.convert import pose_of, stamp_ns_of, transform_of_msg
+from nanorover_nodes.convert import NS, pose_of, stamp_ns_of, transform_of_msg
 
 pytestmark = pytest.mark.nodes
 
@@ -86,6 +88,25 @@ def test_emergency_stop(graph, controller):
     graph.wait_until(lambda: graph.health_of("base", diagnostics).message == "emergency stop", "and says why")
     stop.publish(Bool(data=False))
     graph.wait_until(lambda: speed_is(lambda v: v > 0.15), "it drives again")
+
+
+def test_stamps_that_no_clock_gives_are_said(graph, controller):
+    odometry, diagnostics = graph.collect("odom"), graph.collect("/diagnostics")
+    start_base(graph, controller, "-p", "use_sim_time:=true")
+    clock = graph.offer("/clock")
+
+    def says(words: str) -> bool:
+        health = graph.health_of("base", diagnostics)
+        return health is not None and words in health.message
+
+    graph.wait_until(lambda: says("no /clock"), "a warning")
+    assert {stamp_ns_of(m.header.stamp) for m in odometry} == {0}
+
+    def well() -> bool:
+        clock.publish(Clock(clock=Time(sec=5)))
+        return says("no fresh command") and stamp_ns_of(odometry[-1].header.stamp) == 5 * NS
+
+    graph.wait_until(well, "stamps by the clock")
 
 
 def test_without_a_controller_the_diagnostics_say_so(graph, tmp_path):

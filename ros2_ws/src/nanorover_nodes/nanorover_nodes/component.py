@@ -292,6 +292,8 @@ class Component(LifecycleNode):
             values |= {"callback_faults": self._callback_faults, "last_fault": self._last_fault}
             if health.level == OK:
                 health = Health(WARN, f"a callback failed: {self._last_fault}")
+        if health.level == OK and self.get_clock().now().nanoseconds == 0:
+            health = Health(WARN, "no /clock, though use_sim_time is true: every stamp is 0")
         message = " ".join(health.message.split())
         self._log_change(health.level, message)
         status = DiagnosticStatus(

@@ -23,6 +23,7 @@ from nanorover.bringup.supervisor import REFUSED_EXIT_CODE
 from nanorover.files import replacing
 from nanorover.tables import NODES, TOPICS
 from nanorover_nodes.component import DIAGNOSTICS_PERIOD_S
+from nanorover_nodes.convert import level_of
 from nanorover_nodes.declared_topics import qos_profile
 from nanorover_nodes.process import ignore_signals, leave_quickly
 
@@ -42,7 +43,6 @@ TWIN_BEATS, TWIN_SPAN = 8, 0.7
 # A manager that finds twins so soon after its own start is the second one.
 NEWCOMER_S = 20.0
 
-LEVELS = {b"\x00": "OK", b"\x01": "WARN", b"\x02": "ERROR", b"\x03": "STALE"}
 NEXT = {
     State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, "configuring"),
     State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_ACTIVATE, "activating"),
@@ -57,6 +57,7 @@ class Managed:
         self.state = State.PRIMARY_STATE_UNKNOWN
         self.label = "starting"
         self.level = self.message = ""
+        self.waits_for = ""
         self.values: dict[str, str] = {}
         self._beats_s: deque[float] = deque(maxlen=TWIN_BEATS)
         self._manager = manager
@@ -66,8 +67,12 @@ class Managed:
         self._asked_s = self._changed_s = -ANSWER_TIMEOUT_S
         self._change: Any = None
 
-    def step(self, may_configure: bool, may_activate: bool, autostart: bool) -> None:
-        """Ask for its state, and for the next transition where one is due."""
+    def step(self, may_configure: bool, waits_for: str, autostart: bool) -> None:
+        """Ask for its state, and for the next transition where one is due.
+
+        ``waits_for`` names the node that must be active before; empty if none.
+        """
+        self.waits_for = waits_for
         now = time.monotonic()
         if self._change is not None:
             self._await_change(now)
@@ -77,7 +82,7 @@ class Managed:
             self._asked = None
             may = {
                 State.PRIMARY_STATE_UNCONFIGURED: autostart and may_configure,
-                State.PRIMARY_STATE_INACTIVE: autostart and may_activate,
+                State.PRIMARY_STATE_INACTIVE: autostart and not waits_for,
             }
             if may.get(self.state, False):
                 self._advance(now)
@@ -124,10 +129,11 @@ class Managed:
 
     def health(self) -> dict[str, Any]:
         """What is known of it."""
+        waits = self.waits_for and self.state == State.PRIMARY_STATE_INACTIVE
         return {
             "state": self.label,
             "level": self.level,
-            "message": self.message,
+            "message": f"waits for {self.waits_for}" if waits else self.message,
             "values": self.values,
             "heard_s": self.heard_s,
         }
@@ -152,7 +158,7 @@ class Manager(Node):
         for status in message.status:
             node = self.managed.get(status.name.removeprefix(self._prefix))
             if node is not None:
-                node.level, node.message = LEVELS[bytes(status.level)], status.message
+                node.level, node.message = level_of(status), status.message
                 node.values = {v.key: v.value for v in status.values}
                 node.heard(time.monotonic())
 
@@ -163,7 +169,7 @@ class Manager(Node):
         robot are there; a node is activated once all before it are active. What only watches waits for nobody: it
         is wanted most when another refuses.
         """
-        earlier_active = True
+        waits_for = ""
         ports_there = all(
             node.state == State.PRIMARY_STATE_ACTIVE
             for name, node in self.managed.items()
@@ -172,8 +178,9 @@ class Manager(Node):
         for node in self.managed.values():
             group = NODES[node.name].group
             may_configure = ports_there or group in ("simulator", *WATCHERS)
-            node.step(may_configure, earlier_active or group in WATCHERS, self.autostart)
-            earlier_active = earlier_active and node.state == State.PRIMARY_STATE_ACTIVE
+            node.step(may_configure, "" if group in WATCHERS else waits_for, self.autostart)
+            if not waits_for and node.state != State.PRIMARY_STATE_ACTIVE:
+                waits_for = node.name
         if time.monotonic() - self._written_s > WRITE_PERIOD_S:
             self._written_s = time.monotonic()
             self._look_for_twins()
