@@ -144,7 +144,7 @@ def test_counters_that_jump_to_zero_are_not_a_way_even_where_it_was_ordered():
     bench.assert_honest()
 
 
-@pytest.mark.parametrize("ticks", [300, 500, 1300, -1300])
+@pytest.mark.parametrize("ticks", [-500, 800, 1300, -1300])
 def test_one_wrong_number_moves_nothing(ticks):
     """An answer with a lost or a changed digit reads like any other; the next ones show what it was."""
     bench = Bench()
