@@ -11,6 +11,7 @@ from nanorover.lidar.emulator import G4
 from nanorover.lidar.protocol import Command
 from nanorover.lidar.worlds import Room
 from nanorover.replay.cases import Case, replay
+from nanorover.replay.parts.lidar import LidarPart
 from nanorover.replay.records import LidarBytes, StaticTransform
 
 CORNERS = [(-HALF_X_M, -HALF_Y_M), (HALF_X_M, -HALF_Y_M), (HALF_X_M, HALF_Y_M), (-HALF_X_M, HALF_Y_M)]
@@ -49,6 +50,19 @@ def test_bytes_become_scans_and_scans_a_map(tmp_path):
     cells = result.now["slam/end/cells"]
     free_m2 = ((cells >= 0) & (cells < 50)).sum() * float(result.now["slam/end/resolution_m"]) ** 2
     assert free_m2 == pytest.approx(4 * HALF_X_M * HALF_Y_M, rel=0.06)
+
+
+def test_a_lidar_upside_down_turns_the_other_way():
+    def first_scan(q_xyzw: tuple[int, int, int, int]):
+        part = LidarPart()
+        list(part.take(StaticTransform(START_NS, "base_link", "laser", transform_of((0.1, 0.0, 0.0), q_xyzw))))
+        return next(s for r in byte_records(3.0) if isinstance(r, LidarBytes) for s in part.take(r))
+
+    upright, hanging = first_scan((0, 0, 0, 1)), first_scan((1, 0, 0, 0))
+    assert (hanging.ranges_m == upright.ranges_m).all()
+    assert hanging.angle_increment_rad == -upright.angle_increment_rad < 0
+    assert hanging.angle_min_rad == -upright.angle_min_rad
+    assert hanging.T_base_laser == pytest.approx([0.1, 0.0, 0.0])
 
 
 def test_recorded_scans_are_left_out_where_there_are_bytes(tmp_path):

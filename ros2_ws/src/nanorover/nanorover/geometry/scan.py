@@ -1,6 +1,6 @@
 """One revolution of a planar lidar, and one reading of the wheels."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,16 @@ class LaserScan:
     scan_time_s: float = 0.0
     T_base_laser: Pose = field(default_factory=lambda: np.zeros(3))
     frame_id: str = "laser"
+
+    def mounted(self, T_base_laser: Pose, upside_down: bool) -> "LaserScan":
+        """The scan with its mounting; a sensor that hangs upside down turns clockwise as seen from above."""
+        sign = -1.0 if upside_down else 1.0
+        return replace(
+            self,
+            T_base_laser=T_base_laser,
+            angle_min_rad=sign * self.angle_min_rad,
+            angle_increment_rad=sign * self.angle_increment_rad,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
 """The driver's bytes → scans."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from nanorover.geometry.frames import FrameTree, planar_pose
@@ -25,10 +24,7 @@ class LidarPart:
             return
         for revolution in self.stream.feed(record.data, record.stamp_ns):
             T = self.frames.lookup(BASE_FRAME, revolution.scan.frame_id)
-            if T is None:
-                yield revolution.scan
-            else:
-                yield replace(revolution.scan, T_base_laser=planar_pose(T)[0])
+            yield revolution.scan if T is None else revolution.scan.mounted(*planar_pose(T))
 
     def finish(self) -> Mapping[str, Any]:
         return {"scans": self.stream.counts.revolutions, "lost_samples": self.stream.counts.lost_samples}
