@@ -144,7 +144,19 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
     assert not wanted[1:].any(), "nobody answers for nothing, nor for what is ignored"
     empty = loss((logits[1:2], distances[1:2]), together([nothing]))
     assert float(empty["box"]) == 0.0
-    assert float(empty["score"]) > 0.0
+    score = logits[1].sigmoid()  # of what is not there: easy background counts with its error squared
+    assert float(empty["score"]) == pytest.approx(float((-0.75 * score**2 * (1 - score).log()).sum()), rel=1e-4)
+
+
+def test_a_point_that_two_objects_want_goes_to_the_one_that_it_overlaps_most() -> None:
+    loss = make_loss("anchor_free", 160, 96, models.build(tiny("anchor_free")).head())
+    boxes = torch.tensor([[16.0, 0.0, 112.0, 96.0], [32.0, 16.0, 72.0, 56.0]])
+    best = loss.inside(boxes)[1].nonzero()[:10, 0]
+    scores = torch.full((len(loss.points), 3), 0.1)
+    scores[best] = 0.9
+    owners, wanted = assigned(loss, scores, boxes[1].expand(len(scores), 4), boxes, torch.tensor([0, 1]))
+    assert (wanted > 0).nonzero()[:, 0].tolist() == best.tolist()
+    assert set(owners[best].tolist()) == {1}
 
 
 def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
@@ -162,6 +174,15 @@ def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
     expected = np.log(4) * 4
     assert float(loss(outputs, targets)["score"]) == pytest.approx(expected, rel=1e-3), positives
     assert float(loss(outputs, targets)["box"]) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_multibox_leaves_no_object_without_a_prior_however_small_it_is_and_whoever_lies_around_it() -> None:
+    loss = make_loss("ssd", 150, 150, models.build(tiny("mobilenet_v2_ssdlite")).head())
+    boxes = torch.tensor([[30.0, 30.0, 120.0, 120.0], [70.0, 70.0, 78.0, 78.0]])
+    classes, deltas = loss.assign(boxes, torch.tensor([0, 2]))
+    assert set(classes.tolist()) == {0, 1, 3}
+    found = decode_ssd(deltas[classes == 3].numpy(), loss.priors[classes == 3].numpy())
+    assert found == pytest.approx(boxes[1:].numpy(), abs=0.01)
 
 
 @pytest.mark.parametrize("architecture", ["anchor_free", "mobilenet_v2_ssdlite"])
