@@ -1,14 +1,21 @@
 """The classic logs through the command line: figures, files, and what happens to bad input."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from bag_samples import room_drive, write_mcap
 
 from data import recording
+from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.mapping.map_files import load_map
+from nanorover.replay.messages import Encoder
+from nanorover.replay.writer import BagWriter
+from nanorover.slam.offline import map_recording
+from nanorover.slam.params import slam_params
 
 
 def nanorover(*arguments, **options):
@@ -49,6 +56,43 @@ def test_a_log_becomes_a_map(tmp_path, log, odometry, trans_m, rot_deg):
     assert len(lines) == result["scans"]
     assert np.isfinite(np.array([line.split() for line in lines], dtype=float)).all()
     assert json.loads((tmp_path / "result.json").read_text())["scans"] == result["scans"]
+
+
+def test_a_bag_of_two_lasers_and_two_clocks_is_read_as_told(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        for record in room_drive(20):
+            if isinstance(record, LaserScan):
+                _, msgtype, data = Encoder().encode(record)
+                for topic in ("/left", "/right"):
+                    writer.write_raw(topic, msgtype, data, record.stamp_ns)
+            elif isinstance(record, Odometry):
+                writer.write(dataclasses.replace(record, stamp_ns=record.stamp_ns % 10**12), record.stamp_ns)
+    command = ["slam", tmp_path / "bag", "--out", tmp_path, "--json"]
+    refused = nanorover(*command)
+    assert refused.returncode == 2
+    assert "--clock received" in refused.stderr
+    done = nanorover(*command, "--clock", "received", "--topic", "scan=/right")
+    result = json.loads(done.stdout)
+    assert result["topics"] == {"scan": "/right", "odom": "/odom"}
+    assert result["other_topics"] == {"scan": ["/left"], "odom": []}
+    assert result["odometry"]
+
+
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        (0, ["the recording has no odometry that is known as such; mapped from the scans alone"]),
+        (1, ["25 × scan with no odometry close enough in time"]),
+        (30, []),
+    ],
+)
+def test_it_is_said_where_odometry_was_missing(tmp_path, heard, said):
+    drive = list(room_drive(3))
+    left_out = [record for record in drive if isinstance(record, Odometry)][heard:]
+    write_mcap(tmp_path / "bag", iter([r for r in drive if r not in left_out]))
+    result = map_recording(tmp_path / "bag", slam_params(), out=tmp_path / "out")
+    assert result["problems"] == said
+    assert result["odometry"] == (heard > 0)
 
 
 @pytest.mark.parametrize(

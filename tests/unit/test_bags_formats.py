@@ -225,8 +225,11 @@ def test_constant_wheel_velocities_make_an_arc(tmp_path):
             for topic, speed in (("/left", 1.0), ("/right", -2.0)):
                 data = TYPES.serialize_cdr(message("std_msgs/msg/Float64", data=speed), "std_msgs/msg/Float64")
                 writer.write_raw(topic, "std_msgs/msg/Float64", bytes(data), START_NS + i * NS // 10)
-    # the right wheel is mounted the other way round; 1 unit is 0.1 m/s
+        # the right wheel is mounted the other way round; 1 unit is 0.1 m/s
+        writer.write(Odometry(START_NS + NS, np.ones(3)))  # left out where the wheels are named
     wheels = Wheels("/left", "/right", 0.1, -0.1, Track(0.2))
-    end = list(open_log(tmp_path / "bag", wheels=wheels))[-1].T_odom_base
+    log = open_log(tmp_path / "bag", wheels=wheels)
+    end = list(log)[-1].T_odom_base
+    assert log.summary.topics == {"odom": "/left and /right"}
     turn, radius = 0.5, 0.3
     assert end == pytest.approx([radius * np.sin(turn), radius * (1 - np.cos(turn)), turn], abs=1e-9)

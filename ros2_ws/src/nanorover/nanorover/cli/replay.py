@@ -12,7 +12,7 @@ from nanorover.errors import InputError
 
 if TYPE_CHECKING:
     from nanorover.replay.cases import Case, Result
-    from nanorover.replay.logs import Wheels
+    from nanorover.replay.logs import Reading
 
 REFERENCES = Path("tests/replay/references")
 # The parameters that hold for the replay through nodes.
@@ -24,6 +24,31 @@ class Stamps(str, Enum):
 
     header = "header"
     received = "received"
+
+
+TopicChoices = Annotated[
+    list[str] | None, typer.Option(metavar="ROLE=TOPIC", help="a topic in place of the one chosen by type")
+]
+WheelTopics = Annotated[
+    tuple[str, str, float, float, float] | None,
+    typer.Option(
+        metavar="LEFT RIGHT M M SEPARATION",
+        help="odometry from two topics of wheel velocities: metres per unit of each, wheel separation",
+    ),
+]
+ClockChoice = Annotated[Stamps, typer.Option(help="which stamps count")]
+
+
+def reading_of(
+    topic: list[str] | None, wheels: tuple[str, str, float, float, float] | None, clock: Stamps
+) -> "Reading":
+    """How to read a bag, from the options of these types; raises InputError for a choice that names no topic."""
+    from nanorover.base.kinematics import Track
+    from nanorover.replay.logs import Reading, Wheels
+    from nanorover.replay.topics import parse_choices
+
+    made = Wheels(*wheels[:4], Track(wheels[4])) if wheels else None
+    return Reading(parse_choices(topic or []), made, clock.value)
 
 
 def register(app: typer.Typer) -> None:
@@ -45,20 +70,12 @@ def replay(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="run on a Ray cluster; 'local' starts one here")
     ] = None,
-    topic: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE=TOPIC", help="a topic in place of the one chosen by type")
-    ] = None,
-    wheels: Annotated[
-        tuple[str, str, float, float, float] | None,
-        typer.Option(
-            metavar="LEFT RIGHT M M SEPARATION",
-            help="odometry from two topics of wheel velocities: metres per unit of each, wheel separation",
-        ),
-    ] = None,
+    topic: TopicChoices = None,
+    wheels: WheelTopics = None,
     without: Annotated[
         list[str] | None, typer.Option(metavar="COMPONENT", help="leave out lidar, detector, fusion or planner")
     ] = None,
-    clock: Annotated[Stamps, typer.Option(help="which stamps count")] = Stamps.header,
+    clock: ClockChoice = Stamps.header,
     ros: Annotated[bool, typer.Option("--ros", help="play into the real nodes instead, with /clock")] = False,
     speed: Annotated[float, typer.Option(min=0.01, help="with --ros: multiple of real time")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
@@ -75,11 +92,9 @@ def replay(
     if ros:
         _through_nodes(recordings, out, speed, as_json)
     from nanorover.replay.cases import DIFFERS, FAILED, Case, check_references
-    from nanorover.replay.logs import Reading
-    from nanorover.replay.topics import parse_choices
     from nanorover.replay.verdict import text_report, write_verdict
 
-    reading = Reading(parse_choices(topic or []), _wheels(wheels), clock.value)
+    reading = reading_of(topic, wheels, clock)
     folder = references or REFERENCES
     cases = [Case(path, folder, update_references, reading, tuple(without or ())) for path in recordings]
     cases[0].rows()  # says what is wrong before anything starts
@@ -93,13 +108,6 @@ def replay(
         console.print(f"report: {page}")
     statuses = {result.status for result in results}
     raise typer.Exit(2 if FAILED in statuses else 1 if DIFFERS in statuses else 0)
-
-
-def _wheels(named: tuple[str, str, float, float, float] | None) -> "Wheels | None":
-    from nanorover.base.kinematics import Track
-    from nanorover.replay.logs import Wheels
-
-    return Wheels(*named[:4], Track(named[4])) if named else None
 
 
 def _results(cases: "list[Case]", workers: int, ray: str | None) -> "list[Result]":

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from nanorover.cli import console
+from nanorover.cli.replay import ClockChoice, Stamps, TopicChoices, WheelTopics, reading_of
 
 # Times are written to the microsecond; what lies further off than that is told.
 ROUNDED_MS = 0.001
@@ -26,6 +27,9 @@ def slam(
         Path | None, typer.Option(help="hand-verified relations of the log: state the error against them")
     ] = None,
     no_odometry: Annotated[bool, typer.Option("--no-odometry", help="use the scans alone")] = False,
+    topic: TopicChoices = None,
+    wheels: WheelTopics = None,
+    clock: ClockChoice = Stamps.header,
     out: Annotated[Path, typer.Option(help="where map, trajectory and result go")] = Path("out/slam"),
     params: Annotated[Path | None, typer.Option(help="parameter file (YAML) that changes some values")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
@@ -42,12 +46,13 @@ def slam(
             recording,
             slam_params(params),
             out=out,
+            reading=reading_of(topic, wheels, clock),
             relations_path=relations,
             use_odometry=not no_odometry,
             on_progress=lambda scans: progress.update(task, description=f"mapping: {scans} scans"),
         )
     for line in result["problems"]:
-        console.print(f"[yellow]skipped:[/] {escape(line)}")
+        console.print(f"[yellow]problem:[/] {escape(line)}")
     if as_json:
         print(json.dumps(result))
     else:
@@ -63,6 +68,7 @@ def _summarise(result: dict, out: Path) -> None:
         f"per scan: median {ms['p50']:.2f} ms, 99 % below {ms['p99']:.2f} ms, longest {ms['max']:.1f} ms;"
         f" memory {result['peak_rss_mb']:.0f} MB",
     ]
+    lines += [_source(role, result) for role in result["topics"]]
     error = result.get("relations")
     if error:
         lines.append(
@@ -74,3 +80,8 @@ def _summarise(result: dict, out: Path) -> None:
         if error["stamps_off_ms"] > ROUNDED_MS:
             lines.append(f"the relations' times are up to {error['stamps_off_ms']:.3g} ms off the scans'")
     typer.echo("\n".join([*lines, f"map, trajectory and result are in {out}"]))
+
+
+def _source(role: str, result: dict) -> str:
+    others = ", ".join(result["other_topics"][role])
+    return f"{role} from {result['topics'][role]}" + (f" (not used: {others})" if others else "")

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nanorover.replay import messages as m
 from nanorover.replay.logs import Reading, Wheels
 from nanorover.replay.records import Problems, Record, StaticTransform, Summary
 from nanorover.replay.storage import RawMessage, Storage, open_storages
-from nanorover.replay.topics import ROLES, choose, listing
+from nanorover.replay.topics import ROLES, choose, listing, not_chosen
 
 # Stamps of one robot differ from the time of arrival by transport and drivers, never by this much.
 CLOCKS_DIFFER_NS = 60 * m.NS
@@ -53,6 +52,9 @@ class BagLog:
             if self.topics.get(topic) != m.FLOAT:
                 raise InputError(f"{self.path} has no topic {topic} of {m.FLOAT}", listing(self.topics))
         self.summary.topics = choose(self.topics, counts, self.reading.topics, str(self.path))
+        self.summary.other_topics = not_chosen(self.topics, self.summary.topics)
+        if wheels:
+            self.summary.topics["odom"] = f"{wheels.left_topic} and {wheels.right_topic}"
         return storages
 
     def __iter__(self) -> Iterator[Record]:
@@ -91,6 +93,7 @@ class _Reader:
         self.log = log
         self.problems = log.problems
         self.roles = {topic: role for role, topic in log.summary.topics.items()}
+        self.odometry_in_transforms = "odom" not in log.summary.topics
         self.has_transforms = any(msgtype in TRANSFORMS for msgtype in log.topics.values())
         self.tree = FrameTree()
         self.base_frame: str | None = None
@@ -195,6 +198,10 @@ class _Reader:
         if len(content.ranges) == 0 or not np.isfinite([content.angle_min, content.angle_increment]).all():
             self.problems.add("scan without rays or angles skipped", place)
             return []
+        one_way = len(content.ranges) > 1 and content.angle_increment == 0.0
+        if one_way or content.range_max <= content.range_min:
+            self.problems.add("scan with all rays in one direction, or without a range, skipped", place)
+            return []
         self.beams = self.beams or len(content.ranges)
         if self.beams != len(content.ranges):
             self.problems.add("scan with another number of beams than the first", place)
@@ -211,9 +218,10 @@ class _Reader:
         records: list[Record] = []
         static = message.topic.endswith("tf_static")
         for edge in m.edges_of(content):
-            if edge.parent.endswith("odom") and not static:
-                if "odom" not in self.log.summary.topics and self.wheels is None:
+            if not static and _is_odometry(edge):
+                if self.odometry_in_transforms:
                     self.base_frame = edge.child
+                    self.log.summary.topics["odom"] = f"{message.topic} ({edge.parent} → {edge.child})"
                     stamp_ns = message.received_ns if self.log.reading.clock == "received" else edge.stamp_ns
                     if self._advances("odom", stamp_ns, message.place):
                         records.append(Odometry(stamp_ns, planar_pose(edge.T_parent_child)[0]))
@@ -237,16 +245,7 @@ class _Reader:
                 self.given_up.add(frame)
                 self.problems.add("mounting of the lidar not recorded; taken as at the base", f"frame '{frame}'")
             self.mountings[frame] = (np.zeros(3), False)
-        T_base_laser, upside_down = self.mountings[frame]
-        if not upside_down:
-            return replace(record, T_base_laser=T_base_laser)
-        # A sensor that hangs upside down turns clockwise as seen from above.
-        return replace(
-            record,
-            T_base_laser=T_base_laser,
-            angle_min_rad=-record.angle_min_rad,
-            angle_increment_rad=-record.angle_increment_rad,
-        )
+        return record.mounted(*self.mountings[frame])
 
     def _find_mounting(self, frame: str) -> bool:
         for base in (self.base_frame, *BASE_FRAMES):
@@ -254,6 +253,15 @@ class _Reader:
                 self.mountings[frame] = planar_pose(T)
                 return True
         return False
+
+
+def _is_odometry(edge: m.Edge) -> bool:
+    """Whether a transform is the odometry: from odom, or from odom_combined, robot_odom_frame … to a base.
+
+    Between two frames of odometry lies a correction of the one by the other.
+    """
+    parent, child = edge.parent.rpartition("/")[2].lower(), edge.child.rpartition("/")[2].lower()
+    return "odom" not in child and (parent.endswith("odom") or ("odom" in parent and "base" in child))
 
 
 class _WheelOdometry:

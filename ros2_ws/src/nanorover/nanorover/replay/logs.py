@@ -64,8 +64,9 @@ def open_log(
     """The recording at ``path``: rosbag2 (folder, mcap, sqlite3), ROS 1 bag or CARMEN log (also .gz, .bz2).
 
     ``topics`` maps a role of ``topics.ROLES`` to a topic where the choice by type is not the wanted one.
-    Raises InputError when it is missing, empty, of no known format or lacks a topic that was named; while
-    iterating, when the clocks of its topics do not agree. What is damaged inside is counted and skipped.
+    Raises InputError when it is missing, empty, of no known format or lacks a topic that was named, and for
+    choices with a CARMEN log, which has none; while iterating, when the clocks of its topics do not agree. What
+    is damaged inside is counted and skipped.
     """
     path = Path(path)
     if not path.exists():
@@ -78,6 +79,8 @@ def open_log(
     if path.is_file() and suffixes and suffixes[-1] in CARMEN_SUFFIXES:
         from nanorover.replay.carmen import CarmenLog
 
+        if topics or wheels or clock != "header":
+            raise InputError(f"{path} is a CARMEN log: it has no topics to choose and one clock", "leave that out")
         return CarmenLog(path)
     if path.is_file() and path.suffix not in BAG_SUFFIXES:
         known = ", ".join(BAG_SUFFIXES + CARMEN_SUFFIXES)

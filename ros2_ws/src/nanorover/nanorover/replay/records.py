@@ -42,9 +42,9 @@ class Picture:
 
     def rgb(self) -> NDArray[np.uint8]:
         """The picture as ``(H, W, 3)`` RGB; raises InputError when the bytes hold no picture."""
-        if self.compressed:
-            from nanorover.perception.images import decode_image
+        from nanorover.perception.images import ENCODINGS, decode_image
 
+        if self.compressed:
             bgr = decode_image(np.frombuffer(self.data, np.uint8), f"at {self.stamp_ns} ns")
             return np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
         channels = RAW_CHANNELS.get(self.encoding)
@@ -52,7 +52,7 @@ class Picture:
             raise InputError(
                 f"the picture at {self.stamp_ns} ns has {len(self.data)} bytes of '{self.encoding[:20]}' "
                 f"for {self.width_px}×{self.height_px} pixels",
-                "known raw encodings are rgb8, bgr8 and mono8",
+                "known raw encodings are " + ", ".join(ENCODINGS),
             )
         raw = np.frombuffer(self.data, np.uint8).reshape(self.height_px, self.width_px, channels)
         ordered = raw[:, :, ::-1] if self.encoding == "bgr8" else raw
@@ -194,10 +194,12 @@ class Problems:
 
 @dataclass
 class Summary:
-    """What has been read so far: counts by record name, the topics chosen, first and last stamp."""
+    """What has been read so far: counts by record name, first and last stamp; by role the topics chosen, and those
+    that could have been chosen as well."""
 
     counts: Counter[str] = field(default_factory=Counter)
     topics: dict[str, str] = field(default_factory=dict)
+    other_topics: dict[str, list[str]] = field(default_factory=dict)
     first_ns: int | None = None
     last_ns: int | None = None
 

@@ -54,14 +54,22 @@ def choose(
         if wanted is not None:
             chosen[role.name] = _named(topics, role, wanted, source)
             continue
-        fitting = [topic for topic, msgtype in topics.items() if msgtype in role.types]
-        if role.by_name:
-            fitting = [topic for topic in fitting if _is_called(topic, role.topic)]
-        if fitting:
+        if fitting := _fitting(topics, role):
             chosen[role.name] = min(
                 fitting, key=lambda t: (not _is_called(t, role.topic), "depth" in t.lower(), -counts.get(t, 0), t)
             )
     return chosen
+
+
+def not_chosen(topics: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str, list[str]]:
+    """Role → the topics that could have been chosen for it as well, for the roles that have such."""
+    others = {name: [t for t in _fitting(topics, ROLES[name]) if t != topic] for name, topic in chosen.items()}
+    return {name: sorted(left) for name, left in others.items() if left}
+
+
+def _fitting(topics: Mapping[str, str], role: Role) -> list[str]:
+    fitting = [topic for topic, msgtype in topics.items() if msgtype in role.types]
+    return [topic for topic in fitting if _is_called(topic, role.topic)] if role.by_name else fitting
 
 
 def _is_called(topic: str, name: str) -> bool:

@@ -14,7 +14,7 @@ from nanorover.files import replacing
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.mapping.draw import draw_map
 from nanorover.mapping.map_files import save_map
-from nanorover.replay.logs import Log, need, open_log
+from nanorover.replay.logs import Log, Reading, need, open_log
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import SlamParams
 from nanorover.slam.relations import read_relations, relation_error
@@ -28,6 +28,7 @@ def map_recording(
     params: SlamParams,
     *,
     out: Path,
+    reading: Reading | None = None,
     relations_path: Path | None = None,
     use_odometry: bool = True,
     on_progress: Callable[[int], None] = lambda scans: None,
@@ -38,10 +39,11 @@ def map_recording(
     ``process_cpu_s`` has everything. Raises InputError for a recording without scans and for bad relations.
     """
     relations = read_relations(relations_path) if relations_path is not None else None
-    log = open_log(path)
+    reading = reading or Reading()
+    log = open_log(path, topics=reading.topics, wheels=reading.wheels, clock=reading.clock)
     mapper = Mapper(params)
     mapper.warm_up()
-    scan_s, odometry_s = run_log(mapper, log, use_odometry, on_progress)
+    scan_s, odometry_s, unreached = run_log(mapper, log, use_odometry, on_progress)
     need(log, LaserScan)
     started = time.process_time()
     mapper.finish()
@@ -49,7 +51,15 @@ def map_recording(
     grid = mapper.grid()
     cpu_s = sum(scan_s) + odometry_s + time.process_time() - started
     ms = 1e3 * np.array(scan_s)
-    jumps = mapper.front_end.counts["odometry jumps left out"]
+    with_odometry = use_odometry and log.summary.counts["Odometry"] > 0
+    used = ("scan", "odom") if with_odometry else ("scan",)
+    problems = log.problems.lines()
+    if use_odometry and not with_odometry:
+        problems.append("the recording has no odometry that is known as such; mapped from the scans alone")
+    elif unreached:
+        problems.append(f"{unreached} × scan with no odometry close enough in time")
+    if jumps := mapper.front_end.counts["odometry jumps left out"]:
+        problems.append(f"{jumps} × odometry jump left out")
     result: dict[str, Any] = {
         "scans": len(scan_s),
         "duration_s": round(log.summary.duration_s, 3),
@@ -62,9 +72,11 @@ def map_recording(
             "p99": round(float(np.percentile(ms, 99)), 3),
             "max": round(float(ms.max()), 3),
         },
-        "odometry": use_odometry,
+        "odometry": "odom" in used,
+        "topics": {role: log.summary.topics[role] for role in used},
+        "other_topics": {role: log.summary.other_topics.get(role, []) for role in used},
         "health": mapper.health(),
-        "problems": log.problems.lines() + ([f"{jumps} × odometry jump left out"] if jumps else []),
+        "problems": problems,
         "params": dataclasses.asdict(params),
     }
     if relations is not None:
@@ -82,18 +94,22 @@ def map_recording(
 
 def run_log(
     mapper: Mapper, log: Log, use_odometry: bool, on_progress: Callable[[int], None] = lambda scans: None
-) -> tuple[list[float], float]:
-    """Feed a log to the mapper; returns the CPU seconds of every scan, and of all odometry together."""
+) -> tuple[list[float], float, int]:
+    """Feed a log to the mapper; returns the CPU seconds of every scan, and of all odometry together.
+
+    Last comes how many scans odometry did not reach.
+    """
     scan_s: list[float] = []
-    odometry_s = 0.0
+    odometry_s, unreached = 0.0, 0
     for record in log:
         started = time.process_time()
         if isinstance(record, LaserScan):
             mapper.add_scan(record)
             scan_s.append(time.process_time() - started)
+            unreached += mapper.front_end.odometry.at(record.stamp_ns) is None
             if len(scan_s) % PROGRESS_SCANS == 0:
                 on_progress(len(scan_s))
         elif use_odometry and isinstance(record, Odometry):
             mapper.add_odometry(record)
             odometry_s += time.process_time() - started
-    return scan_s, odometry_s
+    return scan_s, odometry_s, unreached
