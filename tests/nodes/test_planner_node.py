@@ -23,6 +23,7 @@ from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.gate import Velocity
+from nanorover.bringup.notes import STOPPED_NOTE
 from nanorover.geometry.scan import Odometry
 from nanorover_interfaces.action import Explore, FollowPerson
 from nanorover_nodes.convert import (
@@ -262,6 +263,19 @@ def test_silence_is_a_stop_and_then_a_stated_failure(robot):
     robot.stopped_clock = False
     handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
     robot.until(lambda: robot.world.velocity.linear_m_s > 0.2, "it drives again")
+
+
+def test_a_planner_that_comes_back_under_a_pressed_stop_takes_no_goal(graph, tmp_path):
+    (tmp_path / STOPPED_NOTE).touch()
+    graph.start("planner", "-p", f"run_folder:={tmp_path}")
+    graph.bring_up("planner")
+    diagnostics, goals = graph.collect("/diagnostics"), graph.offer("goal_pose")
+    graph.wait_until(goals.get_subscription_count, "the planner listens")
+    goals.publish(goal(1.0, 1.0))
+    graph.wait_until(
+        lambda: (s := graph.health_of("planner", diagnostics)) and "the emergency stop is on" in s.message,
+        "refused",
+    )
 
 
 def test_where_the_maps_frame_begins_anew_the_task_ends_and_what_was_marked_is_forgotten(graph, robot):
