@@ -38,12 +38,17 @@ class PoseHistory:
                     return self._after_newest(stamp_ns)
                 span_ns, after_ns = later[0] - known_ns, stamp_ns - known_ns
                 if span_ns > self.gap_ns and after_ns > 0:
-                    return None
+                    return self._at_an_end(after_ns, pose, span_ns - after_ns, later[1])
                 return interpolate(pose, later[1], after_ns / span_ns)
             later = (known_ns, pose)
         if later is None or later[0] - stamp_ns > self.gap_ns:
             return None
         return later[1]
+
+    def _at_an_end(self, after_ns: int, before: Pose, until_ns: int, later: Pose) -> Pose | None:
+        """Within a gap: the pose at its nearer end, if that is near enough."""
+        near_ns, near = min((after_ns, before), (until_ns, later), key=lambda end: end[0])
+        return near if near_ns <= self.gap_ns else None
 
     def _after_newest(self, stamp_ns: int) -> Pose | None:
         newest_ns, newest = self._poses[-1]

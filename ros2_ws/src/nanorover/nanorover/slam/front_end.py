@@ -23,8 +23,8 @@ LEAST_POINTS = 12
 LONGEST_SWEEP_S = 1.0
 # Standard deviation that a pose gains with every scan that nothing has measured.
 UNMEASURED_SIGMA = np.array([0.3, 0.3, 0.2])
-# The longer it is from scan to scan, the more a robot may have started, stopped or turned since: the least sigma of
-# going on as before per second, in metres and radians. A silence of the laser longer than the first is counted.
+# The longer it is from scan to scan, the more a robot may have started, stopped or turned since: the least sigma
+# of going on as before per second, in metres and radians. A silence of the laser longer than GAP_S is counted.
 GAP_S, RATE_SIGMA = 1.5, np.array([0.3, 0.2])
 # Odometry that leaps further than this between two scans was reset or is broken.
 JUMP_M, JUMP_M_S = 2.0, 3.0
@@ -37,6 +37,8 @@ GOES_ON_SCANS = 3
 # as before (see ErrorBound): a robot may start, stop or turn between any two scans.
 ODOMETRY_ERROR = (1.0, 0.05, 0.04, 0.5)
 MOTION_ERROR = (1.0, 0.05, 0.06, 1.0)
+# Wheels that counted no more than this, in metres and radians, stand.
+WHEELS_STAND = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,11 @@ class FrontEnd:
         self._last_stamp_ns = 0
         self._velocity: Velocity | None = None  # between the last two scans, if both were matched
         self._T_odom_base: Pose | None = None
+        self._T_odom_first: Pose | None = None
+        self._T_odom_matched: Pose | None = None  # at the last scan with a match
+        self._wheels_count = False  # whether they ever did; a dead encoder says nothing about standing
         self._T_smooth_base = np.zeros(3)  # integrates the scans' own motion, where there is no odometry
+        self._reached: tuple[int, Pose, Pose] | None = None  # of the last scan with odometry: middle, both poses
 
     def add_odometry(self, odometry: Odometry) -> None:
         """Take a reading of the wheels."""
@@ -105,7 +111,10 @@ class FrontEnd:
         twist = self._twist(scan.stamp_ns, middle_ns, sweep_s)
         points, times_s = surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
         T_odom_base = self.odometry.at(middle_ns)
-        predictions = self._predictions(T_odom_base, (middle_ns - self._last_ns) * 1e-9)
+        if T_odom_base is not None and not self._wheels_count:
+            self._T_odom_first = T_odom_base if self._T_odom_first is None else self._T_odom_first
+            self._wheels_count = _differ(self._T_odom_first, T_odom_base)
+        predictions = self._predictions(T_odom_base, middle_ns)
         reason, match = self._matched(points, field, last, predictions)
         velocity, T_middle_stamp, T_last_its_stamp = None, motion_of(twist, -0.5 * sweep_s), None
         if match is not None and field is not None:
@@ -117,6 +126,8 @@ class FrontEnd:
         self._T_odom_base, self._last_ns, self._last_stamp_ns = T_odom_base, middle_ns, scan.stamp_ns
         self._velocity = velocity
         self._learn(last, match, predictions, field is not None)
+        if T_odom_base is not None:
+            self._reached = (middle_ns, T_odom_base, self._T_smooth_base)
         return Placed(points, match, reason, self.motion, T_middle_stamp, T_last_its_stamp)
 
     def _again(
@@ -156,7 +167,17 @@ class FrontEnd:
         """The robot is somewhere else now, at rest as far as is known."""
         self.motion = np.zeros(3)
         self.unplaced = 0
-        self._T_odom_base, self._last_ns, self._velocity = None, 0, None
+        self._T_odom_base, self._reached, self._last_ns, self._velocity = None, None, 0, None
+
+    def stands(self) -> bool:
+        """Whether the wheels say that the robot has not moved since the last scan with a match."""
+        if not self._wheels_count or self._T_odom_base is None or self._T_odom_matched is None:
+            return False
+        return not _differ(self._T_odom_matched, self._T_odom_base)
+
+    def wheels_never_moved(self) -> bool:
+        """Whether there is odometry, but the same all the time: of a dead encoder, or of a robot that stands."""
+        return self._T_odom_first is not None and not self._wheels_count
 
     def wide_searches(self) -> int:
         """How many scans so far were not found where they were expected."""
@@ -191,7 +212,7 @@ class FrontEnd:
         going_on_errs, wheels_err = (
             sum(error.bounds(self.motion)) for error in (self._motion_error, self._odometry_error)
         )
-        if self._velocity is not None and going_on_errs < wheels_err:
+        if self._velocity is not None and (going_on_errs < wheels_err or not self._wheels_count):
             return self._velocity.mean(middle_ns, middle_ns)
         twist = self.odometry.twist(stamp_ns, sweep_s)
         if twist is not None:
@@ -208,18 +229,21 @@ class FrontEnd:
             return Velocity(at_ns, twist, np.zeros(3))
         return Velocity(at_ns, twist, (twist - before.twist) / since_s)
 
-    def _predictions(self, T_odom_base: Pose | None, elapsed_s: float) -> list[Prediction]:
+    def _predictions(self, T_odom_base: Pose | None, now_ns: int) -> list[Prediction]:
         """What to expect of this scan, the most trusted first."""
+        elapsed_s = (now_ns - self._last_ns) * 1e-9
         again = self._motion_error.predict(self.motion if self.unplaced < GOES_ON_SCANS else np.zeros(3))
         if elapsed_s > GAP_S and self._last_ns > 0:
             self.counts["gaps in the scans"] += 1
         if self._last_ns > 0:
             least_m, least_rad = elapsed_s * RATE_SIGMA
             again = replace(again, sigma_m=max(again.sigma_m, least_m), sigma_rad=max(again.sigma_rad, least_rad))
-        if T_odom_base is None or self._T_odom_base is None:
+        if T_odom_base is None or self._reached is None or not self._wheels_count:
             return [again]
-        driven = between(self._T_odom_base, T_odom_base)
-        if math.hypot(driven[0], driven[1]) > JUMP_M + JUMP_M_S * max(elapsed_s, 0.0):
+        # Wheels turn also while nobody records: what they say holds from the last scan that they reached.
+        reached_ns, T_odom_reached, T_smooth_reached = self._reached
+        driven = compose(between(self._T_smooth_base, T_smooth_reached), between(T_odom_reached, T_odom_base))
+        if math.hypot(driven[0], driven[1]) > JUMP_M + JUMP_M_S * max(now_ns - reached_ns, 0) * 1e-9:
             self.counts["odometry jumps left out"] += 1
             return [again]
         return [self._odometry_error.predict(driven), again]
@@ -249,6 +273,7 @@ class FrontEnd:
             self.motion = moved
             self.unplaced = 0
             self.covariance = inverse3(match.information)
+            self._T_odom_matched = self._T_odom_base
         else:
             self.motion = predictions[0].T_last_now
             if expected:
@@ -256,6 +281,11 @@ class FrontEnd:
                 self.unplaced += 1
                 self.covariance = self.covariance + np.diag(UNMEASURED_SIGMA**2)
         self._T_smooth_base = compose(self._T_smooth_base, self.motion)
+
+
+def _differ(T_odom_before: Pose, T_odom_base: Pose) -> bool:
+    """Whether the wheels counted a motion."""
+    return bool(np.abs(between(T_odom_before, T_odom_base)).max() > WHEELS_STAND)
 
 
 def seen_from(information: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
