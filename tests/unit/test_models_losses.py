@@ -178,7 +178,7 @@ def test_multibox_gives_each_object_a_prior_and_mines_three_negatives() -> None:
 
 def test_multibox_leaves_no_object_without_a_prior_however_small_it_is_and_whoever_lies_around_it() -> None:
     loss = make_loss("ssd", 150, 150, models.build(tiny("mobilenet_v2_ssdlite")).head())
-    boxes = torch.tensor([[30.0, 30.0, 120.0, 120.0], [70.0, 70.0, 78.0, 78.0]])
+    boxes = torch.tensor([[40.0, 40.0, 80.0, 80.0], [56.0, 56.0, 60.0, 60.0]])
     classes, deltas = loss.assign(boxes, torch.tensor([0, 2]))
     assert set(classes.tolist()) == {0, 1, 3}
     found = decode_ssd(deltas[classes == 3].numpy(), loss.priors[classes == 3].numpy())
