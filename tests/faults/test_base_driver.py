@@ -208,6 +208,15 @@ def test_a_silent_controller_is_named(silent_port):
     driver.close()
 
 
+def test_a_line_that_takes_no_bytes_is_not_a_port_that_is_lost(silent_port):
+    """A computer that is busy while it writes looks alike, and opening the port anew resets many controllers."""
+    link = SerialLink(os.ttyname(silent_port[1]), PARAMS.baud, 0.01)
+    with pytest.raises(LinkError, match="was not sent within 0.01 s") as caught:
+        link.ask(b"b" * 100_000)
+    assert type(caught.value) is LinkError
+    link.close()
+
+
 def test_a_port_in_use_and_a_stranger_at_it_are_named(silent_port):
     path = os.ttyname(silent_port[1])
     other = SerialLink(path, PARAMS.baud, 0.01)

@@ -84,6 +84,10 @@ class SerialLink:
                     raise ProtocolError(f"an answer without end: {answer[:20]!r}…")
                 if not received or (time.monotonic() > deadline and not answer.endswith(b"\n")):
                     raise LinkError(f"no answer to {command!r} within {self.answer_timeout_s:g} s")
+        except serial.SerialTimeoutException as error:  # a busy computer too, though all was written
+            raise LinkError(
+                f"{command[:LONGEST_LINE_BYTES]!r} was not sent within {self.answer_timeout_s:g} s"
+            ) from error
         except VANISHED as error:
             raise PortLost(f"the port failed: {error}") from error
         try:
