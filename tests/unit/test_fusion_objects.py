@@ -1,5 +1,6 @@
 """Fusion and tracking against worlds known exactly."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -103,6 +104,13 @@ def test_the_scan_gives_the_range_of_what_the_camera_names(x, y):
     assert np.sqrt(np.linalg.eigvalsh(measurement.covariance_m2)) == pytest.approx(PARAMS.scan_match_deviation_m)
 
 
+def test_the_middle_of_a_person_lies_behind_the_near_side_of_the_legs():
+    scan = walkers(found_clusters((2.0, 0.1, 0.06), (2.0, -0.1, 0.06)), PARAMS.legs_apart_m, PARAMS.widest_mover_m)
+    measurement, _ = locate(person(2.0, 0.0), CAMERA, np.zeros(3), scan, PARAMS)
+    assert scan[0].centre_m[0] == pytest.approx(1.95, abs=0.01)
+    assert measurement.position_m == pytest.approx((2.0, 0.0), abs=0.015)
+
+
 @pytest.mark.parametrize(("class_id", "source"), [("dog", "floor"), ("person", "size")])
 def test_without_a_scan_the_size_or_the_floor_gives_it_with_its_doubt(class_id, source):
     height, radius = PARAMS.size(class_id)
@@ -137,9 +145,10 @@ def test_a_wall_behind_the_person_is_not_the_person():
     assert measurement.position_m[0] == pytest.approx(2.0, abs=0.2)
 
 
-def test_the_picture_is_placed_by_the_pose_of_its_own_time():
-    """The robot turns by 1 rad/s; the picture is 100 ms older than the scan."""
-    fusion = Fusion(PARAMS)
+@pytest.mark.parametrize("offset_s", [0.0, -0.2])
+def test_the_picture_is_placed_by_the_pose_of_its_own_time(offset_s):
+    """The robot turns by 1 rad/s; the picture is 50 ms older than the scan, its stamp is off by the offset."""
+    fusion = Fusion(dataclasses.replace(PARAMS, camera_time_offset_s=offset_s))
     fusion.camera = CAMERA
     at = (2.5, 0.6)
     for k in range(6):
@@ -148,12 +157,23 @@ def test_the_picture_is_placed_by_the_pose_of_its_own_time():
         fusion.on_pose(stamp_ns, pose)
         fusion.on_scan(scan_of_discs(stamp_ns, (*at, 0.15), pose=pose), pose)
         earlier = pose - [0.0, 0.0, 0.05]
-        fusion.on_detections([person(*at, pose=earlier)], stamp_ns - NS // 20)
+        fusion.on_detections([person(*at, pose=earlier)], stamp_ns - NS // 20 + round(offset_s * NS))
     (seen,) = fusion.tracker.objects()
     assert seen.class_id == "person"
     assert seen.by_camera
     assert seen.state[:2] == pytest.approx(at, abs=0.12)
     assert seen.speed_m_s < 0.15
+
+
+def test_a_person_is_not_placed_by_an_old_scan():
+    """Half a second ago the scan ended at something wide 4 m off; now the picture shows a person at 3 m there."""
+    fusion = Fusion(PARAMS)
+    fusion.camera = CAMERA
+    fusion.on_scan(scan_of_discs(10 * NS, (4.5, 0.0, 0.5)), np.zeros(3))
+    fusion.on_pose(10 * NS + NS // 2, np.zeros(3))
+    fusion.on_detections([person(3.0, 0.0)], 10 * NS + NS // 2)
+    (seen,) = fusion.tracker.unsure()
+    assert seen.state[0] == pytest.approx(3.0, abs=0.2)
 
 
 def walk(tracker: Tracker, ways: list, steps: int, generator: np.random.Generator, noise_m: float = 0.05) -> list:
@@ -213,6 +233,36 @@ def test_birth_needs_hits_and_death_needs_silence():
     assert len(tracker.objects()) == 1
     tracker.update([], 2 * NS + round((PARAMS.keep_standing_s + 1) * NS))
     assert tracker.objects() == []
+
+
+@pytest.mark.parametrize(("speed_m_s", "remembered_s"), [(0.0, PARAMS.keep_standing_s), (0.8, PARAMS.keep_s)])
+def test_a_person_who_stands_is_remembered_for_longer_than_one_who_walks(speed_m_s, remembered_s):
+    tracker = Tracker(PARAMS)
+    for k in range(15):
+        at = np.array([0.1 * k * speed_m_s, 0.0])
+        tracker.update([Measurement(at, np.eye(2) * 0.01, 0.2, "person", 0.9)], NS + k * NS // 10)
+    seen_ns = tracker.stamp_ns
+    for after_s in (remembered_s - 0.1, remembered_s + 0.1):
+        tracker.update([], seen_ns + round(after_s * NS))
+        assert bool(tracker.objects()) == (after_s < remembered_s)
+
+
+def test_nothing_is_tracked_faster_than_things_go():
+    tracker = Tracker(PARAMS)
+    for k in range(20):  # at 5 m/s
+        tracker.update([Measurement(np.array([0.5 * k, 0.0]), np.eye(2) * 0.09, 0.2)], NS + k * NS // 10)
+    fastest = max(np.hypot(*track.state[2:]) for track in tracker.tracks)
+    assert fastest == pytest.approx(PARAMS.greatest_speed_m_s)
+
+
+def test_old_votes_for_a_class_are_forgotten():
+    """After n new votes the 30 old ones weigh 0.95^n: from the twelfth on the new class has the most."""
+    tracker = Tracker(PARAMS)
+    for k in range(45):
+        name = "dog" if k < 30 else "person"
+        tracker.update([Measurement(np.zeros(2), np.eye(2) * 0.01, 0.2, name, 0.8)], NS + k * NS // 10)
+        if k in (38, 44):  # after 9 and after 15
+            assert tracker.objects()[0].class_id == ("dog" if k == 38 else "person")
 
 
 def test_the_class_is_what_most_votes_say():
@@ -283,6 +333,26 @@ def test_what_stood_there_has_gone_where_beams_pass_now(then, gone):
         free_space.take(beams_of(scan), np.zeros(3))
         assert not free_space.gone(where, scan.stamp_ns).any() or (gone and k >= 6)
     assert free_space.gone(where, scan.stamp_ns).all() == gone
+
+
+def test_where_something_is_hit_right_beside_nothing_has_gone():
+    """A post that is pushed by 4 cm: beams pass where its left edge was, and end in the cell beside."""
+    free_space, edge = FreeSpace(), np.array([[1.955, 0.11]])
+    for k in range(8):
+        posts = [(2.0, 0.0 if k < 5 else -0.04, 0.12)]
+        scan = scan_in_round_room(10 * NS + k * NS // 10, posts, np.zeros(3))
+        free_space.take(beams_of(scan), np.zeros(3))
+    assert not free_space.gone(edge, scan.stamp_ns).any()
+
+
+def test_the_memory_of_free_space_stays_in_its_place_when_it_rolls():
+    free_space, post, free = FreeSpace(), np.array([[2.88, 1.0]]), np.array([[1.0, 1.0], [1.0, -1.0]])
+    for k, x in enumerate((0.0, 0.0, 1.5)):
+        pose = np.array([x, 0.0, 0.0])
+        scan = scan_in_round_room(10 * NS + k * NS, [(3.0, 1.0, 0.12)] if k < 2 else [], pose)
+        assert k == 0 or (not free_space.new(post).any() and free_space.new(free).all())
+        free_space.take(beams_of(scan), pose)
+    assert not free_space.new(post).any() and free_space.new(free).all()
 
 
 def test_signs_of_moving_make_a_mover_only_of_what_gets_somewhere():
