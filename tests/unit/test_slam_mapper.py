@@ -84,20 +84,27 @@ def test_wheels_that_slip_are_put_right_by_a_second_look(monkeypatch):
     assert yaw_error_rad() > 1.1 * twice
 
 
-def test_a_turn_between_two_scans_that_nothing_foretold_is_found():
-    """One of seven scans is left, and there is no odometry: after a turn half of the view is new."""
-    rng = np.random.default_rng(7)
+@pytest.mark.parametrize(
+    ("every", "seed", "scans", "turn_rad", "dead_encoders"),
+    [(5, 0, 300, 0.0, False), (7, 7, 1750, 1.0, False), (8, 0, 300, 0.8, False), (3, 0, 300, 0.0, True)],
+)
+def test_what_a_robot_does_between_two_scans_is_found_without_wheels(every, seed, scans, turn_rad, dead_encoders):
+    """It starts between the first two of every fifth; after a turn half of the view is new, or more."""
+    rng = np.random.default_rng(seed)
     building = BUILDINGS["office"](rng)
-    steps = islice(record(building.walls, drive(building.waypoints), SICK, None, rng), 0, 1750, 7)
+    steps = islice(record(building.walls, drive(building.waypoints), SICK, None, rng), 0, scans, every)
     mapper, truth, most_rad = Mapper(slam_params()), None, 0.0
     for step in steps:
+        if dead_encoders:
+            mapper.add_odometry(Odometry(step.scan.stamp_ns, np.zeros(3)))
         mapper.add_scan(step.scan)
         if truth is not None:
             moved = between(truth, step.T_map_base)
             most_rad = max(most_rad, abs(moved[2]))
             assert (np.abs(between(moved, mapper.front_end.motion)) < [0.25, 0.25, 0.05]).all()
         truth = step.T_map_base
-    assert most_rad > 1.0
+    assert most_rad > turn_rad
+    assert mapper.front_end.wheels_never_moved() == dead_encoders
 
 
 def test_a_glass_wall_does_no_harm():
@@ -167,6 +174,22 @@ def test_wheels_that_leap_do_not_take_a_robot_along_that_sees_nothing():
     assert robot.mapper.T_map_base() == pytest.approx([0.1, 0.0, 0.0], abs=0.05)
 
 
+@pytest.mark.parametrize("wheels_stand", [True, False])
+def test_people_around_a_robot_whose_wheels_stand_are_no_new_piece_of_the_map(wheels_stand):
+    robot = Standing(WALLS, np.zeros(3))
+    for k in range(4):
+        robot.look([0.02 * k, 0.0, 0.0], wheels=[0.02 * k, 0.0, 0.0])
+    robot.walls = np.array([[0.8, -3.0, 0.8, 3.0], [-0.7, 3.0, -0.2, -3.0], [0.8, 0.9, -0.7, 1.4]])
+    for k in range(15):
+        result = robot.look([0.06, 0.0, 0.0], wheels=[0.06 if wheels_stand else 0.06 + 0.02 * k, 0.0, 0.0])
+        assert result.reason or not wheels_stand
+    assert robot.mapper.front_end.counts["pieces begun"] == (0 if wheels_stand else 1)
+    if wheels_stand:
+        robot.walls = WALLS
+        robot.look([0.06, 0.0, 0.0], wheels=[0.06, 0.0, 0.0])
+        assert robot.mapper.T_map_base() == pytest.approx([0.06, 0.0, 0.0], abs=0.01)
+
+
 @pytest.mark.parametrize("wheels", [True, False])
 def test_how_the_robot_moved_before_it_was_put_elsewhere_does_not_count(wheels):
     robot, put = Standing(WALLS, np.zeros(3)), np.array([1.0, -1.0, 2.0])
@@ -209,3 +232,17 @@ def test_what_was_driven_long_ago_leaves_the_local_map():
     arrays = local_map.field.arrays
     assert judge(arrays, rectangle(14.0, 14.0), np.zeros(3))[0] == 1.0
     assert judge(arrays, rectangle(12.0, 12.0), np.zeros(3))[0] == 0.0
+
+
+def test_a_stretch_that_nobody_recorded_is_bridged_by_the_wheels():
+    steps = list(record(WALLS, drive(WAY), G4, WHEELS["good"], np.random.default_rng(0)))
+    unheard = steps[30:90]
+    mapper = Mapper(slam_params())
+    for step in steps[:30] + steps[90:]:
+        early = step is steps[90]  # this scan comes before the wheels are heard again
+        for reading in () if early else step.odometry:
+            mapper.add_odometry(reading)
+        placed = mapper.add_scan(step.scan)
+    off = between(between(steps[0].T_map_base, step.T_map_base), placed.T_map_base)
+    assert np.hypot(off[0], off[1]) < 0.03 and abs(off[2]) < 0.01
+    assert np.hypot(*between(unheard[0].T_map_base, unheard[-1].T_map_base)[:2]) > 1.0

@@ -107,8 +107,11 @@ class Mapper:
         return False
 
     def _begin_piece(self, scan: LaserScan, placed: Placed) -> bool:
-        """Nothing fits any more: after a while, map on where the robot is thought to be."""
-        if self.front_end.unplaced < LOST_SCANS or len(placed.points) < LEAST_POINTS:
+        """Nothing fits any more: after a while, map on where the robot is thought to be.
+
+        Not while its wheels stand: then people or the like hide what is mapped, and are no map.
+        """
+        if self.front_end.unplaced < LOST_SCANS or len(placed.points) < LEAST_POINTS or self.front_end.stands():
             return False
         before, T_map_base = self._reference, self.T_map_base()
         self.front_end.counts["pieces begun"] += 1
