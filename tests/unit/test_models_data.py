@@ -252,6 +252,47 @@ def test_boxes_stay_on_their_blocks_however_a_picture_is_changed(coco: Path, mos
     assert np.mean(edges) > 0.85, "a block ends where its box ends, unless another one touches it"
 
 
+@pytest.fixture
+def plain(tmp_path: Path) -> list[Sample]:
+    """Eight pictures of one grey each: 0, 30 … 210."""
+    samples = []
+    for grey in range(0, 240, 30):
+        cv2.imwrite(str(tmp_path / f"{grey}.png"), np.full((64, 64, 3), grey, np.uint8))
+        samples.append(Sample(tmp_path / f"{grey}.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64)))
+    return samples
+
+
+@pytest.mark.parametrize("change", [changed_one_by_one, changed_together])
+def test_a_mosaic_is_of_different_pictures_and_a_small_picture_lies_anywhere(plain: list[Sample], change) -> None:
+    corners = [image[8:64:48, 8:64:48, 0] for image, _, _ in change(plain, settings(64, 64, mosaic=1.0))]
+    assert np.mean([len(np.unique(pieces)) for pieces in corners]) > 2
+    free = np.zeros(4, bool)
+    for image, _, _ in change(plain * 4, settings(64, 64, zoom=0.8)):
+        free |= [(side == 114).all() for side in (image[:, 0], image[:, -1], image[0], image[-1])]
+    assert free.all(), "left, right, top, bottom"
+
+
+@pytest.mark.parametrize("change", [changed_one_by_one, changed_together])
+def test_what_is_hardly_seen_is_ignored(plain: list[Sample], change) -> None:
+    one = np.ones(1, np.int64)
+    thin, unfair, corner = (
+        np.array([box], np.float32) for box in ([9, 9, 11, 40], [20, 20, 22, 40], [0, 0, 24, 24])
+    )
+    for _, _, labels in change([replace(plain[0], boxes_xyxy=thin, labels=one, ignored_xyxy=unfair,
+                                        ignored_labels=0 * one)] * 4, settings(64, 64)):  # fmt: skip
+        assert sorted(labels.tolist()) == [-2, -1]
+    zoomed = list(change([replace(plain[0], boxes_xyxy=corner, labels=one)] * 32, settings(64, 64, zoom=1.0)))
+    assert {int(label) for _, _, labels in zoomed for label in labels} == {1, -2}
+    assert any((boxes[labels < 0, 2:] - boxes[labels < 0, :2] > 3).all(1).any() for _, boxes, labels in zoomed)
+
+
+def test_processes_have_different_pictures_and_change_them_differently(plain: list[Sample]) -> None:
+    halves = [Kept(plain, settings(64, 64), World(rank, 2, torch.device("cpu"))) for rank in range(2)]
+    greys = [[int(g) for images, _ in half.epoch(0) for g in images[:, 0, 32, 32]] for half in halves]
+    assert sorted(greys[0] + greys[1]) == list(range(0, 240, 30))
+    assert np.argsort(greys[0]).tolist() != np.argsort(greys[1]).tolist()
+
+
 def test_pictures_that_nothing_changes_are_those_of_the_robot(coco: Path) -> None:
     """Both ways of making a training picture end where the runtime's own fitting ends, and on the same objects."""
     samples = load_data(coco).samples
