@@ -95,6 +95,15 @@ def test_it_is_said_where_odometry_was_missing(tmp_path, heard, said):
     assert result["odometry"] == (heard > 0)
 
 
+def test_it_is_said_that_the_wheels_never_moved(tmp_path):
+    drive = (
+        dataclasses.replace(r, T_odom_base=np.ones(3)) if isinstance(r, Odometry) else r for r in room_drive(3)
+    )
+    write_mcap(tmp_path / "bag", drive)
+    result = map_recording(tmp_path / "bag", slam_params(), out=tmp_path / "out")
+    assert result["problems"] == ["the odometry says that the robot never moved; mapped from the scans alone"]
+
+
 @pytest.mark.parametrize(
     ("content", "named"), [(b"", "is empty"), (b"nothing of use\n", "holds no usable LaserScan")]
 )

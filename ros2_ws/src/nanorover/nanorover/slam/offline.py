@@ -58,7 +58,7 @@ def map_recording(
         problems.append("the recording has no odometry that is known as such; mapped from the scans alone")
     elif unreached:
         problems.append(f"{unreached} × scan with no odometry close enough in time")
-    if mapper.front_end.wheels_never_moved():
+    if mapper.front_end.wheels_never_moved() and 2 * unreached < len(scan_s):
         problems.append("the odometry says that the robot never moved; mapped from the scans alone")
     if jumps := mapper.front_end.counts["odometry jumps left out"]:
         problems.append(f"{jumps} × odometry jump left out")
