@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.machine import processor
-from nanorover.replay.logs import open_log
+from nanorover.replay.logs import CARMEN_SUFFIXES, need, open_log
 from nanorover.sim.buildings import BUILDINGS
 from nanorover.sim.flatland import G4, G4_SWEEPING, SICK, WHEELS, Lidar, drive, record
 from nanorover.slam.mapper import Mapper
@@ -22,8 +23,8 @@ from nanorover.slam.params import SlamParams, slam_params
 from nanorover.slam.relations import Relations, errors_of, read_relations, relation_error, relative_poses
 
 LIDARS: dict[str, Lidar] = {"G4": G4, "G4 sweeping": G4_SWEEPING, "SICK": SICK}
-LOG_SUFFIXES = (".clf", ".clf.bz2", ".clf.gz", ".log", ".log.bz2", ".log.gz")
-NTH = {2: "2nd", 3: "3rd"}
+LOG_SUFFIXES = tuple(suffix + packed for suffix in CARMEN_SUFFIXES for packed in ("", ".bz2", ".gz"))
+RELATIONS_SUFFIX = ".relations"
 # Relations of a simulated drive: poses this long apart, and returns to within this distance after this time.
 APART_S = 1.0
 RETURN_M, RETURN_S = 2.0, 20.0
@@ -52,27 +53,44 @@ def simulated_cases(seeds: int) -> list[Case]:
     ]
     cases += [Case("office", wheels, seed, lidar="SICK") for wheels in ("weak", "none") for seed in range(seeds)]
     cases += [
-        Case("office", wheels, seed, lidar="SICK", every=every)
-        for wheels, spacings in (("good", (7,)), ("none", (2, 3, 5, 7)))
-        for every in spacings
-        for seed in range(seeds)
+        Case("office", wheels, seed, lidar="SICK", every=7) for wheels in ("good", "none") for seed in range(seeds)
     ]
     return cases + [Case("campus", wheels, 0, lidar="G4") for wheels in ("good", "weak", "none")]
 
 
-def log_cases(folder: Path) -> list[Case]:
-    """Every CARMEN log of a folder that has relations beside it, with and without odometry."""
+def log_cases(folder: Path) -> tuple[list[Case], list[str]]:
+    """Every CARMEN log of a folder that has relations beside it, with and without odometry; and what is left out.
+
+    Raises InputError when there is none.
+    """
     logs = sorted(path for path in folder.iterdir() if path.name.endswith(LOG_SUFFIXES))
-    with_relations = [path for path in logs if _relations_of(path).exists()]
-    return [Case(p.name.split(".")[0], odometry, log=p) for p in with_relations for odometry in ("log", "none")]
+    fit = [path for path in logs if _relations_of(path).exists()]
+    if not fit:
+        raise InputError(
+            f"{folder} holds no log with relations", f"beside each log.clf belongs a log{RELATIONS_SUFFIX}"
+        )
+    left_out = [f"{path.name}: no {_relations_of(path).name} beside it" for path in logs if path not in fit]
+    known = {_relations_of(path) for path in logs}
+    left_out += [
+        f"{p.name}: no log beside it" for p in sorted(folder.glob("*" + RELATIONS_SUFFIX)) if p not in known
+    ]
+    return [Case(_name(path), odometry, log=path) for path in fit for odometry in ("log", "none")], left_out
+
+
+def _name(log: Path) -> str:
+    """The file's name without what says how it is written."""
+    return log.name.removesuffix(max((s for s in LOG_SUFFIXES if log.name.endswith(s)), key=len))
 
 
 def _relations_of(log: Path) -> Path:
-    return log.with_name(log.name.split(".")[0] + ".relations")
+    return log.with_name(_name(log) + RELATIONS_SUFFIX)
 
 
 def run_case(case: Case, pictures: Path | None = None) -> dict[str, Any]:
-    """Run one case in this process; with a folder, the map and the error over time are drawn into it."""
+    """Run one case in this process; with a folder, the map and the error over time are drawn into it.
+
+    Raises InputError for a log without scans or relations that are not its own.
+    """
     params = slam_params()
     mapper = Mapper(params)
     mapper.warm_up()
@@ -119,12 +137,14 @@ def _steps(case: Case) -> Iterator[tuple[list[Odometry | LaserScan], NDArray[np.
     """What comes up to and with every scan, and the true pose (NaN for a log)."""
     waiting: list[Odometry | LaserScan] = []
     if case.log is not None:
-        for item in open_log(case.log):
+        log = open_log(case.log)
+        for item in log:
             if isinstance(item, LaserScan):
                 yield [*waiting, item], np.full(3, np.nan)
                 waiting = []
             elif isinstance(item, Odometry) and case.odometry != "none":
                 waiting.append(item)
+        need(log, LaserScan)
         return
     rng = np.random.default_rng(case.seed)
     building = BUILDINGS[case.name](rng)
@@ -195,8 +215,10 @@ def _draw(case: Case, mapper: Mapper, relations: Relations, folder: Path) -> Non
     plt.close(figure)
 
 
-def table(results: list[dict[str, Any]], command: str, params: SlamParams, date: str) -> str:
-    """The results as a Markdown page: what was run, where and when, one line per kind of run."""
+def table(
+    results: list[dict[str, Any]], not_measured: list[str], command: str, params: SlamParams, date: str
+) -> str:
+    """The results as a Markdown page: what was run, where and when, one line per kind of run, what was not run."""
     lines = [
         "# SLAM bench",
         "",
@@ -217,14 +239,17 @@ def table(results: list[dict[str, Any]], command: str, params: SlamParams, date:
         def over(figure: str, what: Any = np.median, runs: list[dict[str, Any]] = runs) -> float:
             return float(what([run[figure] for run in runs]))
 
-        spaced = f", every {NTH.get(every, f'{every}th')} scan" if every > 1 else ""
         ate = f"{over('ate_m', np.max):.3f}" if runs[0]["ate_m"] is not None else "–"
         lines.append(
-            f"| {name}{spaced} | {lidar} | {odometry} | {len(runs)}"
+            f"| {name}{f', every {every}th scan' if every > 1 else ''} | {lidar} | {odometry} | {len(runs)}"
             f" | {over('trans_m_mean'):.4f} | {over('trans_m_mean', np.max):.4f}"
             f" | {over('rot_deg_mean'):.3f} | {over('rot_deg_mean', np.max):.3f} | {ate}"
             f" | {over('x_realtime'):.0f} | {over('ms_p50'):.2f} | {over('ms_p99'):.2f}"
             f" | {over('ms_max', np.max):.1f} | {over('rss_mb', np.max):.0f} | {over('loops'):.0f} |"
         )
+    partly = {r["name"]: f"over {r['n']} of {r['given']} relations" for r in results if r["n"] < r["given"]}
+    notes = [f"- {name}: {over}" for name, over in partly.items()]
+    notes += [f"- Not measured: {line}" for line in not_measured]
+    lines += ["", *notes] if notes else []
     settings = ", ".join(f"{key} {value:g}" for key, value in asdict(params).items())
     return "\n".join([*lines, "", f"Settings, the same for all: {settings}.", ""])

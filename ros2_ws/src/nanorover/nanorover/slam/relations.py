@@ -117,6 +117,8 @@ def _scans_of(
 
 
 def _span(stamps_ns: NDArray[np.int64]) -> str:
+    if len(stamps_ns) == 0:
+        return "no time"
     return f"{stamps_ns.min() * 1e-9:.3f} to {stamps_ns.max() * 1e-9:.3f} s"
 
 
