@@ -19,7 +19,8 @@ from nanorover_models.batches import Loaded
 from nanorover_models.commands import data_of
 from nanorover_models.data import DataSet, Sample, load_data
 from nanorover_models.evaluate import coco_scores
-from nanorover_models.kept import Kept
+from nanorover_models.kept import Kept, _one_below_another
+from nanorover_models.losses import Targets
 from nanorover_models.params import TrainParams
 from nanorover_models.world import World
 
@@ -284,6 +285,14 @@ def test_what_is_hardly_seen_is_ignored(plain: list[Sample], change) -> None:
     zoomed = list(change([replace(plain[0], boxes_xyxy=corner, labels=one)] * 32, settings(64, 64, zoom=1.0)))
     assert {int(label) for _, _, labels in zoomed for label in labels} == {1, -2}
     assert any((boxes[labels < 0, 2:] - boxes[labels < 0, :2] > 3).all(1).any() for _, boxes, labels in zoomed)
+
+
+def test_of_the_objects_of_a_batch_those_that_are_there_remain() -> None:
+    boxes = torch.arange(16.0).reshape(2, 2, 4)
+    parts = [Targets(boxes[i : i + 1], torch.tensor([[5, 7]]), torch.tensor([[i == 1, i == 0]])) for i in range(2)]
+    kept, labels, there = _one_below_another(parts)
+    assert (labels.tolist(), there.tolist()) == ([[7], [5]], [[True], [True]])
+    assert torch.equal(kept[:, 0], torch.stack([boxes[0, 1], boxes[1, 0]]))
 
 
 def test_processes_have_different_pictures_and_change_them_differently(plain: list[Sample]) -> None:
