@@ -46,6 +46,24 @@ def between(T_a_b: Pose, T_a_c: Pose) -> Pose:
     return compose(inverse(T_a_b), T_a_c)
 
 
+def wrap_angles(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same angles in [−π, π), of any shape."""
+    return (angles_rad + math.pi) % (2.0 * math.pi) - math.pi
+
+
+def compose_all(T_a_b: NDArray[np.floating], T_b_c: NDArray[np.floating]) -> NDArray[np.float64]:
+    """T_a_c (N, 3) of (N, 3) each, or of one (3,) with all of the other."""
+    c, s = np.cos(T_a_b[..., 2]), np.sin(T_a_b[..., 2])
+    return np.stack(
+        [
+            T_a_b[..., 0] + c * T_b_c[..., 0] - s * T_b_c[..., 1],
+            T_a_b[..., 1] + s * T_b_c[..., 0] + c * T_b_c[..., 1],
+            wrap_angles(T_a_b[..., 2] + T_b_c[..., 2]),
+        ],
+        axis=-1,
+    )
+
+
 def are_close(one: Pose, other: Pose, within_m: float, within_rad: float) -> bool:
     """Whether two poses of one frame are nearer to each other than this."""
     off = between(one, other)

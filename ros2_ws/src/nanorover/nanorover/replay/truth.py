@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose, compose, inverse, transform_points, wrap_angle
+from nanorover.geometry.se2 import Pose, compose, compose_all, inverse, transform_points, wrap_angles
 from nanorover.mapping.grid import OccupancyGrid, is_free, is_wall
 from nanorover.replay.records import TrueMap, TruePose
 
@@ -78,9 +78,9 @@ def alignment(true: NDArray[np.float64], estimated: NDArray[np.float64]) -> Pose
 
 def pose_error(true: NDArray[np.float64], estimated: NDArray[np.float64], T_true_estimated: Pose) -> PoseError:
     """The error of estimated poses ``(N, 3)`` at the times of the true ones, seen in the frame of the truth."""
-    aligned = np.array([compose(T_true_estimated, pose) for pose in estimated])
+    aligned = compose_all(T_true_estimated, estimated)
     trans_m = np.hypot(*(aligned - true)[:, :2].T)
-    rot_deg = np.degrees(np.abs([wrap_angle(angle) for angle in (aligned - true)[:, 2]]))
+    rot_deg = np.degrees(np.abs(wrap_angles((aligned - true)[:, 2])))
     return PoseError(
         len(true),
         float(np.sqrt((trans_m**2).mean())),

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose, are_close
+from nanorover.geometry.se2 import Pose, are_close, wrap_angles
 from nanorover.slam.field import LIKELIHOOD_FULL, NONE, Field, FieldArrays
 from nanorover.slam.map_field import MapWalls, walls_crossed
 from nanorover.slam.matching import EXACTLY, judge, refine, search
@@ -217,7 +217,7 @@ class GlobalSearch:
             columns = slice(max(column - around, 0), column + around + 1)
             for beside in range(SECTORS):
                 turned = 2.0 * math.pi * best_turn[beside, rows, columns] / self._turns - yaw
-                same = np.abs((turned + math.pi) % (2.0 * math.pi) - math.pi) < SAME_RAD
+                same = np.abs(wrap_angles(turned)) < SAME_RAD
                 best[beside, rows, columns][same] = 0
         return found
 

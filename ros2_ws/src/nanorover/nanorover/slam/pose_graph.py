@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nanorover.geometry.se2 import wrap_angles
 from nanorover.slam.graph import Edge
 
 # A loop whose residual has this chi-square keeps a quarter of its weight.
@@ -266,7 +267,7 @@ class PoseGraph:
             return math.inf
         step = self._gradient[position]
         self.poses -= step
-        self.poses[:, 2] = (self.poses[:, 2] + math.pi) % (2.0 * math.pi) - math.pi
+        self.poses[:, 2] = wrap_angles(self.poses[:, 2])
         return float(np.hypot(step[:, 0], step[:, 1]).max())
 
     def chi2(self) -> NDArray[np.float64]:

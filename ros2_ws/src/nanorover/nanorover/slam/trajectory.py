@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.files import replacing
-from nanorover.geometry.se2 import Pose, quaternion_of_yaw
+from nanorover.geometry.se2 import Pose, compose_all, quaternion_of_yaw
 
 
 class Trajectory:
@@ -64,15 +64,7 @@ class Trajectory:
         if len(keyframes) == 0:
             return relative.astype(np.float64)
         at = keyframes[self._references[: self._count : every]]
-        c, s = np.cos(at[:, 2]), np.sin(at[:, 2])
-        yaw = at[:, 2] + relative[:, 2]
-        return np.column_stack(
-            [
-                at[:, 0] + c * relative[:, 0] - s * relative[:, 1],
-                at[:, 1] + s * relative[:, 0] + c * relative[:, 1],
-                (yaw + np.pi) % (2.0 * np.pi) - np.pi,
-            ]
-        )
+        return compose_all(at, relative)
 
 
 def evenly_along(poses: NDArray[np.float64], most: int) -> NDArray[np.int64]:
