@@ -15,6 +15,7 @@ from nanorover import params
 from nanorover.base.params import BaseParams
 from nanorover.calibration.draw import draw_motion
 from nanorover.calibration.motion import Steps, fit_motion, steps_of
+from nanorover.cli import calibrate
 from nanorover.errors import InputError
 from nanorover.geometry.se2 import compose, inverse
 
@@ -87,8 +88,6 @@ def test_a_robot_that_stands_is_refused():
 def test_the_command_on_the_shipped_recording_agrees_with_its_simulated_robot(tmp_path):
     from typer.testing import CliRunner
 
-    from nanorover.cli import calibrate
-
     bag = REPOSITORY / "tests" / "recordings" / "apartment.mcap"
     ran = CliRunner().invoke(calibrate.commands, ["wheels", str(bag), "--out", str(tmp_path), "--json"])
     assert ran.exit_code == 0, ran.output
@@ -103,3 +102,23 @@ def test_the_command_on_the_shipped_recording_agrees_with_its_simulated_robot(tm
         == result["wheel_radius_m"]
     )
     assert params.load(BaseParams, "base", written).wheel_radius_m == result["wheel_radius_m"]
+
+
+def test_what_a_drive_does_not_show_is_named_and_left_out(tmp_path, monkeypatch, capsys):
+    """A drive straight ahead: the radius stands there, with how sure it is, and nothing that is not a number."""
+    straight = np.tile([0.3, 0.0, 0.0], (20, 1))
+    ahead = fit_motion(Steps(np.arange(20), straight, straight * 1.1), np.zeros(3))
+    monkeypatch.setattr(calibrate, "_motion", lambda *_: ahead)
+    calibrate.wheels(tmp_path / "a.mcap", tmp_path, as_json=True)
+    said = capsys.readouterr()
+    result = json.loads(said.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert result["not_shown"] == ["wheel_separation_m"] and 0 <= result["sigma_wheel_radius_m"] < 1e-4
+    assert "not shown by this drive: wheel_separation_m; drive at least 1 m and turn at least 115°" in said.err
+    written = yaml.safe_load((tmp_path / "wheels.yaml").read_text())["base"]["ros__parameters"]
+    assert list(written) == ["wheel_radius_m"]
+    turning = np.tile([0.0, 0.0, 0.4], (20, 1))
+    on_the_spot = fit_motion(Steps(np.arange(20), turning, turning), np.zeros(3))
+    monkeypatch.setattr(calibrate, "_motion", lambda *_: on_the_spot)
+    with pytest.raises(InputError, match="shows none of wheel_radius_m, wheel_separation_m"):
+        calibrate.wheels(tmp_path / "a.mcap", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -28,11 +28,13 @@ def draw_motion(path: Path, fit: MotionFit) -> None:
     way.plot(ways[0][~straight], ways[1][~straight], ".", color=PALE, label="steps with a turn")
     way.plot(ways[0][straight], ways[1][straight], ".", color=INK, label="straight steps")
     _line(way, max(ways[0].max(initial=0.1), 0.1), fit.way_scale, both=False)
-    way.set(xlabel="way by the wheels (m)", ylabel="way by the lidar (m)", title=f"way × {fit.way_scale:.4f}")
+    way.set(xlabel="way by the wheels (m)", ylabel="way by the lidar (m)", title=_factor("way", fit.way_scale))
     turns = np.degrees(base[:, 2]), np.degrees(laser[:, 2])
     turn.plot(*turns, ".", color=INK)
     _line(turn, max(np.abs(turns[0]).max(initial=1.0), 1.0), fit.turn_scale, both=True)
-    turn.set(xlabel="turn by the wheels (°)", ylabel="turn by the lidar (°)", title=f"turn × {fit.turn_scale:.4f}")
+    turn.set(
+        xlabel="turn by the wheels (°)", ylabel="turn by the lidar (°)", title=_factor("turn", fit.turn_scale)
+    )
     time_s = (fit.steps.stamps_ns - fit.steps.stamps_ns[0]) / 1e9
     left.plot(time_s, 1000 * fit.residuals[:, 0], ".-", color=INK, lw=0.6, label="forward (mm)")
     left.plot(time_s, 1000 * fit.residuals[:, 1], ".-", color=FIT, lw=0.6, label="sideways (mm)")
@@ -42,6 +44,10 @@ def draw_motion(path: Path, fit: MotionFit) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     _save(figure, path)
+
+
+def _factor(name: str, scale: float) -> str:
+    return f"{name} × {scale:.4f}" if np.isfinite(scale) else f"{name}: not shown by this drive"
 
 
 def _line(axes, reach: float, slope: float, both: bool) -> None:

@@ -18,15 +18,15 @@ from nanorover.geometry.frames import FrameTree, Transform, planar_pose
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 from nanorover.replay.logs import need, open_log
-from nanorover.replay.records import CameraInfo, Picture
+from nanorover.replay.records import CameraInfo, Picture, Problems
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # Scan and picture belong together when they are not further apart; the board is held still.
 TOGETHER_NS = 150_000_000
 
 
-def scans_and_odometry(recording: Path) -> tuple[list[LaserScan], list[Odometry]]:
-    """All scans and odometry of a recording. Raises InputError where one of them is missing."""
+def scans_and_odometry(recording: Path) -> tuple[list[LaserScan], list[Odometry], Problems]:
+    """All scans and odometry of a recording, and what was wrong in it. Raises InputError where one is missing."""
     log = open_log(recording)
     scans: list[LaserScan] = []
     odometry: list[Odometry] = []
@@ -36,7 +36,7 @@ def scans_and_odometry(recording: Path) -> tuple[list[LaserScan], list[Odometry]
         elif isinstance(record, Odometry):
             odometry.append(record)
     need(log, LaserScan, Odometry)
-    return scans, odometry
+    return scans, odometry, log.problems
 
 
 def pictures_of(source: Path) -> Iterator[NDArray[np.uint8]]:

@@ -1,9 +1,18 @@
 """``nanorover calibrate``: wheels, lidar, camera, and how camera and lidar are mounted to each other."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
+
+from nanorover.cli import console
+from nanorover.errors import InputError
+
+if TYPE_CHECKING:
+    from nanorover.calibration.motion import MotionFit
 
 Recording = Annotated[Path, typer.Argument(help="a recording with the topics that the calibration needs")]
 Out = Annotated[Path, typer.Option(help="where the picture and the parameters go")]
@@ -11,6 +20,16 @@ BoardSize = Annotated[str, typer.Option(help="inner corners of the chessboard, c
 Square = Annotated[float, typer.Option(help="side of one square in metres")]
 ParamsFile = Annotated[Path | None, typer.Option(help="the robot's parameter file, where it has its own")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A parameter's value, NaN where the drive does not show it, the digits that count, and how sure it is."""
+
+    value: float
+    digits: int
+    sigma: float | None = None
+
 
 commands = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -34,11 +53,14 @@ def wheels(
     base = params.load(BaseParams, "base", params_file)
     fit = _motion(recording, out / "wheels.png", params_file)
     radius_m = base.wheel_radius_m * fit.way_scale
+    separation_m = base.wheel_separation_m * fit.way_scale / fit.turn_scale
     found = {
-        "wheel_radius_m": round(radius_m, 5),
-        "wheel_separation_m": round(base.wheel_separation_m * fit.way_scale / fit.turn_scale, 5),
+        "wheel_radius_m": Found(radius_m, 5, base.wheel_radius_m * fit.sigma[0]),
+        "wheel_separation_m": Found(
+            separation_m, 5, separation_m * math.hypot(fit.sigma[0] / fit.way_scale, fit.sigma[1] / fit.turn_scale)
+        ),
     }
-    _tell("base", found, out / "wheels.yaml", as_json, {"rms_m": fit.rms_m, "steps": len(fit.residuals)})
+    _tell("base", found, out / "wheels.yaml", as_json, _left(fit))
 
 
 @commands.command()
@@ -49,14 +71,13 @@ def lidar(
     as_json: AsJson = False,
 ) -> None:
     """Where the lidar sits and how it is turned, from a drive with straight parts and turns."""
-    import math
-
     fit = _motion(recording, out / "lidar.png", params_file)
-    x, y, yaw = (float(v) for v in fit.T_base_laser)
-    found = {"laser_x_m": round(x, 4), "laser_y_m": round(y, 4), "laser_yaw_rad": round(yaw, 4)}
-    found = {name: value for name, value in found.items() if math.isfinite(value)}
-    sigma = {"sigma_yaw_rad": float(fit.sigma[4]), "rms_m": fit.rms_m, "steps": len(fit.residuals)}
-    _tell("frames", found, out / "lidar.yaml", as_json, sigma)
+    names = ("laser_x_m", "laser_y_m", "laser_yaw_rad")
+    found = {
+        name: Found(value, 4, sigma)
+        for name, value, sigma in zip(names, fit.T_base_laser, fit.sigma[2:], strict=True)
+    }
+    _tell("frames", found, out / "lidar.yaml", as_json, _left(fit))
 
 
 @commands.command()
@@ -109,18 +130,21 @@ def extrinsics(
     T_camera_laser, T_base_laser = believed_mounting(params_file)
     result = calibrate_extrinsics(views_of(recording, chessboard), chessboard, T_camera_laser)
     draw_distances(out / "extrinsics.png", result.before_m, result.after_m, f"{result.views} views of the board")
-    found = camera_parameters(T_base_laser @ np.linalg.inv(result.T_camera_laser))
+    mounting = camera_parameters(T_base_laser @ np.linalg.inv(result.T_camera_laser))
+    found = {name: Found(value, 4) for name, value in mounting.items()}
     rms_m = float(np.sqrt((result.after_m**2).mean()))
     _tell("frames", found, out / "extrinsics.yaml", as_json, {"rms_m": rms_m, "views": result.views})
 
 
-def _motion(recording: Path, picture: Path, params_file: Path | None) -> Any:
+def _motion(recording: Path, picture: Path, params_file: Path | None) -> "MotionFit":
     from nanorover.calibration.draw import draw_motion
     from nanorover.calibration.motion import fit_motion, steps_of
     from nanorover.calibration.sources import believed_laser, scans_and_odometry
-    from nanorover.errors import InputError
 
-    fit = fit_motion(steps_of(*scans_and_odometry(recording)), believed_laser(params_file))
+    scans, odometry, problems = scans_and_odometry(recording)
+    for line in problems.lines():
+        console.print(f"[yellow]skipped:[/] {escape(line)}", soft_wrap=True)
+    fit = fit_motion(steps_of(scans, odometry), believed_laser(params_file))
     if fit.turn_scale < 0:
         raise InputError(
             "the scan turns against the wheels: one of the two is mirrored",
@@ -130,19 +154,37 @@ def _motion(recording: Path, picture: Path, params_file: Path | None) -> Any:
     return fit
 
 
-def _tell(section: str, found: dict[str, float], path: Path, as_json: bool, quality: dict[str, Any]) -> None:
-    """Write the parameter file, say what is in it, and how good it is."""
+def _left(fit: "MotionFit") -> dict[str, Any]:
+    return {"rms_m": fit.rms_m, "steps": len(fit.residuals)}
+
+
+def _tell(section: str, found: dict[str, Found], path: Path, as_json: bool, quality: dict[str, Any]) -> None:
+    """Write the parameter file with what was found, say what is in it, and how good it is.
+
+    Raises InputError where nothing was found.
+    """
     import json
 
     import yaml
 
+    from nanorover.calibration.motion import LEAST_TURN_RAD, LEAST_WAY_M
     from nanorover.files import replacing
 
-    text = yaml.safe_dump({section: {"ros__parameters": found}}, sort_keys=False)
+    shown = {name: one for name, one in found.items() if math.isfinite(one.value)}
+    hidden = [name for name in found if name not in shown]
+    more = f"drive at least {LEAST_WAY_M:g} m and turn at least {math.degrees(LEAST_TURN_RAD):.0f}°, to both sides"
+    if not shown:
+        raise InputError(f"this drive shows none of {', '.join(hidden)}", more)
+    values = {name: round(float(one.value), one.digits) for name, one in shown.items()}
+    sigma = {f"sigma_{name}": float(one.sigma) for name, one in shown.items() if one.sigma is not None}
+    text = yaml.safe_dump({section: {"ros__parameters": values}}, sort_keys=False)
     with replacing(path) as temporary:
         temporary.write_text(text)
+    if hidden:
+        console.print(f"not shown by this drive: {', '.join(hidden)}; {more}", soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps({**found, **quality, "file": str(path)}))
+        typer.echo(json.dumps({**values, **sigma, **quality, "not_shown": hidden, "file": str(path)}))
         return
-    shown = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in quality.items())
-    typer.echo(f"{text.rstrip()}\n({shown})\nUse it with params_file:={path}; look at {path.with_suffix('.png')}")
+    facts = {**sigma, **quality}
+    said = ", ".join(f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items())
+    typer.echo(f"{text.rstrip()}\n({said})\nUse it with params_file:={path}; look at {path.with_suffix('.png')}")
