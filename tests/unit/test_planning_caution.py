@@ -83,6 +83,8 @@ def test_an_open_door_beside_the_way_is_a_blind_corner_and_a_wall_is_none():
     assert 0.7 < gap_m < 1.1
     assert corner_gap_m(corridor(), np.array([3.3, 0.6, 0.0])) < gap_m
     assert corner_gap_m(corridor(door=False), before) == math.inf
+    # of glass, through which the lidar sees and nobody comes
+    assert corner_gap_m(corridor(door=False), before, corridor()) == math.inf
     assert corner_gap_m(corridor(), np.array([1.5, 0.6, 0.0])) == math.inf  # too far off
     assert corner_gap_m(corridor(), np.array([5.6, 0.6, 0.0])) == math.inf  # behind the robot
 

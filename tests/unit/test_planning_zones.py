@@ -148,6 +148,37 @@ def test_lists_of_unequal_length_are_refused():
         Semantics(dataclasses.replace(shipped, lead_s=shipped.lead_s[:-1]))
 
 
+def test_a_person_is_brought_forward_to_now_but_not_by_more_than_a_second():
+    semantics = navigator().semantics
+    for class_id, vx, age_s, x_m in (
+        ("person", 0.8, 0.5, 4.4), ("person", 0.8, 5.0, 4.8), ("person", 0.0, 0.5, 4.0), ("chair", 0.8, 0.5, None)
+    ):  # fmt: skip
+        rows = semantics.for_controller([seen(4.0, 3.0, class_id, vx)], START, round(age_s * 1e9), 9.0)
+        assert [row[:2].tolist() for row in rows] == ([] if x_m is None else [pytest.approx([x_m, 3.0])])
+
+
+def test_a_mark_is_as_old_as_it_is_also_in_a_new_map():
+    n, silent = navigator(), np.full(360, np.nan, np.float32)
+    ahead = silent.copy()
+    ahead[179:182] = 1.5
+    forget_s = SETTINGS.costmap.forget_s
+    for now_s, ranges in ((1000.0, ahead), (1000.0 + forget_s - 1.0, silent), (1000.0 + forget_s + 2.0, silent)):
+        n.on_map(room(), now_s)
+        n.on_scan(LaserScan(round(now_s), ranges, -np.pi, 2 * np.pi / 360, 0.1, 12.0), START, STILL, now_s)
+        assert (n.world.cost_at(2.5, 3.0) == 254) == (now_s < 1000.0 + forget_s)
+
+
+@pytest.mark.parametrize(("by_m", "by_rad", "kept"), [(0.4, 0.5, True), (0.6, 0.0, False), (0.0, 0.7, False)])
+def test_what_was_marked_before_the_pose_jumped_stands_elsewhere(by_m, by_rad, kept):
+    n, silent = navigator(), np.full(360, np.nan, np.float32)
+    ahead = silent.copy()
+    ahead[179:182] = 1.5
+    for k, (ranges, pose) in enumerate(((ahead, START), (silent, START + np.array([0.0, by_m, by_rad])))):
+        n.on_scan(LaserScan(k, ranges, -np.pi, 2 * np.pi / 360, 0.1, 12.0), pose, STILL, 0.1 * k)
+    assert n.jumps == (not kept)
+    assert [c.cost_at(2.5, 3.0) == 254 for c in (n.world, n.local)] == [kept, kept]
+
+
 def test_marks_move_along_when_the_map_grows():
     n = navigator()
     ranges = np.full(360, 12.0, np.float32)
