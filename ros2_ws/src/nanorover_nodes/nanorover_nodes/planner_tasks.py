@@ -146,7 +146,7 @@ class Tasks:
         if moment is None:
             raise InputError("the robot does not know where it is", "no chain of transforms from map to base")
         if self.task is not None:
-            self._end(End(FAILED, UNKNOWN, f"preempted by {name}"))
+            self._end(End(FAILED, UNKNOWN, f"preempted by {name}"), drive_on=True)
         mission = Mission(self.node.navigator, self.node.params["behaviours"], moment)
         task = Task(name, mission, Future(), goal, poses)
         mission.start(tree(mission.pilot, task))
@@ -154,11 +154,13 @@ class Tasks:
         self.node.blind_since_s = 0.0
         return task
 
-    def _end(self, end: End) -> None:
+    def _end(self, end: End, drive_on: bool = False) -> None:
+        """The task is over; the robot stands then, unless another task makes it ``drive_on``."""
         task, self.task = self.task, None
         assert task is not None
         task.mission.cancel(end.reason)
-        self.node._command(STILL)
+        if not drive_on:
+            self.node._command(STILL)
         if end.outcome == FAILED:
             self.node.get_logger().warning(f"{task.name}: {end.reason}")
         task.future.set_result(end)

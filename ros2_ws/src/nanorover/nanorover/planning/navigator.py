@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nanorover.base.gate import STILL, Velocity
+from nanorover.base.gate import Velocity
 from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import Pose, wrap_angle
@@ -93,7 +93,7 @@ class Navigator:
         self._known_cost = np.zeros((0, 0), np.uint8)
         self._at = 0
         self._turning = False
-        self._commanded = STILL
+        self._commanded: Velocity | None = None
         self._last_pose: Pose | None = None
         self._forgot_s = -math.inf
 
@@ -207,7 +207,7 @@ class Navigator:
     def stop(self) -> None:
         """Follow nothing."""
         self.path, self._at, self._turning = np.zeros((0, 3)), 0, False
-        self._commanded = STILL
+        self._commanded = None
         self.controller.reset()
 
     def blocked(self) -> bool:
@@ -291,6 +291,8 @@ class Navigator:
         lag_s = m.delay_s + 2.0 * self.step_s
         slack_v = max(m.acceleration_m_s2, m.deceleration_m_s2) * lag_s
         slack_w = m.angular_acceleration_rad_s2 * lag_s
+        if self._commanded is None:  # what was followed before has ended, perhaps while driving
+            return measured
         v, w = self._commanded.linear_m_s, self._commanded.angular_rad_s
         return Velocity(
             min(max(v, measured.linear_m_s - slack_v), measured.linear_m_s + slack_v),
