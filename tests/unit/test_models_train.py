@@ -177,6 +177,10 @@ def test_a_description_keeps_files_of_the_same_network_and_drops_others(tmp_path
     data = DataSet([], LABELS)
     with pytest.raises(InputError, match=r"m\.yaml: an fp32 file is needed, but only fp16 is named"):
         commands.card(str(out / "m.yaml"), first, data, "", "")
+    (out / "m.yaml").write_text("files: {fp16: of whatever.onnx}")
+    with pytest.raises(InputError, match=r"m\.yaml"):
+        commands.export_files(first, out, ("fp32",), said.append)
+    assert (out / "m.yaml").read_text() == "files: {fp16: of whatever.onnx}", "what is no description stays"
 
 
 def load_data_picture() -> np.ndarray:
