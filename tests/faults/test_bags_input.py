@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from bag_samples import NS, START_NS, TYPES, drive, header, message, room_map, scan, transforms, write_mcap
 
+from data import REPOSITORY
 from nanorover.base.kinematics import Track
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
@@ -350,3 +351,10 @@ def test_a_depth_picture_is_taken_only_where_there_is_no_other():
     topics = {"/camera/depth/image": image, "/camera/color/image": image}
     assert choose(topics, {"/camera/depth/image": 9}, {}, "bag")["image"] == "/camera/color/image"
     assert choose({"/camera/depth/image": image}, {}, {}, "bag")["image"] == "/camera/depth/image"
+
+
+def test_a_folder_of_recordings_is_not_taken_for_one():
+    folder = REPOSITORY / "tests" / "recordings"
+    with pytest.raises(InputError, match=r"holds 4 recordings: apartment.mcap, .*\n  → name one") as told:
+        list(open_log(folder))
+    assert "wander.mcap" in str(told.value)

@@ -221,6 +221,10 @@ def _files_of(folder: Path, problems: Problems) -> tuple[list[Path], bool]:
             problems.add("file of the bag is missing", str(file))
     files = [file for file in named if file in present]
     files += sorted((file for file in present if file not in named), key=_natural)
+    if not named and len({_stem(file) for file in files}) > 1:
+        raise InputError(
+            f"{folder} holds {len(files)} recordings: {', '.join(file.name for file in files)}", "name one of them"
+        )
     if not files:
         raise InputError(
             f"{folder} is not a bag", "a bag is a folder with .mcap or .db3 files, or a ROS 1 .bag file"
@@ -232,6 +236,11 @@ def _is_storage(file: Path) -> bool:
     return file.suffix in STORAGE_SUFFIXES or (
         file.suffix == ".zstd" and Path(file.stem).suffix in STORAGE_SUFFIXES
     )
+
+
+def _stem(file: Path) -> str:
+    """What the files of one bag have in common: they are named <stem>_<number>."""
+    return re.sub(r"_\d+$", "", file.name.partition(".")[0])
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
