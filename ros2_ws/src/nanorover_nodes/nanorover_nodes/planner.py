@@ -25,7 +25,7 @@ from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.errors import InputError
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
-from nanorover.fusion.measurements import Camera, Detection
+from nanorover.fusion.measurements import Camera
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import caution, motion
@@ -46,6 +46,7 @@ from nanorover.replay.records import CameraInfo
 from nanorover.robot import RobotParams
 from nanorover_nodes import convert
 from nanorover_nodes.component import OK, WARN, Component, Health
+from nanorover_nodes.detections import detections_of
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.goals import GoalReader
 from nanorover_nodes.objects import markers_msg, objects_msg
@@ -240,14 +241,7 @@ class PlannerNode(Component):
     def on_detections(self, message: Detection2DArray) -> None:
         if not self.active:
             return
-        found = []
-        for one in message.detections:
-            if one.results:
-                best = max(one.results, key=lambda r: r.hypothesis.score).hypothesis
-                x, y = one.bbox.center.position.x, one.bbox.center.position.y
-                half_x, half_y = one.bbox.size_x / 2.0, one.bbox.size_y / 2.0
-                box = (x - half_x, y - half_y, x + half_x, y + half_y)
-                found.append(Detection(best.class_id, float(best.score), box))
+        found = detections_of(message)
         stamp_ns = convert.stamp_ns_of(message.header.stamp)
         self.navigator.on_objects(self.fusion.on_detections(found, stamp_ns), self.fusion.tracker.unsure())
         self._publish_objects(stamp_ns)

@@ -15,6 +15,7 @@ from nanorover.perception.images import from_message, write_image
 from nanorover.report import Figure
 from nanorover_nodes.convert import stamp_ns_of
 from nanorover_nodes.declared_topics import hear_declared
+from nanorover_nodes.detections import detections_of
 
 COLUMNS, ROWS = 3, 3
 
@@ -63,19 +64,16 @@ class Sightings:
 
     def _on_detections(self, message: Detection2DArray) -> None:
         stamp_ns = stamp_ns_of(message.header.stamp)
-        self._seen_at[stamp_ns] = len(message.detections)
-        for detection in message.detections:
-            best = detection.results[0].hypothesis
-            centre = detection.bbox.center.position
-            half_x, half_y = detection.bbox.size_x / 2, detection.bbox.size_y / 2
-            self._labels[best.class_id] += 1
-            box_xyxy = [centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y]
+        found = detections_of(message)
+        self._seen_at[stamp_ns] = len(found)
+        for seen in found:
+            self._labels[seen.class_id] += 1
             self._detections.append(
                 {
                     "stamp_ns": stamp_ns,
-                    "label": best.class_id,
-                    "score": round(best.score, 3),
-                    "box_xyxy": [round(v, 1) for v in box_xyxy],
+                    "label": seen.class_id,
+                    "score": round(seen.score, 3),
+                    "box_xyxy": [round(v, 1) for v in seen.box_px],
                 }
             )
 
