@@ -4,7 +4,6 @@ This is the one place of the footprint: planner, safety and simulation read it. 
 model (``params/frames.yaml``), its wheels, cables and what people screw on; ``base_link`` is its origin.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +29,6 @@ class RobotParams:
     def inscribed_radius_m(self) -> float:
         """The largest circle about ``base_link`` within the footprint."""
         return min(self.footprint_front_m, self.footprint_rear_m, self.half_width_m)
-
-    @property
-    def circumscribed_radius_m(self) -> float:
-        """The smallest circle about ``base_link`` around the footprint: the room needed to turn in place."""
-        return math.hypot(max(self.footprint_front_m, self.footprint_rear_m), self.half_width_m)
 
     def polygon(self) -> NDArray[np.float64]:
         """Corners ``(4, 2)`` in the base frame, counter-clockwise from front left."""

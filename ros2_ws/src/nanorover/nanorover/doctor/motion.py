@@ -12,8 +12,8 @@ from nanorover.errors import InputError
 from nanorover.geometry.frames import FrameTree, planar_pose
 from nanorover.geometry.scan import LaserScan
 
-# The mounting is wrong, the wheels' size is wrong, the lidar looks back.
-YAW_TOLERANCE_RAD, SCALE_TOLERANCE, BACKWARDS_RAD = math.radians(5.0), 0.06, math.radians(150.0)
+# The mounting is wrong, the wheels' size is wrong.
+YAW_TOLERANCE_RAD, SCALE_TOLERANCE = math.radians(5.0), 0.06
 
 
 def motion(evidence: Evidence) -> list[Finding]:

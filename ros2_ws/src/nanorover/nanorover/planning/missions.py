@@ -179,7 +179,6 @@ class Mission:
     def __init__(self, navigator: Navigator, params: BehavioursParams, moment: Moment) -> None:
         self.pilot = Pilot(navigator, params, moment)
         self.tree: Behaviour | None = None
-        self.start_s = moment.now_s
 
     def start(self, tree: Behaviour) -> None:
         """Run this tree from the next tick on."""
