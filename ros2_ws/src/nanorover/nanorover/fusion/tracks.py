@@ -169,11 +169,8 @@ class Tracker:
         """Forget everything, as after a jump of the pose or the clock; ids go on."""
         self.tracks, self.stamp_ns = [], None
 
-    def update(self, measurements: list[Measurement], stamp_ns: int, births: bool = True) -> None:
-        """Take what was measured at ``stamp_ns``; an older moment than the last is taken as the same.
-
-        ``births``: whether a measurement of nothing known makes a new track.
-        """
+    def update(self, measurements: list[Measurement], stamp_ns: int) -> None:
+        """Take what was measured at ``stamp_ns``; an older moment than the last is taken as the same."""
         if self.stamp_ns is not None:
             self._predict(max(0.0, (stamp_ns - self.stamp_ns) * 1e-9))
         self.stamp_ns = stamp_ns if self.stamp_ns is None else max(self.stamp_ns, stamp_ns)
@@ -184,11 +181,10 @@ class Tracker:
             if i not in pairs:
                 track.misses += 1
         self.tracks = [track for track in self.tracks if self._lives(track, stamp_ns)]
-        if births:
-            taken = set(pairs.values())
-            for j, measurement in enumerate(measurements):
-                if j not in taken:
-                    self._bear(measurement, stamp_ns)
+        taken = set(pairs.values())
+        for j, measurement in enumerate(measurements):
+            if j not in taken:
+                self._bear(measurement, stamp_ns)
 
     def objects(self) -> list[TrackedObject]:
         """Tracks that are sure: named by a camera, or moving by themselves."""
