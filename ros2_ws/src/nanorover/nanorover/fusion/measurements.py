@@ -64,7 +64,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Sight:
-    """A detection as seen from above: bearings (map frame) of its edges and middle, from where the camera was."""
+    """A detection seen from above, from where the camera was: its middle's bearing (map frame), half its width."""
 
     x_m: float
     y_m: float
