@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import Page, chromium
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from shown_robot import ShownRobot
 from websockets.sync.client import connect
 
@@ -16,6 +17,17 @@ pytestmark = pytest.mark.nodes
 
 # Where to keep pictures of the page for a person to look at; nowhere if not set.
 PICTURES = os.environ.get("NANOROVER_TEST_PICTURES")
+
+
+# The names of what shares some of the screen with an element, or that it is not wholly on it.
+COVERED = """((element) => {
+  const of = (e) => e.getBoundingClientRect(), a = of(element);
+  if (a.left < 0 || a.top < 0 || a.right > innerWidth || a.bottom > innerHeight) return 'off the screen';
+  return ['camera', 'drive', 'stop', 'follow', 'fit', 'health-button'].filter((id) => {
+    const b = of(document.getElementById(id));
+    return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  }).join(' ');
+})"""
 
 
 class Shown:
@@ -81,7 +93,7 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     levels = "[...document.querySelectorAll('#health li')].map(l => l.firstChild.data + '=' + l.dataset.level)"
     shown.wait_for(f"{levels}.includes('web=ok')")
     assert page.value(levels) == ["base=error", "camera=warn", "lidar=ok", "safety=warn", "slam=ok", "web=ok"]
-    assert page.value("document.getElementById('health-button').textContent") == "3 of 6 nodes unwell"
+    assert page.value("document.getElementById('health-button').textContent") == "1 of 6 nodes unwell"
     assert page.value("document.getElementById('held').innerText") == "safety: obstacle in 0.3 s"
     shown.picture("desktop.png")
 
@@ -90,6 +102,10 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     pixel = "document.getElementById('map').getContext('2d').getImageData({u}, {v}, 1, 1).data[0]"
     assert page.value(pixel.format(u=round(u), v=round(v))) > 180
     assert page.value(pixel.format(u=round(u) - 30, v=round(v))) < 80
+
+    failure = DiagnosticStatus(name="/planner", message="goal_pose failed: there is no way to it")
+    graph.offer("/diagnostics").publish(DiagnosticArray(status=[failure]))
+    shown.wait_for("document.getElementById('notice').innerText === 'goal_pose failed: there is no way to it'")
 
     place_on_map(page, "goal", shown.screen_of(1.0, 0.25), heading_px=(0, -60))
     graph.wait_until(lambda: goals, "a goal")
@@ -224,6 +240,14 @@ def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):
     right = "document.getElementById('health-button').getBoundingClientRect().right"
     assert page.value(right) <= 390, "all of what is said of the nodes can be read"
     shown.picture("phone.png")
+    for width, height in ((390, 844), (844, 390)):
+        page.size(width, height, phone=True)
+        page.value("document.querySelector('nav [data-tool=goal]').click()")
+        covering = f"{COVERED}(document.getElementById('hint'))"
+        shown.wait_for(f"{covering} === ''")
+        shown.picture(f"phone_goal_{width}.png")
+        page.value("document.querySelector('nav [data-tool=look]').click()")
+    page.size(390, 844, phone=True)
     page.click("health-button")
     shown.wait_for("document.querySelectorAll('#health li').length >= 5")
     shown.picture("phone_health.png")

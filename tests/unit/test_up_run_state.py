@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from nanorover.bringup import run
 from nanorover.bringup.run_state import RunState
+from nanorover.cli.status import status
 from nanorover.errors import InputError
 
 
@@ -60,3 +62,11 @@ def test_the_lock_of_a_killed_process_is_free():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     with RunState(""):
         pass
+
+
+@pytest.mark.parametrize(("level", "code"), [("OK", 0), ("WARN", 0), ("STALE", 1), ("ERROR", 1)])
+def test_a_node_that_warns_is_well(level, code):
+    with RunState("") as robot, pytest.raises(typer.Exit) as ended:
+        robot.write({"nodes": {"slam": {"state": "active", "level": level}}})
+        status("", as_json=True)
+    assert ended.value.exit_code == code

@@ -37,6 +37,8 @@ MOST_VISITS = 5000  # of waypoints in one task: each is a branch of its tree, ma
 NO_POSE = 202  # TF_ERROR of ComputePathToPose
 UNKNOWN = 1
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
+# Stands between the task and its reason, in what the node says of itself.
+TASK_FAILED = " failed: "
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Tasks:
             self._end(End(SUCCEEDED))
             return STILL, f"{task.name}: done"
         self._end(End(FAILED, pilot.error or UNKNOWN, pilot.reason))
-        return STILL, f"{task.name} failed: {pilot.reason}"
+        return STILL, f"{task.name}{TASK_FAILED}{pilot.reason}"
 
     def end_all(self, reason: str) -> None:
         """The task is over, for a reason outside it."""

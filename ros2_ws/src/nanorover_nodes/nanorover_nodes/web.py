@@ -25,6 +25,7 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import OK, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.patient import PatientComponent
+from nanorover_nodes.planner_tasks import TASK_FAILED
 from nanorover_nodes.process import run
 
 # Commands are carried to the robot, and what is new to the browsers, this often.
@@ -185,7 +186,11 @@ class WebNode(PatientComponent):
                 "message": status.message,
                 "values": {v.key: v.value for v in status.values},
             }
-            self.health[status.name.lstrip("/")] = (time.monotonic(), said)
+            name = status.name.lstrip("/")
+            _, before = self.health.get(name, (0.0, {"message": ""}))
+            if TASK_FAILED in said["message"] != before["message"]:  # else it stands in the list of nodes alone
+                self.server.put("notice", {"text": said["message"]})
+            self.health[name] = (time.monotonic(), said)
             if STOPPED in said["values"] and not self.stop_heard:
                 self.commands.stopped = said["values"][STOPPED] == "True"
 

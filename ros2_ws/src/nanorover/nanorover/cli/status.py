@@ -21,7 +21,8 @@ def status(
 ) -> None:
     """Show every node of the robot that `nanorover up` runs.
 
-    The exit code is 0 if all are well, 1 if one is not, 3 if no robot runs.
+    The exit code is 0 if all are well, 1 if one is not, 3 if no robot runs. A node that warns (WARN) does its work
+    and counts as well; ERROR, silence and a node that is not active do not.
     """
     from nanorover.bringup.run_state import RunState
 
@@ -35,7 +36,9 @@ def status(
     else:
         typer.echo("no robot runs here")
     nodes = content.get("nodes", {}).values()
-    well = bool(nodes) and all(n["state"] in ("active", "running") and n["level"] != "ERROR" for n in nodes)
+    well = bool(nodes) and all(
+        n["state"] in ("active", "running") and n["level"] not in ("ERROR", "STALE") for n in nodes
+    )
     raise typer.Exit((0 if well else 1) if running else 3)
 
 

@@ -73,7 +73,7 @@ const show = {
     $("notice").textContent = header.text;
     $("notice").hidden = false;
     clearTimeout(noticeTimer);
-    noticeTimer = setTimeout(() => { $("notice").hidden = true; }, 2500);
+    noticeTimer = setTimeout(() => { $("notice").hidden = true; }, Math.max(2500, 70 * header.text.length));
   },
   health(nodes) {
     const names = Object.keys(nodes);
@@ -90,9 +90,11 @@ const show = {
     $("held").hidden = !safety || safety.level === "ok";
     $("held").textContent = safety ? `safety: ${safety.message}` : "";
     const worst = names.reduce((w, n) => Math.max(w, WORST.indexOf(nodes[n].level)), 0);
-    const bad = names.filter((n) => nodes[n].level !== "ok").length;
+    const bad = names.filter((n) => !["ok", "warn"].includes(nodes[n].level)).length;
+    const warned = names.filter((n) => nodes[n].level === "warn").length;
     $("health-button").dataset.level = WORST[worst];
-    $("health-button").textContent = bad ? `${bad} of ${names.length} nodes unwell` : `${names.length} nodes well`;
+    $("health-button").textContent = bad ? `${bad} of ${names.length} nodes unwell`
+      : warned ? `${warned} of ${names.length} nodes warn` : `${names.length} nodes well`;
   },
 };
 
