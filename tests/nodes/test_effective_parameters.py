@@ -60,3 +60,9 @@ def test_every_section_of_a_file_reaches_its_own_set(tmp_path):
         safety["deceleration_m_s2"]
         == params.read_yaml(params.FOLDER / "safety.yaml", "safety")["deceleration_m_s2"]
     )
+
+
+def test_an_unknown_parameter_is_named_with_its_section(tmp_path):
+    (tmp_path / "robot.yaml").write_text("base: {ros__parameters: {max_linear: 0.3}}")
+    with pytest.raises(InputError, match="robot.yaml: base has no parameter .*max_linear"):
+        effective({"static_frames": {}}, tmp_path / "robot.yaml")

@@ -192,3 +192,8 @@ def test_without_a_cluster_the_error_says_so(recording, tmp_path):
     for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"):
         with pytest.raises(InputError, match=f"no Ray cluster at {address}"):
             list(on_ray([Case(recording, tmp_path)], address))
+
+
+def test_the_references_are_found_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert list(command.REFERENCES.glob("apartment*"))

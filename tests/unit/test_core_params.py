@@ -98,3 +98,8 @@ def test_of_what_is_for_every_node_a_component_takes_what_it_has(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="absent.yaml"):
         params.read_yaml(tmp_path / "absent.yaml", "lidar")
+
+
+def test_a_value_that_was_given_is_not_blamed_on_the_shipped_file():
+    with pytest.raises(InputError, match="^as given: parameter 'score_threshold' is 7.0"):
+        params.load(DetectorParams, "detector", score_threshold=7.0)

@@ -175,5 +175,5 @@ def load(cls: type[T], component: str, params_file: Path | None = None, **overri
         values.update({n: v for n, v in for_every_node(sections, params_file).items() if n in values})
         values.update(sections.get(component, {}))
         source = str(params_file)
-    values.update(overrides)
-    return from_mapping(cls, values, source)
+    loaded = from_mapping(cls, values, source)
+    return from_mapping(cls, {**values, **overrides}, "as given") if overrides else loaded

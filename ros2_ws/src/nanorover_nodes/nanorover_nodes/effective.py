@@ -55,9 +55,10 @@ def effective(nodes: dict[str, dict[str, Any]], params_file: Path | None) -> dic
         owners = {name: component for component, cls in sets.items() for name in params.declared(cls)}
         given = {n: v for n, v in everywhere.items() if n in owners}
         for section in (*sets, node):
+            params.refuse_unknown(sections.get(section, {}), owners, f"{source}: {section} has no parameter")
             given |= sections.get(section, {})
+        params.refuse_unknown(nodes[node], owners, f"node {node} has no parameter")
         given |= nodes[node]
-        params.refuse_unknown(given, owners, f"{source}: node {node} has no parameter")
         result[node] = {}
         for component, cls in sets.items():
             values = params.read_yaml(params.FOLDER / f"{component}.yaml", component)

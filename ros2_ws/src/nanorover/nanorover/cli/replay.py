@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nanorover.replay.cases import Case, Result
     from nanorover.replay.logs import Reading
 
-REFERENCES = Path("tests/replay/references")
+# Of this checkout, wherever the command is called.
+REFERENCES = Path(__file__).resolve().parents[5] / "tests" / "replay" / "references"
 # The parameters that hold for the replay through nodes.
 FOR_NODES = ("recordings", "out", "ros", "speed", "as_json")
 
@@ -61,7 +62,8 @@ def replay(
     recordings: Annotated[list[Path], typer.Argument(help="bags (rosbag2, ROS 1) and CARMEN logs")],
     out: Annotated[Path, typer.Option(help="where the report goes")] = Path("out/replay"),
     references: Annotated[
-        Path | None, typer.Option(help="folder of the references", show_default=str(REFERENCES))
+        Path | None,
+        typer.Option(help="folder of the references", show_default="tests/replay/references of this checkout"),
     ] = None,
     update_references: Annotated[
         bool, typer.Option("--update-references", help="what comes out now is right from now on")

@@ -107,5 +107,7 @@ class Session:
     def save_graph(self, path: Path) -> None:
         """Write the graph to a file that ``open`` reads."""
         if self.mapper is None:
-            raise InputError("this map came as a picture and has no graph", "save it with slam/save_map")
+            raise InputError(
+                "this map came as a picture and has no graph", "`nanorover map save`, without --graph, saves it"
+            )
         self.mapper.save(path)
