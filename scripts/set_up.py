@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
+from typing import TextIO
 
 from environment import Environment, SetupError, digest, link
 
@@ -256,6 +257,15 @@ def named_lines(lock: str) -> Iterator[tuple[str, str]]:
             yield line, re.sub("[-_.]+", "-", match.group()).lower()
 
 
+def wait_for_turn(lock: TextIO) -> None:
+    """Of two set-ups started at once one waits for the other, and says so."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("• another set-up runs here; waiting for it ...", file=sys.stderr, flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def main() -> int:
     """Set up; 0 if everything is there now."""
     groups = sorted(file.stem for file in REQUIREMENTS.glob("*.txt") if file.stem != "on_ros")
@@ -268,7 +278,7 @@ def main() -> int:
         parser.error(f"unknown group {', '.join(sorted(unknown))}; there are: {', '.join(groups)}")
     try:
         with Path(__file__).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of two commands started at once one waits for the other
+            wait_for_turn(lock)
             SetUp(arguments.groups, arguments.python, arguments.ros).all()
     except (SetupError, OSError) as error:
         print(f"set-up: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import venv
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from data import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 from environment import PYTHONS, Environment, SetupError, digest, link, missing_files
-from set_up import SetUp
+from set_up import SetUp, wait_for_turn
 
 THIS = sys.version_info[:2]
 
@@ -199,3 +200,20 @@ def test_an_unknown_group_is_refused_with_those_that_exist():
     done = subprocess.run([REPOSITORY / "scripts" / "setup", "vieww"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "unknown group vieww" in done.stderr and "robot, ros, sim, test, train" in done.stderr
+
+
+def test_a_second_set_up_says_that_it_waits(tmp_path: Path, capfd):
+    file = tmp_path / "lock"
+    file.touch()
+    with file.open() as first, file.open() as second:
+        wait_for_turn(first)
+        assert capfd.readouterr().err == ""
+        waiting = threading.Thread(target=wait_for_turn, args=(second,))
+        waiting.start()
+        said = ""
+        while "another set-up runs here" not in said and waiting.is_alive():
+            said += capfd.readouterr().err
+        assert waiting.is_alive()
+        first.close()
+        waiting.join(10.0)
+        assert not waiting.is_alive()

@@ -63,7 +63,7 @@ def replay(
     out: Annotated[Path, typer.Option(help="where the report goes")] = Path("out/replay"),
     references: Annotated[
         Path | None,
-        typer.Option(help="folder of the references", show_default="tests/replay/references of this checkout"),
+        typer.Option(help="folder of the references", show_default="those of this checkout"),
     ] = None,
     update_references: Annotated[
         bool, typer.Option("--update-references", help="what comes out now is right from now on")

@@ -108,6 +108,6 @@ class Session:
         """Write the graph to a file that ``open`` reads."""
         if self.mapper is None:
             raise InputError(
-                "this map came as a picture and has no graph", "`nanorover map save`, without --graph, saves it"
+                "this map came as a picture and has no graph", "leave out --graph: `nanorover map save`"
             )
         self.mapper.save(path)
