@@ -233,3 +233,10 @@ def test_the_shipped_recording_is_healthy():
     assert isinstance(evidence.scans[0], LaserScan)
     for look in (signals.scans, signals.rates, signals.clocks, frames.tree, frames.transform_times, motion.motion):
         assert worst(look(evidence)) == OK, look(evidence)
+
+
+@pytest.mark.parametrize(
+    "look", [graph.quality_of_service, signals.rates, signals.clocks, frames.tree, frames.transform_times]
+)
+def test_where_there_is_nothing_nothing_is_called_well(look):
+    assert [finding.level for finding in look(Evidence())] == [NOTE]

@@ -29,6 +29,11 @@ def ok(sentence: str) -> list[Finding]:
     return [Finding(OK, sentence)]
 
 
+def ok_of(count: int, sentence: str) -> list[Finding]:
+    """All of ``count`` things are well; a note where there was nothing to look at."""
+    return ok(f"{count} {sentence}") if count else [Finding(NOTE, "nothing to look at")]
+
+
 def worst(findings: list[Finding]) -> str:
     """The worst level among the findings."""
     return max((f.level for f in findings), key=LEVELS.index, default=OK)

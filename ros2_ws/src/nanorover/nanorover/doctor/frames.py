@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from nanorover.doctor.evidence import Edge, Evidence
-from nanorover.doctor.findings import ERROR, WARN, Finding, ok
+from nanorover.doctor.findings import ERROR, WARN, Finding, ok_of
 from nanorover.doctor.signals import CLOCK_TOLERANCE_NS, NS
 from nanorover.geometry.frames import FrameTree, planar_pose
 
@@ -41,7 +41,7 @@ def tree(evidence: Evidence) -> list[Finding]:
     if evidence.odometry and not found and frames.lookup("odom", "base_link") is None:
         mend = "base: publish_tf true, or start the filter that shall publish it"
         found.append(Finding(ERROR, "there is no transform odom → base_link", mend))
-    return found or ok(f"{len(parents)} frames hang together")
+    return found or ok_of(len(parents), "frames hang together")
 
 
 def _loop(parents: dict[str, str]) -> list[str]:
@@ -77,7 +77,7 @@ def transform_times(evidence: Evidence) -> list[Finding]:
         if (parent, child) == ("odom", "base_link") and (jump := _jump(edges)):
             mend = "two publishers of it, or a base controller that restarted: its counters began anew"
             found.append(Finding(ERROR, f"odom → base_link jumps by {jump}", mend))
-    return found or ok("transforms come in time")
+    return found or ok_of(len(moving), "moving transforms come in time")
 
 
 def _jump(edges: list[Edge]) -> str:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from nanorover.doctor.evidence import Evidence
-from nanorover.doctor.findings import ERROR, WARN, Finding, ok
+from nanorover.doctor.findings import ERROR, WARN, Finding, ok, ok_of
 from nanorover.tables import Qos
 
 # Two who say these contradict each other.
@@ -31,7 +31,7 @@ def quality_of_service(evidence: Evidence) -> list[Finding]:
                     f"{subscription.topic} is {publisher.type} from {publisher.node}, {subscription.node} wants"
                 )
                 found.append(Finding(ERROR, f"{sentence} {subscription.type}", mend or "one topic has one type"))
-    return found or ok(f"{len(evidence.endpoints)} publishers and subscriptions fit")
+    return found or ok_of(len(evidence.endpoints), "publishers and subscriptions fit")
 
 
 def _mismatch(publisher: Qos, subscription: Qos) -> str:
