@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import re
 import time
 import webbrowser
 from collections import Counter
@@ -104,6 +105,11 @@ def demonstrate(recording: Path, out: Path, speed: float | None, view: bool, con
                 wait_until(session.node, lambda: False, math.inf)
     finally:
         rclpy.try_shutdown()
+
+
+def in_words(name: str) -> str:
+    """``StaticTransform`` as a person says it."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def page_settings() -> tuple[str, int]:
@@ -211,7 +217,7 @@ class Session:
             },
             "time": time_rows,
             "recording": {
-                **log.summary.counts,
+                **{in_words(name): count for name, count in log.summary.counts.items()},
                 **{f"problem {i}": line for i, line in enumerate(log.problems.lines(), 1)},
             },
         }

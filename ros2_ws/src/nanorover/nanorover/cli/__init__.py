@@ -7,12 +7,13 @@ import os
 import pkgutil
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from nanorover import __version__
 from nanorover.errors import InputError
 from nanorover.extras import lacking
 from nanorover.programs import INTERRUPTED
@@ -29,8 +30,18 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def nanorover() -> None:
+def nanorover(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
     """Maps, sees and drives: the tools of the Nanorover robot stack."""
 
 

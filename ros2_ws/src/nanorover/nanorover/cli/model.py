@@ -20,7 +20,12 @@ Images = Annotated[Path | None, typer.Option(help="where the pictures are, if no
 Validation = Annotated[Path | None, typer.Option(help="own data for validation; else a part is held back")]
 ValidationImages = Annotated[Path | None, typer.Option(help="where the pictures of --validation are")]
 Checkpoint = Annotated[Path, typer.Argument(help="checkpoint (.pt) of `nanorover model train`")]
-ParamsFile = Annotated[Path | None, typer.Option("--params", help="YAML with training parameters")]
+ParamsFile = Annotated[
+    Path | None, typer.Option("--params-file", "--params", help="YAML with training parameters")
+]
+DetectorFile = Annotated[
+    Path | None, typer.Option("--params-file", "--params", help="YAML with parameters of the detector")
+]
 Out = Annotated[Path, typer.Option(help="folder for what is written")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Epochs = Annotated[int | None, typer.Option(help="epochs, instead of the parameter's")]
@@ -200,7 +205,7 @@ def export(
 def build(
     model: Annotated[str, typer.Option(help="shipped model, .onnx or .yaml")],
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8")] = "auto",
-    params_file: ParamsFile = None,
+    params_file: DetectorFile = None,
 ) -> None:
     """Build the TensorRT engine of a model on this board, so that the robot need not wait for it."""
     from nanorover.params import load

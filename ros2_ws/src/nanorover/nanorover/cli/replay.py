@@ -118,7 +118,8 @@ def _results(cases: "list[Case]", workers: int, ray: str | None) -> "list[Result
     from nanorover.replay.many import on_cores, on_ray
 
     streams = on_ray(cases, ray) if ray is not None else on_cores(cases, workers)
-    return list(track(streams, "replaying", total=len(cases), console=console, transient=True))
+    hidden = not console.is_terminal
+    return list(track(streams, "replaying", total=len(cases), console=console, transient=True, disable=hidden))
 
 
 def _through_nodes(recordings: list[Path], out: Path, speed: float, as_json: bool) -> NoReturn:

@@ -32,7 +32,8 @@ def register(app: typer.Typer) -> None:
 def mission(
     context: typer.Context,
     mission: Annotated[
-        str | None, typer.Option(help="wander or tour; one of the navigator's scenarios, or all of these")
+        str | None,
+        typer.Option(help="wander or tour; one of the navigator's scenarios, or all ('?' lists them)"),
     ] = None,
     seed: Seed = 0,
     seeds: Annotated[int, typer.Option(help="scenarios: so many seeds each, from --seed on", min=1)] = 1,
@@ -177,7 +178,8 @@ def _scenarios(names: list[str], seeds: range, *, in_process: bool, picture: Pat
         out.print(table)
         nearest_m = result["least_people_clearance_m"]
         out.print(
-            f"{result['runs']} runs: {result['success']:.1%} arrived, {result['collisions']} collisions, "
+            f"{result['runs']} run{'s' * (result['runs'] != 1)}: {result['success']:.1%} arrived, "
+            f"{result['collisions']} collisions, "
             f"median time {result['median_time_ratio']} × ideal"
             + ("" if nearest_m is None else f", people never nearer than {nearest_m} m")
         )
@@ -252,5 +254,12 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in result.items():
         for line in value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]:
-            text = ", ".join(f"{k} {v}" for k, v in line.items()) if isinstance(line, dict) else str(line)
+            text = ", ".join(f"{k} {_said(v)}" for k, v in line.items()) if isinstance(line, dict) else _said(line)
             print(f"{name.replace('_', ' '):>18}  {text}")
+
+
+def _said(value: Any) -> str:
+    """A figure with as many digits as a person reads; a size as width × depth."""
+    if isinstance(value, list):
+        return " × ".join(map(_said, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -40,7 +40,7 @@ def slam(
     from nanorover.slam.offline import map_recording
     from nanorover.slam.params import slam_params
 
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("mapping", total=None)
         result = map_recording(
             recording,

@@ -47,7 +47,7 @@ let noticeTimer = 0;
 const show = {
   state(state) {
     map.setPose(state.pose);
-    $("pose").textContent = state.pose ? `x ${state.pose[0].toFixed(2)} m  y ${state.pose[1].toFixed(2)} m  ${(state.pose[2] * 180 / Math.PI).toFixed(0)}°` : "not located";
+    $("pose").textContent = state.pose ? `x ${state.pose[0].toFixed(2)} m  y ${state.pose[1].toFixed(2)} m  ${Math.round(state.pose[2] * 180 / Math.PI) || 0}°` : "not located";
     $("battery").textContent = state.battery.voltage ? `${state.battery.voltage.toFixed(1)} V` : "";
     body.toggleAttribute("data-stopped", state.stopped);
     $("release").hidden = !state.stopped;
