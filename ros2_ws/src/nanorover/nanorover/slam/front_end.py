@@ -38,7 +38,7 @@ GOES_ON_SCANS = 3
 ODOMETRY_ERROR = (1.0, 0.05, 0.04, 0.5)
 MOTION_ERROR = (1.0, 0.05, 0.06, 1.0)
 # Wheels that counted no more than this, in metres and radians, stand.
-WHEELS_STAND = 0.01
+WHEELS_STAND = 0.002
 
 
 @dataclass(frozen=True, eq=False)
