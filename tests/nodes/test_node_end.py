@@ -65,6 +65,6 @@ def test_a_transition_that_does_not_exist_is_refused_and_ends_nothing(graph):
 
 def test_a_node_that_is_told_to_end_while_it_is_made_says_nothing(domain):
     early = "import os, signal; from nanorover_nodes.process import run\n"
-    early += "run(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    early += "run(lambda: os.kill(os.getpid(), signal.SIGTERM))"
     ended = subprocess.run([sys.executable, "-c", early], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")

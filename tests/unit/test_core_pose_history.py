@@ -27,6 +27,9 @@ def history(*seconds: float, goes_on: bool = False) -> PoseHistory:
         ((0.9, 1.2), 1.2, 0.6),  # exactly a known one
         ((0.0, 10.0), 5.0, None),  # within a gap
         ((0.0, 10.0), 0.0, 0.0),  # but its edges are known
+        ((0.0, 10.0), 0.1, 0.0),  # and what is near to them
+        ((0.0, 10.0), 9.95, 5.0),
+        ((0.0, 10.0), 0.11, None),
         ((0.0, 0.5), 0.25, 0.125),  # the longest that is none
         ((1.0, 1.2), 1.6, 0.6),  # after the newest it stays, for a while
         ((1.0, 1.2), 1.71, None),

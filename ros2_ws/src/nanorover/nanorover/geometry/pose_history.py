@@ -8,7 +8,8 @@ from nanorover.geometry.se2 import Pose, between, compose, interpolate
 class PoseHistory:
     """The last poses with their stamps; one whose stamp runs backwards starts the history anew.
 
-    Between two poses that are more than ``gap_ns`` apart, and farther than that from either end, nothing is known.
+    Farther than ``gap_ns`` from either end nothing is known, nor between two poses that are more than that apart,
+    but for a fifth of it after the one and before the other.
     """
 
     def __init__(self, kept: int, gap_ns: int, goes_on: bool = False) -> None:
@@ -48,7 +49,7 @@ class PoseHistory:
     def _at_an_end(self, after_ns: int, before: Pose, until_ns: int, later: Pose) -> Pose | None:
         """Within a gap: the pose at its nearer end, if that is near enough."""
         near_ns, near = min((after_ns, before), (until_ns, later), key=lambda end: end[0])
-        return near if near_ns <= self.gap_ns else None
+        return near if 5 * near_ns <= self.gap_ns else None
 
     def _after_newest(self, stamp_ns: int) -> Pose | None:
         newest_ns, newest = self._poses[-1]
