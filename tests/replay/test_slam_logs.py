@@ -93,6 +93,8 @@ def test_it_is_said_where_odometry_was_missing(tmp_path, heard, said):
     result = map_recording(tmp_path / "bag", slam_params(), out=tmp_path / "out")
     assert result["problems"] == said
     assert result["odometry"] == (heard > 0)
+    unwanted = map_recording(tmp_path / "bag", slam_params(), out=tmp_path / "out", use_odometry=False)
+    assert unwanted["problems"] == []
 
 
 def test_it_is_said_that_the_wheels_never_moved(tmp_path):

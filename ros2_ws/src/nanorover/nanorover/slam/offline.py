@@ -56,7 +56,7 @@ def map_recording(
     problems = log.problems.lines()
     if use_odometry and not with_odometry:
         problems.append("the recording has no odometry that is known as such; mapped from the scans alone")
-    elif unreached:
+    elif use_odometry and unreached:
         problems.append(f"{unreached} × scan with no odometry close enough in time")
     if mapper.front_end.wheels_never_moved() and 2 * unreached < len(scan_s):
         problems.append("the odometry says that the robot never moved; mapped from the scans alone")
