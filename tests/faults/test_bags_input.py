@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -169,6 +170,14 @@ def test_odd_scans_are_counted(tmp_path):
     assert [len(r.ranges_m) for r in log] == [90, 91, 90]
     assert log.problems.counts["scan without rays or angles skipped"] == 2
     assert log.problems.counts["scan with another number of beams than the first"] == 1
+
+
+def test_odometry_that_never_set_its_orientation_is_skipped(tmp_path):
+    topic, msgtype, data = Encoder().encode(Odometry(START_NS + 1, np.zeros(3)))
+    unset = bytes(data).replace(struct.pack("<d", 1.0), bytes(8), 1)  # w of the quaternion
+    log = open_log(bag(tmp_path / "bag", Odometry(START_NS, np.zeros(3)), (topic, msgtype, unset, START_NS + 1)))
+    assert len(list(log)) == 1
+    assert log.problems.counts["odometry without an orientation (quaternion 0) skipped"] == 1
 
 
 def test_odometry_that_is_not_finite_is_skipped(tmp_path):

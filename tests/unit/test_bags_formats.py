@@ -51,6 +51,9 @@ FORMATS = {
     "mcap file": lambda folder: write_mcap(folder / "bag", drive()),
     "sqlite3": lambda folder: write_rosbag2(folder / "bag", drive()),
     "sqlite3, packed messages": lambda folder: write_rosbag2(folder / "bag", drive(), "message"),
+    "sqlite3, packed messages, by its file": lambda folder: next(
+        write_rosbag2(folder / "bag", drive(), "message").glob("*.db3")
+    ),
     "sqlite3, packed file": lambda folder: write_rosbag2(folder / "bag", drive(), "file"),
     "ROS 1": lambda folder: write_ros1(folder / "bag.bag", drive()),
 }

@@ -212,6 +212,10 @@ class _Reader:
         if not np.isfinite(odometry.T_odom_base).all():
             self.problems.add("odometry that is not finite skipped", place)
             return []
+        q = content.pose.pose.orientation
+        if q.x == q.y == q.z == q.w == 0.0:
+            self.problems.add("odometry without an orientation (quaternion 0) skipped", place)
+            return []
         return [odometry]
 
     def _transforms(self, content: Any, message: RawMessage) -> list[Record]:

@@ -91,9 +91,8 @@ class _Types:
 
 
 class _McapStorage:
-    def __init__(self, path: Path, problems: Problems, unpack: bool) -> None:
+    def __init__(self, path: Path, problems: Problems) -> None:
         self._file = McapFile(path, problems)
-        self._unpack = unpack
         self._types = _Types()
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = {}
@@ -119,8 +118,8 @@ class _McapStorage:
         for channel_id, log_ns, data in self._file.messages():
             if channel_id in self._names:
                 topic, msgtype = self._names[channel_id]
-                raw = zstandard.decompress(data) if self._unpack else data
-                yield RawMessage(topic, msgtype, log_ns, raw, f"{self._file.path}, {topic} at {log_ns} ns")
+                place = f"{self._file.path}, {topic} at {log_ns} ns"
+                yield RawMessage(topic, msgtype, log_ns, _unpacked_message(data), place)
 
     def decode(self, message: RawMessage) -> Any:
         return self._types.decode(message, ros1=False)
@@ -129,10 +128,9 @@ class _McapStorage:
 class _RosbagsStorage:
     """What rosbags reads by itself: a sqlite3 file of rosbag2, or a ROS 1 bag."""
 
-    def __init__(self, path: Path, problems: Problems, unpack: bool, stack: ExitStack) -> None:
+    def __init__(self, path: Path, problems: Problems, stack: ExitStack) -> None:
         self._path = path
         self._problems = problems
-        self._unpack = unpack
         self._ros1 = path.suffix == ".bag"
         try:
             reader: Any = Ros1Reader(path) if self._ros1 else Ros2Reader(path)
@@ -162,7 +160,7 @@ class _RosbagsStorage:
     def messages(self) -> Iterator[RawMessage]:
         try:
             for connection, received_ns, data in self._reader.messages():
-                raw = zstandard.decompress(data) if self._unpack else bytes(data)
+                raw = bytes(data) if self._ros1 else _unpacked_message(bytes(data))
                 place = f"{self._path}, {connection.topic} at {received_ns} ns"
                 yield RawMessage(connection.topic, connection.msgtype, received_ns, raw, place)
         except Exception as error:  # see above: what came before the damage counts
@@ -179,13 +177,12 @@ def open_storages(path: Path, problems: Problems, stack: ExitStack) -> list[Stor
     are readable are counted in ``problems``.
     """
     if not path.is_dir():
-        return [_open(path, problems, False, stack)]
-    files, unpack = _files_of(path, problems)
+        return [_open(path, problems, stack)]
     storages: list[Storage] = []
     errors: list[InputError] = []
-    for file in files:
+    for file in _files_of(path, problems):
         try:
-            storages.append(_open(_unpacked(file, stack), problems, unpack, stack))
+            storages.append(_open(_unpacked(file, stack), problems, stack))
         except InputError as error:
             errors.append(error)
             problems.add("file of the bag skipped", str(error))
@@ -194,25 +191,34 @@ def open_storages(path: Path, problems: Problems, stack: ExitStack) -> list[Stor
     return storages
 
 
-def _open(path: Path, problems: Problems, unpack: bool, stack: ExitStack) -> Storage:
+def _open(path: Path, problems: Problems, stack: ExitStack) -> Storage:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty", "the recording ended before anything was written")
     if path.suffix == ".mcap":
-        return _McapStorage(path, problems, unpack)
-    return _RosbagsStorage(path, problems, unpack, stack)
+        return _McapStorage(path, problems)
+    return _RosbagsStorage(path, problems, stack)
 
 
-def _files_of(folder: Path, problems: Problems) -> tuple[list[Path], bool]:
-    """The storage files of a rosbag2 folder, and whether its messages are packed one by one."""
+def _unpacked_message(data: bytes) -> bytes:
+    """A message as it was before rosbag2 packed it: no CDR begins as zstd does. As it is where it is damaged."""
+    if not data.startswith(zstandard.FRAME_HEADER):
+        return data
+    try:
+        return zstandard.decompress(data)
+    except zstandard.ZstdError:
+        return data
+
+
+def _files_of(folder: Path, problems: Problems) -> list[Path]:
+    """The storage files of a rosbag2 folder."""
     metadata = folder / "metadata.yaml"
     try:
         document = yaml.safe_load(metadata.read_text()) if metadata.exists() else None
         information = document["rosbag2_bagfile_information"] if document else {}
         named = [folder / Path(name).name for name in information.get("relative_file_paths", [])]
-        unpack = str(information.get("compression_mode", "")).lower() == "message"
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         problems.add("metadata.yaml is damaged; the files speak for themselves", f"{metadata}: {error}")
-        named, unpack = [], False
+        named = []
     if not metadata.exists():
         problems.add("metadata.yaml is missing; the files speak for themselves", str(folder))
     present = [file for file in folder.iterdir() if _is_storage(file)]
@@ -229,7 +235,7 @@ def _files_of(folder: Path, problems: Problems) -> tuple[list[Path], bool]:
         raise InputError(
             f"{folder} is not a bag", "a bag is a folder with .mcap or .db3 files, or a ROS 1 .bag file"
         )
-    return files, unpack
+    return files
 
 
 def _is_storage(file: Path) -> bool:
