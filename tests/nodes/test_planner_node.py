@@ -299,6 +299,8 @@ def test_where_the_maps_frame_begins_anew_the_task_ends_and_what_was_marked_is_f
     robot.until(lambda: robot.world.pose[0] > 1.5, "it drives on")
     robot.stopped_clock = True  # no scan marks the box again
     costmaps.clear()
+    robot.until(lambda: len(costmaps) > 1, "the scans on their way have arrived")
+    costmaps.clear()
     robot.outputs["map"].publish(grid_msg(robot.world.map(without=4), 0, "map", began_ns=200))
     assert "began anew" in robot.result(handle).error_msg
     robot.until(lambda: costmaps and box_front() < 99, "the box is forgotten")
