@@ -117,20 +117,19 @@ def scan_fault(message: LaserScanMsg) -> str:
 
 
 def scan_of(message: LaserScanMsg, T_base_laser: Pose, upside_down: bool = False) -> LaserScan:
-    """A scan message in library terms; an upside-down sensor turns clockwise, so its angles are negated."""
-    sign = -1.0 if upside_down else 1.0
-    return LaserScan(
+    """A scan message in library terms."""
+    scan = LaserScan(
         stamp_ns=stamp_ns_of(message.header.stamp),
         ranges_m=np.asarray(message.ranges, dtype=np.float32),
-        angle_min_rad=sign * message.angle_min,
-        angle_increment_rad=sign * message.angle_increment,
+        angle_min_rad=message.angle_min,
+        angle_increment_rad=message.angle_increment,
         range_min_m=message.range_min,
         range_max_m=message.range_max,
         time_increment_s=message.time_increment,
         scan_time_s=message.scan_time,
-        T_base_laser=T_base_laser,
         frame_id=message.header.frame_id,
     )
+    return scan.mounted(T_base_laser, upside_down)
 
 
 def scan_msg(scan: LaserScan) -> LaserScanMsg:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 
+from nanorover.base.gate import Velocity
 from nanorover.bringup.robot_model import FramesParams
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
@@ -29,7 +30,7 @@ from nanorover.sim.ports import BASE_LINK, LIDAR_LINK
 from nanorover.sim.rover import PILOT_HZ
 from nanorover.sim.simulation import Score
 from nanorover.tables import NODES
-from nanorover_nodes.convert import pose_of, scan_of, stamp_ns_of
+from nanorover_nodes.convert import pose_of, scan_of, stamp_ns_of, twist_msg
 from nanorover_nodes.declared_topics import hear_declared, publish_declared
 from nanorover_nodes.lifecycle import bring_up, wait_until
 from nanorover_nodes.program import as_the_robot, ending_in_words
@@ -174,10 +175,8 @@ class Drive:
         )  # fmt: skip
 
     def _steer(self) -> None:
-        linear, angular = self.pilot.command(self.scan, self.true_poses[-1].T_map_base)
-        message = Twist()
-        message.linear.x, message.angular.z = linear, angular
-        self._velocity.publish(message)
+        wanted = Velocity(*self.pilot.command(self.scan, self.true_poses[-1].T_map_base))
+        self._velocity.publish(twist_msg(wanted))
 
     def _on_scan(self, message: LaserScanMsg) -> None:
         self.scan = scan_of(message, self._T_base_laser)

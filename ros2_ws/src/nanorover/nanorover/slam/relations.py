@@ -130,6 +130,13 @@ def errors_of(
     ``stamps_ns`` (M,) and ``poses`` (M, 3) need not be sorted. Raises InputError when no relation fits.
     """
     index, _, known = _scans_of(relations, stamps_ns)
+    return _errors(relations, poses, index, known)
+
+
+def _errors(
+    relations: Relations, poses: NDArray[np.float64], index: NDArray[np.int64], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As ``errors_of``, with the scans (N, 2) of the relations and which of these fit (N,)."""
     made = relative_poses(poses[index[:, 0]], poses[index[:, 1]])
     # The paper's T_true ⊖ T_estimated; its translation has the length of the difference.
     trans = np.hypot(made[:, 0] - relations.T_1_2[:, 0], made[:, 1] - relations.T_1_2[:, 1])
@@ -142,8 +149,8 @@ def relation_error(
     relations: Relations, stamps_ns: NDArray[np.int64], poses: NDArray[np.float64]
 ) -> RelationError:
     """Mean and standard deviation of the absolute errors, as published results state them."""
-    _, off_ns, known = _scans_of(relations, stamps_ns)
-    trans, rot = errors_of(relations, stamps_ns, poses)
+    index, off_ns, known = _scans_of(relations, stamps_ns)
+    trans, rot = _errors(relations, poses, index, known)
     return RelationError(
         n=int(known.sum()),
         given=len(known),
