@@ -59,6 +59,11 @@ class SimpleWheels:
     left_rad_s: float = 0.0
     right_rad_s: float = 0.0
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether they stand, but for less than a tick of any encoder."""
+        return max(abs(self.left_rad_s), abs(self.right_rad_s)) * self.time_constant_s < 1e-6
+
     def step(self, elapsed_s: float, left_duty: float, right_duty: float) -> None:
         """Move on with these duties."""
         share = min(1.0, elapsed_s / self.time_constant_s)

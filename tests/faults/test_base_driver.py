@@ -63,7 +63,8 @@ def test_odometry_is_what_the_wheels_did():
     with controller() as running:
         driver = driver_on(running.port.path)
         drive_until(driver, 0.3, 0.8, lambda s: s.T_odom_base[2] > 1.0)
-        still = cycle_until(driver, lambda s: s is not None and s.measured.linear_m_s == 0.0)
+        cycle_until(driver, lambda s: running.wheels.at_rest)
+        still = cycle_until(driver, lambda s: s is not None)
         wheels, radius = running.wheels, PARAMS.wheel_radius_m
         turned = radius * (wheels.right_rad - wheels.left_rad) / PARAMS.wheel_separation_m
         assert still.T_odom_base[2] == pytest.approx(turned, abs=2 * PARAMS.m_per_tick / PARAMS.wheel_separation_m)
