@@ -133,12 +133,5 @@ def graph(domain: int, tmp_path: Path) -> Iterator[Graph]:
         rclpy.shutdown()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Repeat a test of processes that failed: on a busy machine discovery can take longer than any wait."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.flaky(reruns=2))
-
-
 def pytest_configure() -> None:
     os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="nanorover-ros-log-"))
