@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from nanorover.geometry.se2 import compose, inverse, wrap_angle
+from nanorover.geometry.se2 import alignment, compose, inverse, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.replay.records import TrueMap, TruePose
-from nanorover.replay.truth import alignment, clearance_m, map_agreement, pose_error, truth_of
+from nanorover.replay.truth import clearance_m, map_agreement, pose_error, truth_of
 
 RNG = np.random.default_rng(3)
 NO_MOTION = np.zeros(3)

@@ -15,6 +15,7 @@ from rich.console import Console
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import alignment
 from nanorover.processes import Processes
 from nanorover.replay import truth as truths
 from nanorover.replay.cases import TruthWatcher
@@ -113,7 +114,7 @@ def _against_truth(answered: dict[int, Any], truth: truths.Truth | None) -> dict
     stamps_ns = np.array(sorted(answered), dtype=np.int64)
     inside, true_poses = truth.at(stamps_ns)
     estimated = np.array([answered[int(stamp_ns)] for stamp_ns in stamps_ns[inside]])
-    T_true_estimated = truths.alignment(true_poses, estimated)
+    T_true_estimated = alignment(true_poses, estimated)
     return vars(truths.pose_error(true_poses, estimated, T_true_estimated))
 
 

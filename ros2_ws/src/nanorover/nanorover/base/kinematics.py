@@ -1,11 +1,10 @@
 """The motion of a differential drive between two readings of its wheels."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from nanorover.geometry.se2 import Pose, compose
+from nanorover.geometry.se2 import Pose, arc, compose
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,7 @@ class Track:
     def motion(self, left_m: float, right_m: float) -> Pose:
         """The exact arc ``T_before_after`` driven while the wheels rolled ``left_m`` and ``right_m``."""
         forward_m = (left_m + right_m) / 2.0
-        turn_rad = (right_m - left_m) / self.separation_m
-        # chord = 2 r sin(turn / 2) with r = forward / turn, seen at half the turn
-        half = turn_rad / 2.0
-        chord_m = forward_m * (math.sin(half) / half if abs(half) > 1e-6 else 1.0 - half * half / 6.0)
-        return np.array([chord_m * math.cos(half), chord_m * math.sin(half), turn_rad])
+        return np.array(arc(forward_m, (right_m - left_m) / self.separation_m))
 
     def advance(self, T_odom_base: Pose, left_m: float, right_m: float) -> Pose:
         """``T_odom_base`` after that motion."""

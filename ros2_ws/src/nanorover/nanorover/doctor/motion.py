@@ -11,6 +11,7 @@ from nanorover.doctor.findings import ERROR, NOTE, WARN, Finding, ok
 from nanorover.errors import InputError
 from nanorover.geometry.frames import FrameTree, planar_pose
 from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import wrap_angle
 
 # The mounting is wrong, the wheels' size is wrong.
 YAW_TOLERANCE_RAD, SCALE_TOLERANCE = math.radians(5.0), 0.06
@@ -38,7 +39,7 @@ def motion(evidence: Evidence) -> list[Finding]:
             "else left and right wheel are swapped"
         )
         return [Finding(ERROR, "the scan turns against the odometry", mend)]
-    wrong_rad = math.remainder(fit.T_base_laser[2] - mounting[2], 2 * math.pi)
+    wrong_rad = wrap_angle(fit.T_base_laser[2] - mounting[2])
     if abs(wrong_rad) > math.radians(150):
         mend = f"laser_yaw_rad: {fit.T_base_laser[2]:.3f}, or the odometry's sign: both wheels count backwards"
         found.append(Finding(ERROR, "driving ahead by the wheels is driving back by the scan", mend))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nanorover.fusion.clusters import Cluster
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.geometry.frames import Transform
-from nanorover.geometry.se2 import Pose, transform_points, wrap_angle
+from nanorover.geometry.se2 import Pose, transform_points, wrap_angle, wrap_angles
 from nanorover.replay.records import CameraInfo
 
 BORDER_PX = 3.0  # a box that ends this near the picture's border goes on beyond it
@@ -123,7 +123,7 @@ def _matching(
     margin = params.bearing_deviation_rad
     for i, cluster in enumerate(clusters):
         dx, dy = cluster.points_m[:, 0] - sight.x_m, cluster.points_m[:, 1] - sight.y_m
-        off = (np.arctan2(dy, dx) - sight.bearing_rad + math.pi) % (2.0 * math.pi) - math.pi
+        off = wrap_angles(np.arctan2(dy, dx) - sight.bearing_rad)
         if np.mean(np.abs(off) <= sight.half_width_rad + margin) < LEAST_OVERLAP:
             continue
         range_m = float(np.hypot(dx, dy).mean())

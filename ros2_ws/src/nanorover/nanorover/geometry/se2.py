@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Pose = NDArray[np.float64]
 
+MOVES_M = 0.1  # poses that are spread by less (RMS) have no direction
+
 
 @njit(cache=True)
 def wrap_angle(angle_rad: float) -> float:
@@ -62,6 +64,43 @@ def compose_all(T_a_b: NDArray[np.floating], T_b_c: NDArray[np.floating]) -> NDA
         ],
         axis=-1,
     )
+
+
+def between_all(T_a_b: NDArray[np.floating], T_a_c: NDArray[np.floating]) -> NDArray[np.float64]:
+    """T_b_c (N, 3) of (N, 3) each, or of one (3,) with all of the other."""
+    c, s = np.cos(T_a_b[..., 2]), np.sin(T_a_b[..., 2])
+    dx, dy = T_a_c[..., 0] - T_a_b[..., 0], T_a_c[..., 1] - T_a_b[..., 1]
+    return np.stack(
+        [c * dx + s * dy, -s * dx + c * dy, wrap_angles(T_a_c[..., 2] - T_a_b[..., 2])],
+        axis=-1,
+    )
+
+
+@njit(cache=True)
+def arc(forward_m: float, turn_rad: float) -> tuple[float, float, float]:
+    """``(x, y, yaw)`` after a way of ``forward_m`` that turns evenly by ``turn_rad``, from where it begins.
+
+    The yaw is not wrapped: it says how far was turned.
+    """
+    # chord = 2 r sin(turn / 2) with r = forward / turn, seen at half the turn
+    half = turn_rad / 2.0
+    chord_m = forward_m * (math.sin(half) / half if half != 0.0 else 1.0)
+    return chord_m * math.cos(half), chord_m * math.sin(half), turn_rad
+
+
+def alignment(T_a_b: NDArray[np.float64], T_c_b: NDArray[np.float64]) -> Pose:
+    """``T_a_c`` that brings the positions of (N, 3) poses closest to each other (Umeyama 1991, no scale).
+
+    Where the poses of frame a hardly move, their positions say nothing of the direction: the mean yaw does then.
+    """
+    c, a = (poses[:, :2] - poses[:, :2].mean(axis=0) for poses in (T_c_b, T_a_b))
+    if np.sqrt((a**2).sum(axis=1).mean()) < MOVES_M:
+        apart = T_a_b[:, 2] - T_c_b[:, 2]
+        yaw = float(np.arctan2(np.sin(apart).mean(), np.cos(apart).mean()))
+    else:
+        yaw = float(np.arctan2((c[:, 0] * a[:, 1] - c[:, 1] * a[:, 0]).sum(), (c * a).sum()))
+    turned = transform_points(np.array([0.0, 0.0, yaw]), np.ascontiguousarray(T_c_b[:, :2]))
+    return np.array([*(T_a_b[:, :2].mean(axis=0) - turned.mean(axis=0)), yaw])
 
 
 def are_close(one: Pose, other: Pose, within_m: float, within_rad: float) -> bool:

@@ -14,6 +14,7 @@ from nanorover.base.gate import Velocity
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import wrap_angles
 from nanorover.machine import one_core
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.planning.navigator import Navigator, load_settings
@@ -164,7 +165,7 @@ def _fusion(rounds: int) -> dict[str, Any]:
     def seen(number: int) -> LaserScan:
         ranges = np.full(BEAMS, np.inf)
         for angle, r in zip(angles + 0.002 * number, ranges_m, strict=True):
-            off = np.abs((bearings - angle + np.pi) % (2 * np.pi) - np.pi)
+            off = np.abs(wrap_angles(bearings - angle))
             ranges[off < 0.15 / r] = r
         return _scan(number * 100_000_000, ranges)
 

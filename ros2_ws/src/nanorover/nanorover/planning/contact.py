@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nanorover.geometry.se2 import arc
+
 Array = NDArray[np.float64]
 
 WALKING_M_S = 0.2  # slower people stand, as far as a tracker can tell
@@ -115,9 +117,7 @@ def rectangle_distance(x: float, y: float, rectangle: Array) -> float:
 @njit(cache=True)
 def arc_pose(v: float, w: float, t: float) -> tuple[float, float, float]:
     """Pose ``(x, y, yaw)`` after driving at constant velocity for ``t`` seconds, from where the robot is."""
-    half = w * t / 2.0
-    chord = v * t * (math.sin(half) / half if abs(half) > 1e-6 else 1.0)
-    return chord * math.cos(half), chord * math.sin(half), w * t
+    return arc(v * t, w * t)
 
 
 @njit(cache=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nanorover.base.gate import Velocity
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
-from nanorover.geometry.se2 import Pose, wrap_angle
+from nanorover.geometry.se2 import Pose, compose
 from nanorover.params import param
 from nanorover.planning.contact import arc_pose
 from nanorover.robot import RobotParams
@@ -115,11 +115,7 @@ def footprint_gap(
 
 def pose_after(T_map_base: Pose, velocity: Velocity, t_s: float) -> Pose:
     """Where the robot will be if it keeps its velocity."""
-    x, y, yaw = arc_pose(velocity.linear_m_s, velocity.angular_rad_s, t_s)
-    c, s = math.cos(T_map_base[2]), math.sin(T_map_base[2])
-    return np.array(
-        [T_map_base[0] + c * x - s * y, T_map_base[1] + s * x + c * y, wrap_angle(T_map_base[2] + yaw)]
-    )
+    return compose(T_map_base, np.array(arc_pose(velocity.linear_m_s, velocity.angular_rad_s, t_s)))
 
 
 def turn_towards(error_rad: float, turning_rad_s: float, motion: MotionParams, step_s: float) -> float:

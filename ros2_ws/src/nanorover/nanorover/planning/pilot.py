@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nanorover.base.gate import STILL, Velocity
-from nanorover.geometry.se2 import Pose
+from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.params import param
 from nanorover.planning.navigator import Navigator
 
@@ -93,7 +93,7 @@ class Progress:
             self._pose is None
             or paused
             or math.dist(self._pose[:2], pose[:2]) > p.progress_m
-            or abs((pose[2] - self._pose[2] + math.pi) % (2 * math.pi) - math.pi) > p.progress_rad
+            or abs(wrap_angle(pose[2] - self._pose[2])) > p.progress_rad
         ):
             self._pose, self._since_s = pose.copy(), moment.now_s
             self._moved_s = moment.now_s

@@ -11,6 +11,7 @@ import numpy as np
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.se2 import alignment
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.replay import truth as truths
 from nanorover.replay.compare import CHANGED, FieldDifference, compare
@@ -210,7 +211,7 @@ def judge(done: Run, watched: TruthWatcher) -> dict[str, float]:
     if inside.sum() < 2:
         return {}
     estimated = ends["T_map_base"][inside]
-    T_true_estimated = truths.alignment(true_poses, estimated)
+    T_true_estimated = alignment(true_poses, estimated)
     figures: dict[str, float | None] = asdict(truths.pose_error(true_poses, estimated, T_true_estimated))
     if truth.map is not None:
         grid = OccupancyGrid(ends["cells"], float(ends["resolution_m"]), ends["T_map_origin"])

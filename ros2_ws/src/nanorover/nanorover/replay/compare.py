@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nanorover.geometry.se2 import wrap_angles
 from nanorover.replay.graph import Column, Row
 
 EQUAL, WITHIN, CHANGED = "equal", "within tolerance", "changed"
@@ -125,6 +126,6 @@ def _distance(name: str, now: Column, then: Column) -> Column:
     with np.errstate(invalid="ignore"):
         apart = np.abs(a - b)
     if name.rsplit("/", maxsplit=1)[-1].startswith("T_") and apart.shape[-1:] == (3,):
-        apart[..., 2] = np.abs((a[..., 2] - b[..., 2] + np.pi) % (2.0 * np.pi) - np.pi)
+        apart[..., 2] = np.abs(wrap_angles(a[..., 2] - b[..., 2]))
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))

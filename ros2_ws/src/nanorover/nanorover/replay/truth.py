@@ -61,21 +61,6 @@ def truth_of(poses: list[TruePose], true_map: TrueMap | None) -> Truth | None:
     return Truth(stamps_ns, np.array([pose.T_map_base for pose in poses]), true_map)
 
 
-def alignment(true: NDArray[np.float64], estimated: NDArray[np.float64]) -> Pose:
-    """``T_true_estimated`` that brings the estimated positions closest to the true ones (Umeyama 1991, no scale).
-
-    Where the robot hardly moves, the positions say nothing of the direction: the mean yaw does then.
-    """
-    a, b = (poses[:, :2] - poses[:, :2].mean(axis=0) for poses in (estimated, true))
-    if np.sqrt((b**2).sum(axis=1).mean()) < 0.1:
-        apart = true[:, 2] - estimated[:, 2]
-        yaw = float(np.arctan2(np.sin(apart).mean(), np.cos(apart).mean()))
-    else:
-        yaw = float(np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(), (a * b).sum()))
-    rotated = transform_points(np.array([0.0, 0.0, yaw]), np.ascontiguousarray(estimated[:, :2]))
-    return np.array([*(true[:, :2].mean(axis=0) - rotated.mean(axis=0)), yaw])
-
-
 def pose_error(true: NDArray[np.float64], estimated: NDArray[np.float64], T_true_estimated: Pose) -> PoseError:
     """The error of estimated poses ``(N, 3)`` at the times of the true ones, seen in the frame of the truth."""
     aligned = compose_all(T_true_estimated, estimated)

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.geometry.se2 import Pose, between, compose
+from nanorover.geometry.se2 import Pose, between, compose, wrap_angle, wrap_angles
 
 START_NS = 1_000_000_000
 ODOMETRY_RATE_HZ = 50.0
@@ -123,7 +123,7 @@ class Drive:
         first = position.astype(int)
         part = (position - first)[:, None]
         step = self.poses[first + 1] - self.poses[first]
-        step[:, 2] = (step[:, 2] + math.pi) % (2.0 * math.pi) - math.pi
+        step[:, 2] = wrap_angles(step[:, 2])
         return self.poses[first] + part * step
 
 
@@ -140,14 +140,14 @@ def drive(
             distance = math.hypot(ahead[0], ahead[1])
             if distance < 0.25:
                 break
-            error = (math.atan2(ahead[1], ahead[0]) - pose[2] + math.pi) % (2.0 * math.pi) - math.pi
+            error = wrap_angle(math.atan2(ahead[1], ahead[0]) - pose[2])
             wanted_turn = float(np.clip(2.0 * error, -turn_rad_s, turn_rad_s))
             wanted = speed_m_s * max(math.cos(error), 0.0) ** 2 if abs(error) < 1.2 else 0.0
             speed += float(np.clip(wanted - speed, -0.8 * step_s, 0.8 * step_s))
             turn += float(np.clip(wanted_turn - turn, -3.0 * step_s, 3.0 * step_s))
             middle = pose[2] + 0.5 * turn * step_s
             pose = pose + step_s * np.array([speed * math.cos(middle), speed * math.sin(middle), turn])
-            pose[2] = (pose[2] + math.pi) % (2.0 * math.pi) - math.pi
+            pose[2] = wrap_angle(pose[2])
             poses.append(pose.copy())
     return Drive(np.array(poses), step_s)
 

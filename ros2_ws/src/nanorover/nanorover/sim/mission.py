@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import alignment
 from nanorover.params import load
 from nanorover.replay.records import TrueMap, TruePose
-from nanorover.replay.truth import MapAgreement, PoseError, Truth, alignment, map_agreement, pose_error, truth_of
+from nanorover.replay.truth import MapAgreement, PoseError, Truth, map_agreement, pose_error, truth_of
 from nanorover.sim.pilots import Pilot, Tour, Wander
 from nanorover.sim.rover import Rover
 from nanorover.sim.scene import Scene

@@ -1,6 +1,5 @@
 """Measuring SLAM: logs with hand-verified relations, and drives in simulated buildings with exact truth."""
 
-import math
 import platform
 import resource
 import time
@@ -14,13 +13,14 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.se2 import alignment, between_all, compose_all
 from nanorover.machine import processor
 from nanorover.replay.logs import CARMEN_SUFFIXES, need, open_log
 from nanorover.sim.buildings import BUILDINGS
 from nanorover.sim.flatland import G4, G4_SWEEPING, SICK, WHEELS, Lidar, drive, record
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import SlamParams, slam_params
-from nanorover.slam.relations import Relations, errors_of, read_relations, relation_error, relative_poses
+from nanorover.slam.relations import Relations, errors_of, read_relations, relation_error
 
 LIDARS: dict[str, Lidar] = {"G4": G4, "G4 sweeping": G4_SWEEPING, "SICK": SICK}
 LOG_SUFFIXES = tuple(suffix + packed for suffix in CARMEN_SUFFIXES for packed in ("", ".bz2", ".gz"))
@@ -174,15 +174,13 @@ def true_relations(
         if len(again) > 0:
             pairs.append(np.array([[k, rng.choice(again)]]))
     index = np.concatenate(pairs)
-    return Relations(stamps_ns[index], relative_poses(truth[index[:, 0]], truth[index[:, 1]]))
+    return Relations(stamps_ns[index], between_all(truth[index[:, 0]], truth[index[:, 1]]))
 
 
 def absolute_error_m(truth: NDArray[np.float64], poses: NDArray[np.float64]) -> float:
     """Root mean square distance of the positions after the best rigid alignment (Umeyama 1991, in the plane)."""
-    a, b = poses[:, :2] - poses[:, :2].mean(axis=0), truth[:, :2] - truth[:, :2].mean(axis=0)
-    yaw = math.atan2(float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()), float((a * b).sum()))
-    c, s = math.cos(yaw), math.sin(yaw)
-    return float(np.sqrt(((a @ np.array([[c, s], [-s, c]]) - b) ** 2).sum(axis=1).mean()))
+    off_m = (compose_all(alignment(truth, poses), poses) - truth)[:, :2]
+    return float(np.sqrt((off_m**2).sum(axis=1).mean()))
 
 
 def _draw(case: Case, mapper: Mapper, relations: Relations, folder: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import Pose
+from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.slam.field import Field
 from nanorover.slam.graph import METRES_PER_RADIAN, Graph
 
@@ -26,7 +26,7 @@ SUPPORTERS = 3
 @njit(cache=True, nogil=True)
 def _apart(pose: Pose, T_map_base: Pose) -> tuple[float, float]:
     """The distance (m) and the turn (rad) between two poses."""
-    turn = abs((pose[2] - T_map_base[2] + math.pi) % (2.0 * math.pi) - math.pi)
+    turn = abs(wrap_angle(pose[2] - T_map_base[2]))
     return math.hypot(pose[0] - T_map_base[0], pose[1] - T_map_base[1]), turn
 
 

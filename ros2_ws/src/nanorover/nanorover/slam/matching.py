@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nanorover.geometry.se2 import wrap_angle
 from nanorover.geometry.symmetric import solve3
 from nanorover.slam.field import FREE_CELLS, LIKELIHOOD_FULL, NONE, FieldArrays
 
@@ -159,7 +160,7 @@ def refine(
         for k in range(3):
             off = pose[k] - prior[k]
             if k == 2:
-                off = (off + math.pi) % (2.0 * math.pi) - math.pi
+                off = wrap_angle(off)
             H[k, k] += prior_weight[k]
             g[k] += prior_weight[k] * off
         step = solve3(H, g)
@@ -170,7 +171,7 @@ def refine(
         H, g, weights, squares = _normal_equations(f, points, pose, kernel)
         if done and last:
             break
-    pose[2] = (pose[2] + math.pi) % (2.0 * math.pi) - math.pi
+    pose[2] = wrap_angle(pose[2])
     rms = math.sqrt(squares / weights) if weights > 0.0 else 0.0
     return pose, H / noise_m**2 + np.diag(prior_information), rms
 

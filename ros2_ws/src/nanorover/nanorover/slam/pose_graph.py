@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nanorover.geometry.se2 import wrap_angles
+from nanorover.geometry.se2 import wrap_angle, wrap_angles
 from nanorover.slam.graph import Edge
 
 # A loop whose residual has this chi-square keeps a quarter of its weight.
@@ -166,7 +166,7 @@ def residual(pose_i: NDArray, pose_j: NDArray, T_i_j: NDArray, e: NDArray) -> No
     c, s = math.cos(pose_i[2]), math.sin(pose_i[2])
     dx, dy = pose_j[0] - pose_i[0], pose_j[1] - pose_i[1]
     e[0], e[1] = c * dx + s * dy - T_i_j[0], -s * dx + c * dy - T_i_j[1]
-    e[2] = (pose_j[2] - pose_i[2] - T_i_j[2] + math.pi) % (2.0 * math.pi) - math.pi
+    e[2] = wrap_angle(pose_j[2] - pose_i[2] - T_i_j[2])
 
 
 @njit(cache=True, nogil=True)

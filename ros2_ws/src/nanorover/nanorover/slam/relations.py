@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.errors import InputError
+from nanorover.geometry.se2 import between_all, wrap_angles
 
 # Relation files round their times, some to hundredths of a second. A relation belongs to the scan nearest to its
 # time, which lies no further off than this, and than this part of the usual time between two scans.
@@ -78,14 +79,6 @@ def read_relations(path: Path) -> Relations:
     return Relations(np.array(stamps, dtype=np.int64), np.array(poses))
 
 
-def relative_poses(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Row by row the pose ``second`` seen from ``first``, both (N, 3)."""
-    c, s = np.cos(first[:, 2]), np.sin(first[:, 2])
-    dx, dy = second[:, 0] - first[:, 0], second[:, 1] - first[:, 1]
-    yaw = second[:, 2] - first[:, 2]
-    return np.column_stack([c * dx + s * dy, -s * dx + c * dy, (yaw + math.pi) % (2 * math.pi) - math.pi])
-
-
 def _nearest(sorted_ns: NDArray[np.int64], wanted_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     right = np.clip(np.searchsorted(sorted_ns, wanted_ns), 1, len(sorted_ns) - 1)
     closer_left = wanted_ns - sorted_ns[right - 1] < sorted_ns[right] - wanted_ns
@@ -137,10 +130,10 @@ def _errors(
     relations: Relations, poses: NDArray[np.float64], index: NDArray[np.int64], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """As ``errors_of``, with the scans (N, 2) of the relations and which of these fit (N,)."""
-    made = relative_poses(poses[index[:, 0]], poses[index[:, 1]])
+    made = between_all(poses[index[:, 0]], poses[index[:, 1]])
     # The paper's T_true ⊖ T_estimated; its translation has the length of the difference.
     trans = np.hypot(made[:, 0] - relations.T_1_2[:, 0], made[:, 1] - relations.T_1_2[:, 1])
-    rot = np.abs((made[:, 2] - relations.T_1_2[:, 2] + math.pi) % (2 * math.pi) - math.pi)
+    rot = np.abs(wrap_angles(made[:, 2] - relations.T_1_2[:, 2]))
     trans[~known] = rot[~known] = np.nan
     return trans, rot
 
