@@ -134,5 +134,5 @@ def test_the_drive_is_held_to_the_limit_at_once():
 def test_braking_that_the_base_does_not_have_is_refused():
     base = params.load(BaseParams, "base")
     check_against_base(CAUTION, base)
-    with pytest.raises(InputError, match="caution relies on braking"):
+    with pytest.raises(InputError, match="caution relies on caution_deceleration_m_s2 9"):
         check_against_base(params.load(CautionParams, "caution", None, caution_deceleration_m_s2=9.0), base)

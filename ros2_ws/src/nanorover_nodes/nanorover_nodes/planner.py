@@ -30,20 +30,13 @@ from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import caution, motion
 from nanorover.planning.costmap import Costmap
-from nanorover.planning.costmap_params import CostmapParams
-from nanorover.planning.global_planner import GlobalPlannerParams
-from nanorover.planning.motion import MotionParams
-from nanorover.planning.mppi import MppiParams
-from nanorover.planning.navigator import Navigator, NavigatorParams, Settings
+from nanorover.planning.navigator import PARTS, Navigator, Settings
 from nanorover.planning.pilot import BehavioursParams, Moment
-from nanorover.planning.pure_pursuit import PurePursuitParams
 from nanorover.planning.safety import deviation_m
 from nanorover.planning.scan_points import last_ray_ns
-from nanorover.planning.semantics import SemanticsParams
 from nanorover.planning.sense import sense
 from nanorover.planning.warm_up import warm_up
 from nanorover.replay.records import CameraInfo
-from nanorover.robot import RobotParams
 from nanorover_nodes import convert
 from nanorover_nodes.component import OK, WARN, Component, Health
 from nanorover_nodes.detections import detections_of
@@ -62,17 +55,6 @@ LATE = 1.5  # a cycle that comes later than so many periods was missed
 BETWEEN_SCANS = 1.1
 # Costs as an OccupancyGrid shows them, as Nav2 does it: 100 lethal, 99 inscribed, −1 unknown.
 SHOWN = np.concatenate([[0], 1 + np.arange(252) * 97 // 251, [99, 100, -1]]).astype(np.int8)
-PARTS = {
-    "robot": RobotParams,
-    "navigator": NavigatorParams,
-    "costmap": CostmapParams,
-    "global_planner": GlobalPlannerParams,
-    "motion": MotionParams,
-    "mppi": MppiParams,
-    "pure_pursuit": PurePursuitParams,
-    "semantics": SemanticsParams,
-    "caution": caution.CautionParams,
-}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """Parameters of the base driver; their values stand in ``params/base.yaml``."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nanorover.base.kinematics import Track
 from nanorover.base.protocol import Gains
+from nanorover.errors import InputError
 from nanorover.params import param
 
 
@@ -86,3 +89,13 @@ class BaseParams:
     def gains(self) -> Gains:
         """The controller's gains."""
         return Gains(self.kp, self.kd, self.ki, self.ko)
+
+    def require(self, who: str, wanted: Any, names: Mapping[str, str]) -> None:
+        """InputError where ``who`` wants more than the base gives: ``names`` of its parameters to the base's."""
+        for name, own in names.items():
+            asked, given = getattr(wanted, name), getattr(self, own)
+            if asked > given:
+                raise InputError(
+                    f"{who} relies on {name} {asked:g}, the base's {own} is only {given:g}",
+                    f"lower {name} of {who}, or raise {own} of the base",
+                )

@@ -14,7 +14,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nanorover.base.params import BaseParams
-from nanorover.errors import InputError
 from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.se2 import Pose, inverse, transform_points
 from nanorover.params import param
@@ -63,13 +62,7 @@ class CautionParams:
 
 def check_against_base(caution: CautionParams, base: BaseParams) -> None:
     """Raise InputError where the base cannot brake as this relies upon."""
-    if caution.caution_deceleration_m_s2 > base.linear_deceleration_m_s2:
-        raise InputError(
-            f"caution relies on braking that the base does not have: caution_deceleration_m_s2 is "
-            f"{caution.caution_deceleration_m_s2:g}, the base's linear_deceleration_m_s2 "
-            f"{base.linear_deceleration_m_s2:g}",
-            "lower caution_deceleration_m_s2, or raise linear_deceleration_m_s2 of the base",
-        )
+    base.require("caution", caution, {"caution_deceleration_m_s2": "linear_deceleration_m_s2"})
 
 
 class Caution:

@@ -183,7 +183,7 @@ def _smooth(
             x, y = points[i, 0] + weight * dx, points[i, 1] + weight * dy
             now = cost[int((points[i, 1] - y_m) / resolution_m), int((points[i, 0] - x_m) / resolution_m)]
             then = cost[int((y - y_m) / resolution_m), int((x - x_m) / resolution_m)]
-            if then < 253 and then <= max(now, 60):
+            if then < INSCRIBED and then <= max(now, 60):
                 points[i, 0], points[i, 1] = x, y
 
 

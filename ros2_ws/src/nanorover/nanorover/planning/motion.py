@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from nanorover.base.gate import Velocity
 from nanorover.base.params import BaseParams
-from nanorover.errors import InputError
 from nanorover.geometry.se2 import Pose, compose
 from nanorover.params import param
 from nanorover.planning.contact import arc_pose
@@ -47,21 +46,18 @@ class Control:
     reason: str = ""
 
 
+OF_THE_BASE = {
+    "max_linear_m_s": "max_linear_m_s",
+    "max_angular_rad_s": "max_angular_rad_s",
+    "acceleration_m_s2": "linear_acceleration_m_s2",
+    "deceleration_m_s2": "linear_deceleration_m_s2",
+    "angular_acceleration_rad_s2": "angular_acceleration_rad_s2",
+}
+
+
 def check_against_base(motion: MotionParams, base: BaseParams) -> None:
     """Raise InputError where the planner wants more than the base gives."""
-    for name, wanted, base_name in (
-        ("max_linear_m_s", motion.max_linear_m_s, "max_linear_m_s"),
-        ("max_angular_rad_s", motion.max_angular_rad_s, "max_angular_rad_s"),
-        ("acceleration_m_s2", motion.acceleration_m_s2, "linear_acceleration_m_s2"),
-        ("deceleration_m_s2", motion.deceleration_m_s2, "linear_deceleration_m_s2"),
-        ("angular_acceleration_rad_s2", motion.angular_acceleration_rad_s2, "angular_acceleration_rad_s2"),
-    ):
-        given = getattr(base, base_name)
-        if wanted > given:
-            raise InputError(
-                f"the planner's {name} is {wanted:g}, the base's {base_name} only {given:g}",
-                f"lower {name} of the planner, or raise {base_name} of the base",
-            )
+    base.require("the planner", motion, OF_THE_BASE)
 
 
 def footprint_circles(robot: RobotParams, margin_m: float) -> NDArray[np.float32]:

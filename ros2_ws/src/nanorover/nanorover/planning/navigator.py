@@ -6,10 +6,12 @@ The behaviours decide where to go; the navigator knows how.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nanorover import params
 from nanorover.base.gate import Velocity
 from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
@@ -18,7 +20,7 @@ from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import global_planner
 from nanorover.planning.caution import Caution, CautionParams
-from nanorover.planning.costmap import INSCRIBED, NO_CIRCLES, Costmap, LocalCostmap
+from nanorover.planning.costmap import INSCRIBED, LETHAL, NO_CIRCLES, Costmap, LocalCostmap
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.distances import distance_to
 from nanorover.planning.global_planner import GlobalPlannerParams, Plan
@@ -66,6 +68,9 @@ class Settings:
     pure_pursuit: PurePursuitParams
     semantics: SemanticsParams
     caution: CautionParams
+
+
+PARTS: dict[str, Any] = get_type_hints(Settings)  # name, also of the file of values, → class
 
 
 class Navigator:
@@ -214,7 +219,7 @@ class Navigator:
         """Whether the path's next section leads through an obstacle."""
         if self.world is None or len(self.path) == 0:
             return False
-        return any(self.world.cost_at(x, y) in (INSCRIBED, INSCRIBED + 1) for x, y, _ in self._section()[1:])
+        return any(self.world.cost_at(x, y) in (INSCRIBED, LETHAL) for x, y, _ in self._section()[1:])
 
     def left_m(self) -> float:
         """The length of path that is left."""
@@ -336,16 +341,5 @@ def _carry_marks(old: Costmap, new: Costmap) -> None:
 
 def load_settings(**overrides: str) -> Settings:
     """The shipped parameters of every part; ``overrides`` go to the navigator's own."""
-    from nanorover import params
-
-    return Settings(
-        robot=params.load(RobotParams, "robot"),
-        navigator=params.load(NavigatorParams, "navigator", None, **overrides),
-        costmap=params.load(CostmapParams, "costmap"),
-        global_planner=params.load(GlobalPlannerParams, "global_planner"),
-        motion=params.load(MotionParams, "motion"),
-        mppi=params.load(MppiParams, "mppi"),
-        pure_pursuit=params.load(PurePursuitParams, "pure_pursuit"),
-        semantics=params.load(SemanticsParams, "semantics"),
-        caution=params.load(CautionParams, "caution"),
-    )
+    own = {"navigator": overrides}
+    return Settings(**{name: params.load(cls, name, None, **own.get(name, {})) for name, cls in PARTS.items()})

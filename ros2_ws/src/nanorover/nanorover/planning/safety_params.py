@@ -85,22 +85,11 @@ class SafetyParams:
 
 def check_against_base(safety: SafetyParams, base: BaseParams) -> None:
     """Raise InputError where the base cannot do what the safety layer relies upon."""
-    pairs = (
-        ("deceleration_m_s2", safety.deceleration_m_s2, "linear_deceleration_m_s2", base.linear_deceleration_m_s2),
-        (
-            "angular_deceleration_rad_s2",
-            safety.angular_deceleration_rad_s2,
-            "angular_acceleration_rad_s2",
-            base.angular_acceleration_rad_s2,
-        ),
-    )
-    for name, relied_upon, base_name, given in pairs:
-        if relied_upon > given:
-            raise InputError(
-                f"safety relies on braking that the base does not have: {name} is {relied_upon:g}, "
-                f"the base's {base_name} {given:g}",
-                f"lower {name} of the safety node, or raise {base_name} of the base",
-            )
+    braking = {
+        "deceleration_m_s2": "linear_deceleration_m_s2",
+        "angular_deceleration_rad_s2": "angular_acceleration_rad_s2",
+    }
+    base.require("safety", safety, braking)
     if 1.0 / safety.rate_hz > base.command_timeout_s / 2.0:
         raise InputError(
             f"safety decides every {1.0 / safety.rate_hz:.3f} s, the base forgets a command after "

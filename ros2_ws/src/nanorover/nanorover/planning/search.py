@@ -1,7 +1,7 @@
 """Kernels of the any-angle search: lines over costs, a heap, a coarse cost-to-go, and Lazy Theta*.
 
-Lengths are in cells. Stepping on a cell of cost c is ``1 + weight * c / 253`` as long as on a free one; cells
-from ``INSCRIBED`` on cannot be stepped on.
+Lengths are in cells. Stepping on a cell of cost c is ``1 + weight * c / INSCRIBED`` as long as on a free one;
+cells from ``INSCRIBED`` on cannot be stepped on.
 
 Sources: Nash, Koenig, Tovey, "Lazy Theta*: Any-Angle Path Planning and Path Length Analysis in 3D", AAAI 2010;
 the lower resolution as heuristic follows Holte et al., "Hierarchical A*", AAAI 1996.
@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-BLOCKED_COST = 253
+from nanorover.planning.costmap import INSCRIBED
+
 DIAGONAL = math.sqrt(2.0)
 GREED = 1.05  # breaks the ties of equally long ways in favour of the one that was followed so far
 POOL = 4  # cells of the map along the edge of one coarse cell
@@ -78,10 +79,10 @@ def line_length(cost: Bytes, a: int, b: int, weight: float) -> float:
     at, total = 0.0, 0.0
     while True:
         c = cost[row, column]
-        if c >= BLOCKED_COST:
+        if c >= INSCRIBED:
             return math.inf
         leave = min(next_row, next_column, 1.0)
-        total += (leave - at) * (1.0 + weight * c / 253.0)
+        total += (leave - at) * (1.0 + weight * c / INSCRIBED)
         if leave >= 1.0:
             return total * length
         at = leave
@@ -92,7 +93,7 @@ def line_length(cost: Bytes, a: int, b: int, weight: float) -> float:
             column += step_column
             next_column += per_column
         else:  # through a corner: both cells beside it must be free
-            if cost[row + step_row, column] >= BLOCKED_COST or cost[row, column + step_column] >= BLOCKED_COST:
+            if cost[row + step_row, column] >= INSCRIBED or cost[row, column + step_column] >= INSCRIBED:
                 return math.inf
             row += step_row
             column += step_column
@@ -113,14 +114,14 @@ def pooled(cost: Bytes) -> tuple[Floats, NDArray[np.bool_]]:
     is_open = np.zeros((rows, columns, 2), np.bool_)
     for row in range(cost.shape[0]):
         for column in range(cost.shape[1]):
-            if cost[row, column] >= BLOCKED_COST:
+            if cost[row, column] >= INSCRIBED:
                 continue
             r, c = row // POOL, column // POOL
             total[r, c] += cost[row, column]
             count[r, c] += 1
-            if column % POOL == POOL - 1 and column + 1 < cost.shape[1] and cost[row, column + 1] < BLOCKED_COST:
+            if column % POOL == POOL - 1 and column + 1 < cost.shape[1] and cost[row, column + 1] < INSCRIBED:
                 is_open[r, c, 0] = True
-            if row % POOL == POOL - 1 and row + 1 < cost.shape[0] and cost[row + 1, column] < BLOCKED_COST:
+            if row % POOL == POOL - 1 and row + 1 < cost.shape[0] and cost[row + 1, column] < INSCRIBED:
                 is_open[r, c, 1] = True
     return np.where(count > 0, total / np.maximum(count, 1), np.float32(math.inf)).astype(np.float32), is_open
 
@@ -162,7 +163,7 @@ def cost_to_go(
                 if not _passes(is_open, row, column, r - row, c - column):
                     continue
                 length = POOL * (DIAGONAL if r != row and c != column else 1.0)
-                total = key + length * (1.0 + weight * (coarse[row, column] + coarse[r, c]) / 506.0)
+                total = key + length * (1.0 + weight * (coarse[row, column] + coarse[r, c]) / (2 * INSCRIBED))
                 if total < to_go[r, c]:
                     to_go[r, c] = total
                     size = _push(keys, items, size, total, r * columns + c)
@@ -238,12 +239,12 @@ def lazy_theta_star(cost: Bytes, to_go: Floats, start: int, goal: int, weight: f
             for c in range(max(0, column - 1), min(columns, column + 2)):
                 n = r * columns + c
                 h = _heuristic(to_go, r, c, goal_row, goal_column)
-                if closed[n] or cost[r, c] >= BLOCKED_COST or h == math.inf:
+                if closed[n] or cost[r, c] >= INSCRIBED or h == math.inf:
                     continue
                 # hoped for: the line to s and the step to n, made straight
                 step = DIAGONAL if r != row and c != column else 1.0
                 direct = math.sqrt((r - p_row) ** 2 + (c - p_column) ** 2)
-                bent = line + step * (1.0 + weight * cost[r, c] / 253.0)
+                bent = line + step * (1.0 + weight * cost[r, c] / INSCRIBED)
                 total = g[p] + bent * direct / (so_far + step)
                 if total < g[n]:
                     g[n], parent[n] = total, p
