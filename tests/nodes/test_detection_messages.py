@@ -1,10 +1,12 @@
 """Detections as other nodes send them: with several hypotheses, or none."""
 
+from types import SimpleNamespace
+
 import pytest
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
+from nanorover.fusion.detections import detections_of
 from nanorover.fusion.measurements import Detection
-from nanorover_nodes.detections import detections_of
 
 pytestmark = pytest.mark.nodes
 
@@ -23,3 +25,10 @@ def box(**scores: float) -> Detection2D:
 def test_the_likeliest_hypothesis_counts_and_a_box_without_one_does_not():
     message = Detection2DArray(detections=[box(), box(cat=0.25, dog=0.75)])
     assert detections_of(message) == [Detection("dog", 0.75, (80.0, 40.0, 120.0, 60.0))]
+
+
+def test_boxes_as_vision_msgs_had_them_before_humble():
+    centre, guess = SimpleNamespace(x=100.0, y=50.0), SimpleNamespace(class_id="cat", score=0.5)
+    bounds = SimpleNamespace(center=centre, size_x=40.0, size_y=20.0)
+    old = SimpleNamespace(bbox=bounds, results=[SimpleNamespace(hypothesis=guess)])
+    assert detections_of(SimpleNamespace(detections=[old])) == [Detection("cat", 0.5, (80.0, 40.0, 120.0, 60.0))]

@@ -23,6 +23,7 @@ from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.base.params import BaseParams
 from nanorover.bringup.notes import STOPPED_NOTE, Note, RunParams
 from nanorover.errors import InputError
+from nanorover.fusion.detections import detections_of
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera
@@ -39,7 +40,6 @@ from nanorover.planning.warm_up import warm_up
 from nanorover.replay.records import CameraInfo
 from nanorover_nodes import convert
 from nanorover_nodes.component import OK, WARN, Component, Health
-from nanorover_nodes.detections import detections_of
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.goals import GoalReader
 from nanorover_nodes.objects import markers_msg, objects_msg
@@ -171,8 +171,8 @@ class PlannerNode(Component):
         """Where the map's frame began anew, what was known in the old one means other places."""
         if self.map_began_ns not in (None, began_ns):
             why = "the map began anew: places in the old one mean nothing in it"
-            self.get_logger().warning(why)
-            self.tasks.end_all(why)
+            if not self.tasks.end_all(why):  # the end of a task says why itself
+                self.get_logger().warning(why)
             camera = self.fusion.camera
             self.navigator = Navigator(self.parts, self.settings.random_seed)
             self.fusion = Fusion(self.params["fusion"])

@@ -128,11 +128,13 @@ class Tasks:
         self._end(End(FAILED, pilot.error or UNKNOWN, pilot.reason))
         return STILL, f"{task.name}{TASK_FAILED}{pilot.reason}"
 
-    def end_all(self, reason: str) -> None:
-        """The task is over, for a reason outside it."""
-        if self.task is not None:
-            self._end(End(FAILED, NO_POSE, reason))
-            self.node.last_word = reason
+    def end_all(self, reason: str) -> bool:
+        """The task is over, for a reason outside it; False where there was none."""
+        if self.task is None:
+            return False
+        self._end(End(FAILED, NO_POSE, reason))
+        self.node.last_word = reason
+        return True
 
     # -- one task -------------------------------------------------------------------------------------
 

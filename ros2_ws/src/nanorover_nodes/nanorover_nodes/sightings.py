@@ -11,11 +11,11 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from nanorover.files import replacing
+from nanorover.fusion.detections import detections_of
 from nanorover.perception.images import from_message, write_image
 from nanorover.report import Figure
 from nanorover_nodes.convert import stamp_ns_of
 from nanorover_nodes.declared_topics import hear_declared
-from nanorover_nodes.detections import detections_of
 
 COLUMNS, ROWS = 3, 3
 

@@ -115,8 +115,6 @@ class SlamNode(Component):
             self.first_scan_s = time.monotonic()
             if self.session.mode != "localization":
                 self.mapped.set(True)
-            if self.anew:
-                self.get_logger().warning("mapping began anew: the map of before is gone")
         self.scans += 1
         self.scan_at_s = time.monotonic()
         self.map_is_new = self.map_is_new or self.session.mode != "localization"

@@ -14,6 +14,7 @@ from std_msgs.msg import Bool
 from vision_msgs.msg import Detection2DArray
 
 from nanorover.base.gate import STILL, STOPPED, Velocity
+from nanorover.fusion.detections import detections_of
 from nanorover.geometry.se2 import compose
 from nanorover.view.access import is_loopback, network_token, page_address
 from nanorover.view.commands import Commands, Wish
@@ -148,13 +149,7 @@ class WebNode(PatientComponent):
     def on_detections(self, message: Detection2DArray) -> None:
         if not self.server.watched:
             return
-        boxes = []
-        for detection in message.detections:
-            best = max(detection.results, key=lambda r: r.hypothesis.score, default=None)
-            centre, box = detection.bbox.center.position, detection.bbox
-            label = best.hypothesis.class_id if best else ""
-            score = best.hypothesis.score if best else 0.0
-            boxes.append([centre.x, centre.y, box.size_x, box.size_y, label, round(score, 2), detection.id])
+        boxes = [[*seen.box_px, seen.class_id, round(seen.score, 2)] for seen in detections_of(message)]
         self.server.put("boxes", {"boxes": boxes})
 
     def on_objects(self, message: TrackedObjects) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
+from nanorover.fusion.detections import detections_of
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, compose, transform_points
 from nanorover.replay.bag_log import BagLog
@@ -98,14 +99,12 @@ class _Scene:
         """Boxes with label and score over the picture of the same stamp; none clears those before."""
         stamp = message.header.stamp
         self._stream.set_time(TIMELINE, timestamp=stamp.sec + stamp.nanosec / 1e9)
-        boxes = [detection.bbox for detection in message.detections]
-        # vision_msgs moved the centre at Humble.
-        centres = [getattr(box.center, "position", box.center) for box in boxes]
-        best = [d.results[0].hypothesis if d.results else None for d in message.detections]
+        found = detections_of(message)
+        boxes_px = np.array([seen.box_px for seen in found]).reshape(-1, 4)
         drawn = self._rerun.Boxes2D(
-            centers=[[c.x, c.y] for c in centres],
-            sizes=[[box.size_x, box.size_y] for box in boxes],
-            labels=[f"{guess.class_id} {guess.score:.2f}" if guess else "" for guess in best],
+            mins=boxes_px[:, :2],
+            sizes=boxes_px[:, 2:] - boxes_px[:, :2],
+            labels=[f"{seen.class_id} {seen.score:.2f}" for seen in found],
         )
         self._stream.log("camera/detections", drawn)
 

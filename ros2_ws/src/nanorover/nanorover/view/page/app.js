@@ -107,10 +107,10 @@ function drawPicture() {
   c.lineWidth = 2 * unit;
   c.font = `600 ${12 * unit}px system-ui, sans-serif`;
   c.textBaseline = "bottom";
-  for (const [x, y, w, h, label, score] of boxes) {
-    const left = x - w / 2, top = y - h / 2, text = `${label} ${Math.round(score * 100)} %`;
+  for (const [left, top, right, bottom, label, score] of boxes) {
+    const text = `${label} ${Math.round(score * 100)} %`;
     c.strokeStyle = c.fillStyle = "#ffb547";
-    c.strokeRect(left, top, w, h);
+    c.strokeRect(left, top, right - left, bottom - top);
     const above = Math.max(top, 16 * unit);
     c.fillRect(left, above - 16 * unit, c.measureText(text).width + 8 * unit, 16 * unit);
     c.fillStyle = "#241500";
