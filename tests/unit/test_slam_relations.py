@@ -51,6 +51,15 @@ def test_bad_relations_are_named(tmp_path, text):
         read_relations(path)
 
 
+def test_relations_that_cannot_be_read_are_refused_in_words(tmp_path):
+    with pytest.raises(InputError, match="cannot read relations .*nix: No such file") as missing:
+        read_relations(tmp_path / "nix")
+    (tmp_path / "picture").write_bytes(b"\xff\xd8")
+    with pytest.raises(InputError, match="picture is no text") as binary:
+        read_relations(tmp_path / "picture")
+    assert "t1 t2 x y z" in missing.value.hint and "t1 t2 x y z" in binary.value.hint
+
+
 def test_relations_of_another_log(tmp_path):
     path = tmp_path / "r"
     path.write_text("1 2 0 0 0 0 0 0\n")

@@ -1,7 +1,6 @@
 """The check that needs a drive: does the lidar see the motion that the wheels report?"""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from nanorover.doctor.evidence import Evidence
 from nanorover.doctor.findings import ERROR, NOTE, WARN, Finding, ok
 from nanorover.errors import InputError
 from nanorover.geometry.frames import FrameTree, planar_pose
-from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import wrap_angle
 
 # The mounting is wrong, the wheels' size is wrong.
@@ -26,7 +24,7 @@ def motion(evidence: Evidence) -> list[Finding]:
         frames.set(edge.parent, edge.child, edge.T_parent_child)
     T = frames.lookup("base_link", evidence.scans[0].frame_id)
     mounting, upside_down = (np.zeros(3), False) if T is None else planar_pose(T)
-    seen = [_flipped(scan) for scan in evidence.scans] if upside_down else evidence.scans
+    seen = [scan.mounted(np.zeros(3), upside_down) for scan in evidence.scans]
     try:
         fit = fit_motion(steps_of(seen, evidence.odometry), mounting)
     except InputError as error:
@@ -60,9 +58,3 @@ def motion(evidence: Evidence) -> list[Finding]:
     return found or ok(
         f"scan and odometry agree ({fit.steps.way_m:.0f} m, {1000 * fit.rms_m:.0f} mm left per step)"
     )
-
-
-def _flipped(scan: LaserScan) -> LaserScan:
-    """An upside-down scan as one that lies upright."""
-    last_rad = scan.angle_min_rad + scan.angle_increment_rad * (len(scan.ranges_m) - 1)
-    return replace(scan, ranges_m=scan.ranges_m[::-1].copy(), angle_min_rad=-last_rad)

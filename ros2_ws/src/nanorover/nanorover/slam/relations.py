@@ -19,6 +19,7 @@ from nanorover.geometry.se2 import between_all, wrap_angles
 # time, which lies no further off than this, and than this part of the usual time between two scans.
 STAMP_TOLERANCE_NS = 5_000_000
 PART_OF_PERIOD = 0.25
+LINE = "'t1 t2 x y z roll pitch yaw'"
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,12 @@ def read_relations(path: Path) -> Relations:
     stamps, poses = [], []
     try:
         lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read relations {path}: {error}") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot read relations {path}: {error.strerror}", "give a file of lines " + LINE
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text", "give a file of lines " + LINE) from error
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -70,12 +75,10 @@ def read_relations(path: Path) -> Relations:
                 raise ValueError("a value is not finite")
             stamps.append((_stamp_ns(words[0]), _stamp_ns(words[1])))
         except (ValueError, IndexError) as error:
-            raise InputError(
-                f"{path} line {number} is no relation: {error}", "expected is 't1 t2 x y z roll pitch yaw'"
-            ) from error
+            raise InputError(f"{path} line {number} is no relation: {error}", "expected is " + LINE) from error
         poses.append(pose)
     if not poses:
-        raise InputError(f"{path} holds no relations", "expected are lines 't1 t2 x y z roll pitch yaw'")
+        raise InputError(f"{path} holds no relations", "expected are lines " + LINE)
     return Relations(np.array(stamps, dtype=np.int64), np.array(poses))
 
 
