@@ -411,7 +411,7 @@ def test_two_processes_train_one_network(blocks: Path, tmp_path: Path) -> None:
         "-m",
         "nanorover_models",
     ]
-    arguments = ["train", "--data", str(blocks), "--out", str(tmp_path / "run"), "--params", str(params)]
+    arguments = ["train", "--data", str(blocks), "--out", str(tmp_path / "run"), "--params-file", str(params)]
     done = subprocess.run(
         [sys.executable, *program, *arguments],
         capture_output=True,

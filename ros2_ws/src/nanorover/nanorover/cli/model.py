@@ -20,12 +20,8 @@ Images = Annotated[Path | None, typer.Option(help="where the pictures are, if no
 Validation = Annotated[Path | None, typer.Option(help="own data for validation; else a part is held back")]
 ValidationImages = Annotated[Path | None, typer.Option(help="where the pictures of --validation are")]
 Checkpoint = Annotated[Path, typer.Argument(help="checkpoint (.pt) of `nanorover model train`")]
-ParamsFile = Annotated[
-    Path | None, typer.Option("--params-file", "--params", help="YAML with training parameters")
-]
-DetectorFile = Annotated[
-    Path | None, typer.Option("--params-file", "--params", help="YAML with parameters of the detector")
-]
+ParamsFile = Annotated[Path | None, typer.Option(help="YAML with training parameters")]
+DetectorFile = Annotated[Path | None, typer.Option(help="YAML with parameters of the detector")]
 Out = Annotated[Path, typer.Option(help="folder for what is written")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Epochs = Annotated[int | None, typer.Option(help="epochs, instead of the parameter's")]

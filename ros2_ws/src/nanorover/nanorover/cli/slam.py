@@ -31,7 +31,9 @@ def slam(
     wheels: WheelTopics = None,
     clock: ClockChoice = Stamps.header,
     out: Annotated[Path, typer.Option(help="where map, trajectory and result go")] = Path("out/slam"),
-    params: Annotated[Path | None, typer.Option(help="parameter file (YAML) that changes some values")] = None,
+    params_file: Annotated[
+        Path | None, typer.Option(help="YAML whose values replace the shipped parameters")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
     """Map a recording as fast as the machine can: map.pgm, map.yaml, map.png, trajectory.tum, result.json."""
@@ -44,7 +46,7 @@ def slam(
         task = progress.add_task("mapping", total=None)
         result = map_recording(
             recording,
-            slam_params(params),
+            slam_params(params_file),
             out=out,
             reading=reading_of(topic, wheels, clock),
             relations_path=relations,
