@@ -47,7 +47,10 @@ def data_of(
     validation_images: Path | None,
     settings: TrainParams,
 ) -> tuple[DataSet, DataSet]:
-    """Training and validation data; without an own validation set a part of the training set is held back."""
+    """Training and validation data; without an own validation set a part of the training set is held back.
+
+    Raises InputError for data that cannot be read, or are too few to hold any back.
+    """
     training = load_all(data, images)
     if validation is None:
         if validation_images is not None:
@@ -86,7 +89,7 @@ def train(
 
 
 def figures_of(model: str, data: DataSet, *, engine: str, precision: str, threads: int, cache: Path) -> Figures:
-    """Evaluate a checkpoint (.pt) or whatever the runtime loads."""
+    """Evaluate a checkpoint (.pt) or whatever the runtime loads. Raises InputError for what it cannot run."""
     if model.endswith(".pt"):
         for option, value in (("engine", engine), ("precision", precision)):
             if value != "auto":
@@ -216,7 +219,10 @@ def quantize(
 
 
 def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...], say: Say) -> dict[str, float]:
-    """Write ONNX files and their YAML; returns the difference to torch of each."""
+    """Write ONNX files and their YAML; returns the difference to torch of each.
+
+    Raises InputError for another precision, and for a file that the lint or the comparison refuses.
+    """
     for precision in precisions:
         if precision not in TOLERANCE:
             raise InputError(f"there is no export in {precision}", "fp32 or fp16; int8 files come from: quantize")

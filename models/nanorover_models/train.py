@@ -97,7 +97,7 @@ class Trainer:
         self.log: list[dict[str, float]] = []
 
     def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
-        """Train to the end; returns the checkpoint of the best validation, which must have boxes."""
+        """Train; returns the checkpoint of the best validation. Raises InputError where that has no boxes."""
         require_boxes(validation)
         if len(training) < self.world.size:
             raise InputError(f"{len(training)} pictures for {self.world.size} processes", "start fewer processes")

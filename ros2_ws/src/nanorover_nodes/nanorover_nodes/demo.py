@@ -142,7 +142,7 @@ class Session:
         self.path = message
 
     def play(self, log: Log, contents: Contents, processes: Processes, console: Console) -> None:
-        """Play the recording with a progress bar; a node that dies ends it with its last words."""
+        """Play the recording with a progress bar; a node that dies, or hears nothing, ends it: InputError."""
         if not wait_until(self.node, self.player.ready, DISCOVERY_TIMEOUT_S):
             raise InputError("no node listens to the recording", "look into the logs of the nodes")
         columns = (TextColumn("{task.fields[what]}"), BarColumn(), TimeElapsedColumn())
@@ -163,7 +163,7 @@ class Session:
         self.playing_s = time.monotonic() - started
 
     def save(self, recording: Path, log: Log, contents: Contents, console: Console) -> None:
-        """Have the SLAM node save map and graph; draw and report what came out."""
+        """Have the SLAM node save map and graph, InputError where it cannot; draw and report what came out."""
         for service, path in (("slam/save_map", self.out / "map"), ("slam/serialize_map", self.out / "graph")):
             request = FilePathSrv.Request(path=str(path.resolve()))
             response = call(self.node, FilePathSrv, service, request, timeout_s=60.0)

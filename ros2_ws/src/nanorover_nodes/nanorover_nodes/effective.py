@@ -20,7 +20,7 @@ from nanorover_nodes.component import Component
 
 
 def component_of(node: str) -> type[Component]:
-    """The component class that runs as ``node``."""
+    """The component class that runs as ``node``. Raises InputError where what it needs is not installed."""
     try:
         module = import_module(NODES[node].module)
     except ModuleNotFoundError as error:

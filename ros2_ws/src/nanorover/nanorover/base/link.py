@@ -25,7 +25,7 @@ class PortLost(LinkError):
 
 @contextmanager
 def explained(port: str, baud: int) -> Iterator[None]:
-    """Around the first questions at a port: says what to look at when nothing answers them, or somebody else."""
+    """Around the first questions: LinkError (nothing answers) and ProtocolError (somebody else) say what to do."""
     try:
         yield
     except PortLost:

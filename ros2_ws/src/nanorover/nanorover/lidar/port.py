@@ -73,14 +73,14 @@ class Port:
         self._serial.close()
 
     def write(self, data: bytes) -> None:
-        """Send bytes."""
+        """Send bytes. Raises LinkError when the port has vanished."""
         try:
             self._serial.write(data)
         except (serial.SerialException, OSError) as error:
             raise self._vanished() from error
 
     def read(self, timeout_s: float) -> bytes:
-        """What has come in; waits for the first byte, empty when none comes in time."""
+        """What has come in; waits for the first byte, empty when none comes in time. Raises as ``write``."""
         try:
             readable, _, _ = select.select([self._serial.fileno()], [], [], timeout_s)
             if not readable:

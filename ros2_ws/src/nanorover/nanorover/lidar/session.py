@@ -52,7 +52,7 @@ class Session:
         return received
 
     def ask(self, command: Command, payload_bytes: int, type: int = ReplyType.VALUE, tries: int = TRIES) -> bytes:
-        """Send a command and return the payload of its reply."""
+        """Send a command and return the payload of its reply. Raises NoAnswer when none comes."""
         received = b""
         for _ in range(tries):
             self.port.write(command.encode())
@@ -85,7 +85,7 @@ class Session:
         return Health.decode(payload)
 
     def set_rate(self, rate_khz: int) -> None:
-        """Step through the range frequencies until the wanted one is set."""
+        """Step through the range frequencies until the wanted one is set. Raises LinkError where it cannot be."""
         wanted = RATES_KHZ.index(rate_khz)
         code = self.ask(Command.GET_RATE, 1)[0]
         for _ in RATES_KHZ:
@@ -96,7 +96,7 @@ class Session:
             raise LinkError(f"the lidar does not take the range frequency {rate_khz} kHz (it says code {code})")
 
     def set_frequency(self, frequency_hz: float) -> None:
-        """Step the rotation to the wanted setting and read it back."""
+        """Step the rotation to the wanted setting and read it back. Raises LinkError where it stays otherwise."""
         wanted = round(frequency_hz * 10)
         for _ in range(TRIES):
             setting = self._frequency_tenths()
@@ -127,7 +127,7 @@ class Session:
             self.ask(Command.HEARTBEAT, 1, tries=1)
 
     def start_scan(self) -> bytes:
-        """Start the scan; returns what came of the stream already."""
+        """Start the scan; returns what came of the stream already. Raises NoAnswer when it does not start."""
         self.port.write(Command.SCAN.encode())
         received = b""
         deadline = time.monotonic() + ANSWER_S

@@ -54,7 +54,7 @@ class Decoder:
             )
 
     def strides(self) -> List[int]:
-        """The head's strides, checked."""
+        """The head's strides. Raises InputError where they are no whole numbers."""
         strides = checked(self.head, "strides", list, self.where)
         if not strides or not all(isinstance(s, int) and s > 0 for s in strides):
             raise InputError("%s: 'strides' is %r" % (self.where, strides), "it must be a list of whole numbers")

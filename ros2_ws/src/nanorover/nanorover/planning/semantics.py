@@ -47,7 +47,7 @@ class Manners:
 
 
 class Semantics:
-    """The rules, and what they make of the objects of a moment."""
+    """The rules, and what they make of the objects of a moment. Raises InputError for lists of unequal length."""
 
     def __init__(self, params: SemanticsParams) -> None:
         self.params = params

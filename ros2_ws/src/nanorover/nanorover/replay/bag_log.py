@@ -279,7 +279,7 @@ class _WheelOdometry:
         self.last_ns: int | None = None
 
     def add(self, message: RawMessage, velocity: float) -> Odometry | None:
-        """One reading; the pose at its time, after the motion since the reading before."""
+        """One reading; the pose at its time, after the motion since the one before. ValueError for no number."""
         if not np.isfinite(velocity):
             raise ValueError(f"a wheel velocity of {velocity}")
         stamp_ns = message.received_ns

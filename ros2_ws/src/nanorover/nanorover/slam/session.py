@@ -31,7 +31,8 @@ class Session:
     def open(self, mode: str, path: Path | None) -> None:
         """Begin anew: with no map, a map_server map (yaml; only to localize in) or a graph file.
 
-        Where in a given map the robot stands is found first, also to map on.
+        Where in a given map the robot stands is found first, also to map on. Raises InputError for an
+        unknown mode, a file that cannot be read, and a mode that it does not serve.
         """
         refuse_unknown([mode], MODES, "unknown mode of slam")
         mapper: Mapper | None = None
@@ -56,7 +57,7 @@ class Session:
         self.mode, self.mapper, self.estimator = mode, mapper, estimator
 
     def switch(self, mode: str) -> None:
-        """Do something else with the same map, from the same place."""
+        """Do something else with the same map, from the same place. Raises InputError where they forbid it."""
         refuse_unknown([mode], MODES, "unknown mode of slam")
         if self.mapper is None:
             raise InputError(
@@ -105,7 +106,7 @@ class Session:
         self.estimator.forget_pose()
 
     def save_graph(self, path: Path) -> None:
-        """Write the graph to a file that ``open`` reads."""
+        """Write the graph to a file that ``open`` reads. Raises InputError where there is none."""
         if self.mapper is None:
             raise InputError(
                 "this map came as a picture and has no graph", "leave out --graph: `nanorover map save`"
