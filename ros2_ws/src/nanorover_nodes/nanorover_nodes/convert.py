@@ -118,18 +118,7 @@ def scan_fault(message: LaserScanMsg) -> str:
 
 def scan_of(message: LaserScanMsg, T_base_laser: Pose, upside_down: bool = False) -> LaserScan:
     """A scan message in library terms."""
-    scan = LaserScan(
-        stamp_ns=stamp_ns_of(message.header.stamp),
-        ranges_m=np.asarray(message.ranges, dtype=np.float32),
-        angle_min_rad=message.angle_min,
-        angle_increment_rad=message.angle_increment,
-        range_min_m=message.range_min,
-        range_max_m=message.range_max,
-        time_increment_s=message.time_increment,
-        scan_time_s=message.scan_time,
-        frame_id=message.header.frame_id,
-    )
-    return scan.mounted(T_base_laser, upside_down)
+    return LaserScan.of(message, stamp_ns_of(message.header.stamp)).mounted(T_base_laser, upside_down)
 
 
 def scan_msg(scan: LaserScan) -> LaserScanMsg:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nanorover.errors import InputError
 from nanorover.geometry.frames import transform_of
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.geometry.se2 import yaw_of_quaternion
+from nanorover.replay.messages import frame_name, planar
 from nanorover.replay.records import Problems
 from nanorover.replay.storage import UndecodableError, open_storages
 from nanorover.tables import Qos
@@ -75,12 +75,9 @@ class Evidence:
         stamp_ns = _stamp_ns(message.header)
         self.clocks.setdefault(topic, []).append((stamp_ns, received_ns))
         if kind == SCAN:
-            self.scans.append(_scan(message, stamp_ns))
+            self.scans.append(LaserScan.of(message, stamp_ns))
         elif kind == ODOMETRY:
-            pose = message.pose.pose
-            q = pose.orientation
-            yaw = yaw_of_quaternion(q.x, q.y, q.z, q.w)
-            self.odometry.append(Odometry(stamp_ns, np.array([pose.position.x, pose.position.y, yaw])))
+            self.odometry.append(Odometry(stamp_ns, planar(message.pose.pose)))
 
 
 def evidence_of(bag: Path) -> Evidence:
@@ -110,24 +107,10 @@ def _edges(message: Any, received_ns: int, static: bool) -> Iterator[Edge]:
             T = transform_of((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
         except ValueError:
             T = np.full((4, 4), np.nan)
-        parent, child = t.header.frame_id.lstrip("/"), t.child_frame_id.lstrip("/")
+        parent, child = frame_name(t.header.frame_id), frame_name(t.child_frame_id)
         yield Edge(_stamp_ns(t.header), received_ns, parent, child, static, T)
 
 
 def _stamp_ns(header: Any) -> int:
     # ROS 1 says secs and nsecs; rosbags gives both the names of ROS 2.
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
-
-def _scan(message: Any, stamp_ns: int) -> LaserScan:
-    return LaserScan(
-        stamp_ns=stamp_ns,
-        ranges_m=np.asarray(message.ranges, dtype=np.float32),
-        angle_min_rad=float(message.angle_min),
-        angle_increment_rad=float(message.angle_increment),
-        range_min_m=float(message.range_min),
-        range_max_m=float(message.range_max),
-        time_increment_s=float(message.time_increment),
-        scan_time_s=float(message.scan_time),
-        frame_id=message.header.frame_id.lstrip("/"),
-    )

@@ -1,6 +1,7 @@
 """One revolution of a planar lidar, and one reading of the wheels."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,21 @@ class LaserScan:
     scan_time_s: float = 0.0
     T_base_laser: Pose = field(default_factory=lambda: np.zeros(3))
     frame_id: str = "laser"
+
+    @classmethod
+    def of(cls, message: Any, stamp_ns: int) -> "LaserScan":
+        """A ``sensor_msgs/LaserScan``, of ROS or of a recording, as it is."""
+        return cls(
+            stamp_ns=stamp_ns,
+            ranges_m=np.asarray(message.ranges, dtype=np.float32),
+            angle_min_rad=float(message.angle_min),
+            angle_increment_rad=float(message.angle_increment),
+            range_min_m=float(message.range_min),
+            range_max_m=float(message.range_max),
+            time_increment_s=float(message.time_increment),
+            scan_time_s=float(message.scan_time),
+            frame_id=message.header.frame_id.lstrip("/"),  # as ROS 1 allowed
+        )
 
     def mounted(self, T_base_laser: Pose, upside_down: bool) -> "LaserScan":
         """The scan with its mounting; a sensor that hangs upside down turns clockwise as seen from above."""

@@ -4,7 +4,7 @@ REP-103 (units, axes), REP-117 (no return is +inf, too near is −inf).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -99,17 +99,7 @@ def scan_of(message: Any, stamp_ns: int, problems: Problems, place: str) -> Lase
     near = (ranges_m < message.range_min) & ~zero
     ranges_m[near] = -np.inf
     ranges_m[zero | nan | (ranges_m > message.range_max)] = np.inf
-    return LaserScan(
-        stamp_ns=stamp_ns,
-        ranges_m=ranges_m,
-        angle_min_rad=float(message.angle_min),
-        angle_increment_rad=float(message.angle_increment),
-        range_min_m=float(message.range_min),
-        range_max_m=float(message.range_max),
-        time_increment_s=float(message.time_increment),
-        scan_time_s=float(message.scan_time),
-        frame_id=frame_name(message.header.frame_id),
-    )
+    return replace(LaserScan.of(message, stamp_ns), ranges_m=ranges_m)
 
 
 def edges_of(message: Any) -> Iterator[Edge]:
