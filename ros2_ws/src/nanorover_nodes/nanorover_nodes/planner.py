@@ -11,8 +11,6 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
-from nav_msgs.msg import Path
-from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo as CameraInfoMsg
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 from std_msgs.msg import Bool
@@ -30,7 +28,6 @@ from nanorover.fusion.measurements import Camera
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import caution, motion
-from nanorover.planning.costmap import Costmap
 from nanorover.planning.navigator import PARTS, Navigator, Settings
 from nanorover.planning.pilot import BehavioursParams, Moment
 from nanorover.planning.safety import deviation_m
@@ -42,8 +39,8 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.goals import GoalReader
-from nanorover_nodes.objects import markers_msg, objects_msg
 from nanorover_nodes.planner_tasks import Tasks
+from nanorover_nodes.planner_views import Views
 from nanorover_nodes.pose_source import PoseSource
 from nanorover_nodes.process import run
 from nanorover_nodes.refusals import Refusals
@@ -53,8 +50,6 @@ LATE = 1.5  # a cycle that comes later than so many periods was missed
 # A scan is answered at once, and the timer goes on from there: this many periods later, for it must not come just
 # before the next scan does.
 BETWEEN_SCANS = 1.1
-# Costs as an OccupancyGrid shows them, as Nav2 does it: 100 lethal, 99 inscribed, −1 unknown.
-SHOWN = np.concatenate([[0], 1 + np.arange(252) * 97 // 251, [99, 100, -1]]).astype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -112,12 +107,8 @@ class PlannerNode(Component):
         self.scan_at_s = self.pose_at_s = self.blind_since_s = 0.0
         self.deviation_m = 0.0
         self.last_word = "idle"
-        self.shown_path: NDArray[np.float64] | None = None
-        self.outputs = {
-            topic: self.offer(topic)
-            for topic in ("cmd_vel_nav", "plan", "local_plan", "objects", "objects/markers",
-                          "global_costmap/costmap", "local_costmap/costmap")
-        }  # fmt: skip
+        self.commands = self.offer("cmd_vel_nav")
+        self.views = Views(self.offer, self._now_ns, s.map_frame)
         self.listen("map", self.on_map)
         self.listen("odom", self.on_odometry)
         self.listen("pose", self.on_pose)
@@ -201,7 +192,7 @@ class PlannerNode(Component):
         self.scan_at_s = time.monotonic()
         self.fusion.on_pose(scan.stamp_ns, T_map_base)
         sense(self.navigator, self.fusion, scan, T_map_base, T_map_last, self.scan_at_s)
-        self._publish_objects(scan.stamp_ns)
+        self.views.show_objects(self.navigator.objects, scan.stamp_ns)
         if time.monotonic() - self.last_cycle_s > self.navigator.step_s / 2.0:
             self.control_timer.reset()
             self.cycle()
@@ -226,7 +217,7 @@ class PlannerNode(Component):
         found = detections_of(message)
         stamp_ns = convert.stamp_ns_of(message.header.stamp)
         self.navigator.on_objects(self.fusion.on_detections(found, stamp_ns), self.fusion.tracker.unsure())
-        self._publish_objects(stamp_ns)
+        self.views.show_objects(self.navigator.objects, stamp_ns)
 
     def on_goal(self, message: PoseStamped) -> None:
         if not self.active:
@@ -284,7 +275,7 @@ class PlannerNode(Component):
         self.blind_since_s = 0.0
         command, self.last_word = self.tasks.tick(moment)
         self._command(command)
-        self._publish_ways()
+        self.views.show_ways(self.navigator.path, self.tasks.trajectory)
         self.cycle_s.append(time.monotonic() - start_s)
 
     def _stand_blind(self, why: str) -> None:
@@ -297,46 +288,19 @@ class PlannerNode(Component):
             self.blind_since_s = 0.0
 
     def _command(self, velocity: Velocity) -> None:
-        self.outputs["cmd_vel_nav"].publish(convert.twist_msg(velocity))
+        self.commands.publish(convert.twist_msg(velocity))
 
     # -- what is shown --------------------------------------------------------------------------------
 
-    def _publish_objects(self, stamp_ns: int) -> None:
-        frame, objects = self.settings.map_frame, self.navigator.objects
-        self.outputs["objects"].publish(objects_msg(objects, stamp_ns, frame))
-        if self.outputs["objects/markers"].get_subscription_count():
-            self.outputs["objects/markers"].publish(markers_msg(objects, stamp_ns, frame))
-
-    def _publish_ways(self) -> None:
-        if self.shown_path is not self.navigator.path:
-            self.shown_path = self.navigator.path
-            self.outputs["plan"].publish(self.path_msg(self.navigator.path))
-        if self.outputs["local_plan"].get_subscription_count():
-            self.outputs["local_plan"].publish(self.path_msg(self.tasks.trajectory()))
-
-    def path_msg(self, poses: NDArray[np.float64]) -> Path:
-        """Poses of the map as a path."""
-        path = Path()
-        path.header.frame_id = self.settings.map_frame
-        path.header.stamp = self.get_clock().now().to_msg()
-        path.poses = [PoseStamped(header=path.header, pose=convert.pose_msg(pose)) for pose in poses]
-        return path
-
     def publish_global(self) -> None:
-        pose = self.poses.latest()
-        world, topic = self.navigator.world, "global_costmap/costmap"
-        if self.active and world is not None and pose is not None and self.outputs[topic].get_subscription_count():
-            self._publish_costmap(topic, world, self.navigator.planning_cost(pose))
+        pose, world, topic = self.poses.latest(), self.navigator.world, "global_costmap/costmap"
+        if self.active and world is not None and pose is not None and self.views.wanted(topic):
+            self.views.show_costs(topic, world, self.navigator.planning_cost(pose))
 
     def publish_local(self) -> None:
         topic = "local_costmap/costmap"
-        if self.active and self.outputs[topic].get_subscription_count():
-            self._publish_costmap(topic, self.navigator.local, self.navigator.local.cost)
-
-    def _publish_costmap(self, topic: str, costmap: Costmap, cost: NDArray[np.uint8]) -> None:
-        origin = np.array([costmap.raster.x_m, costmap.raster.y_m, 0.0])
-        grid = OccupancyGrid(SHOWN[cost], costmap.raster.resolution_m, origin)
-        self.outputs[topic].publish(convert.grid_msg(grid, self._now_ns(), self.settings.map_frame))
+        if self.active and self.views.wanted(topic):
+            self.views.show_costs(topic, self.navigator.local, self.navigator.local.cost)
 
     def diagnose(self) -> Health:
         times_ms = np.array(self.cycle_s) * 1e3

@@ -327,7 +327,7 @@ class Tasks:
                 raise InputError("the robot does not know where it is")
             found = self.node.navigator.plan(start, end)
             error, reason = found.error, found.reason
-            result.path = self.node.path_msg(found.path)
+            result.path = self.node.views.path_msg(found.path)
         except InputError as problem:
             error, reason = NO_POSE, str(problem)
         result.planning_time = _duration(time.monotonic() - start_s)
