@@ -13,7 +13,7 @@ from nanorover.fusion.free_space import FreeSpace
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Camera, Detection, Measurement, locate
-from nanorover.fusion.objects import MOVING
+from nanorover.fusion.objects import MOVING, STANDING
 from nanorover.fusion.tracks import Tracker, predicted
 from nanorover.geometry.scan import LaserScan
 from nanorover.perception.description import load_model, read_description
@@ -73,7 +73,7 @@ def test_the_classes_that_are_known_are_those_that_detectors_name():
     assert len(public) == 5 and len(set(public)) == 1
     named = {*public[0], *load_model("rover").labels}
     assert set(PARAMS.known_classes) <= named
-    assert set(params.load(SemanticsParams, "semantics").classes) == {*PARAMS.known_classes, MOVING}
+    assert set(params.load(SemanticsParams, "semantics").classes) == {*PARAMS.known_classes, MOVING, STANDING}
     assert {"couch", "potted plant", "dining table", "motorcycle", "airplane", "tv"} <= set(public[0])
 
 
@@ -306,6 +306,41 @@ def moving_ids(discs_at, steps: int, pose_at=lambda k: np.zeros(3), fusion: Fusi
 
 def test_a_walker_comes_to_where_nothing_was():
     assert len(moving_ids(lambda k: [(2.0, -1.5 + 0.08 * k, 0.12)], 40)) == 1
+
+
+@pytest.mark.parametrize(
+    ("way_m", "moving_s"), [(1.2, PARAMS.mover_memory_s), (0.6, PARAMS.mover_doubt_s)], ids=["far", "near"]
+)
+def test_who_has_come_and_stands_is_not_forgotten(way_m, moving_s):
+    """For as long as he stands where nothing was, also where the robot drives round him and loses sight of him."""
+    fusion, waited, classes = Fusion(PARAMS), 12, []
+    stands_at = waited + round(way_m / 0.08)
+    for k in range(stands_at + round(moving_s * 10) + 150):
+        round_him_rad = 0.01 * max(0, k - stands_at)
+        pose = np.array([2.0 - 2.0 * math.cos(round_him_rad), -2.0 * math.sin(round_him_rad), 0.0])
+        half_way = (pose[:2] + np.array([2.0, 0.0])) / 2.0
+        hides = [(*half_way, 0.2)] if k > stands_at + moving_s * 10 and k % 50 < 10 else []
+        y = -way_m + 0.08 * min(max(0, k - waited), stands_at - waited)
+        stamp_ns = 10 * NS + k * NS // 10
+        seen = fusion.on_scan(scan_in_round_room(stamp_ns, [(2.0, y, 0.15), *hides], pose), pose)
+        assert len(seen) <= 1
+        classes.append(seen[0].class_id if seen else "")
+    assert classes[stands_at - 1] == MOVING
+    turned = classes.index(STANDING)
+    assert turned - stands_at == pytest.approx(10 * moving_s, abs=8)
+    assert set(classes[stands_at:turned]) == {MOVING} and set(classes[turned:]) == {STANDING}
+
+
+def test_what_was_not_seen_to_come_is_a_thing_again():
+    """A track that showed signs of walking, and stays with a post that stood there all the time."""
+    fusion = Fusion(PARAMS)
+    for k in range(80):
+        stamp_ns = 10 * NS + k * NS // 10
+        seen = fusion.on_scan(scan_in_round_room(stamp_ns, [(2.0, 0.0, 0.12)], np.zeros(3)), np.zeros(3))
+        (track,) = fusion.tracker.tracks
+        if k == 20:
+            track.mover, track.entries, track.entered_ns = True, 3, stamp_ns
+        assert bool(seen) == (20 < k <= 20 + 10 * PARAMS.mover_doubt_s)
 
 
 def test_who_may_walk_is_known_at_once_and_who_stands_is_not():

@@ -9,12 +9,13 @@ import pytest
 from nanorover import params
 from nanorover.base.gate import STILL
 from nanorover.errors import InputError
-from nanorover.fusion.objects import MOVING, TrackedObject
+from nanorover.fusion.objects import MOVING, STANDING, TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.mapping.map_files import save_map
 from nanorover.planning.exploration import next_frontier
 from nanorover.planning.navigator import Navigator, load_settings
+from nanorover.planning.safety_params import SafetyParams
 from nanorover.planning.semantics import Semantics, SemanticsParams
 
 SETTINGS = load_settings()
@@ -118,6 +119,20 @@ def test_a_person_is_not_a_chair():
     assert n.semantics.speed_limit_m_s([seen(4.0, 3.0)], near) == 0.3
     assert n.semantics.speed_limit_m_s([seen(4.0, 3.0, "chair")], near) == 0.5
     assert n.semantics.speed_limit_m_s([seen(4.0, 3.0, "toaster")], near) == math.inf
+
+
+@pytest.mark.parametrize("class_id", ["person", MOVING, STANDING])
+def test_who_stands_is_passed_at_the_room_that_he_is_owed_or_at_what_there_is(class_id):
+    n, inscribed_m = navigator(), SETTINGS.robot.inscribed_radius_m
+    n.on_objects([seen(4.0, 3.05, class_id)])
+    gap_m = distance(n.plan(START, GOAL).path, 4.0, 3.05) - 0.25 - inscribed_m
+    assert gap_m >= params.load(SafetyParams, "safety").people_clearance_m - 0.05
+    corridor = room()
+    corridor.cells[[42, 76]] = 100  # from y = 2.15 m to 3.8 m: of 1.65 m he leaves 0.65 and 0.5 m
+    n.on_map(corridor, 0.0)
+    past = n.plan(START, GOAL)
+    at = past.path[np.argmin(abs(past.path[:, 0] - 4.0)), 1]
+    assert past.error == 0 and 2.15 + inscribed_m < at < 3.05 - 0.25 - inscribed_m
 
 
 @pytest.mark.parametrize("free", [False, True])

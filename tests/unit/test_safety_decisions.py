@@ -266,7 +266,7 @@ def test_commands_that_are_not_finite_are_refused(velocity):
 
 def test_people():
     clearance_m = SETTINGS.people_clearance_m
-    beside = np.array([[0.0, 0.125 + 0.2 + clearance_m - 0.05, 0.0, 0.0, 0.2]])
+    beside = np.array([[0.5, 0.125 + 0.2 + clearance_m - 0.05, 0.0, 0.0, 0.2]])
     towards = np.array([[3.0, 0.0, -1.2, 0.0, 0.2]])
     away = np.array([[1.5, 0.0, 1.0, 0.0, 0.2]])
     for people, low, high in ((beside, 0.0, 0.0), (towards, 0.05, 0.4), (away, 0.5, 0.5)):
@@ -302,6 +302,30 @@ def test_the_robot_stands_when_a_person_would_become_too_near(before_m):
     brake_s = 0.5 / SETTINGS.deceleration_m_s2
     expected = max(0.0, before_m / 0.5 - SETTINGS.reaction_s) / brake_s
     assert drive.safety.decide(drive.now_s).share == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("velocity", "free"),
+    [
+        (Velocity(0.0, 1.5), True),
+        (Velocity(-0.25, 0.3), True),
+        (Velocity(0.2, 0.0), False),
+        (Velocity(0.2, 0.4), False),
+    ],
+    ids=["turning", "away", "towards", "past"],
+)
+@pytest.mark.parametrize("walks", [False, True])
+def test_from_a_person_who_stands_before_it_the_robot_turns_and_drives_away(velocity, free, walks):
+    """0.25 m off, nearer than people are owed: towards somebody who walks the robot stands."""
+    drive = Drive()
+    drive.step(velocity)
+    x_m = ROBOT.footprint_front_m + 0.25 + 0.2
+    drive.safety.on_people(np.array([[x_m, 0.0, 0.0, 0.5 if walks else 0.0, 0.2]]), drive.now_s)
+    decision = drive.safety.decide(drive.now_s)
+    if free and not walks:
+        assert (decision.velocity, decision.reason) == (velocity, "")
+    else:
+        assert decision.velocity.linear_m_s == 0.0 and "person" in decision.reason
 
 
 def test_people_of_the_map_are_taken_as_the_robot_sees_them():

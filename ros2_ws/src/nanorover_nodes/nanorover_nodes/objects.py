@@ -14,7 +14,7 @@ from nanorover_nodes.convert import NS, pose_msg, stamp_ns_of, time_of
 PERSON, PET, THING = ColorRGBA(r=0.9, g=0.2, b=0.2, a=0.8), ColorRGBA(r=0.9, g=0.6, b=0.1, a=0.8), ColorRGBA(
     r=0.2, g=0.5, b=0.9, a=0.8
 )  # fmt: skip
-COLOURS = {"person": PERSON, "dog": PET, "cat": PET, "moving": PET}
+COLOURS = {"person": PERSON, "dog": PET, "cat": PET, "moving": PET, "standing": PET}
 HEIGHTS_M = {"person": 1.7, "dog": 0.5, "cat": 0.3}
 SHOWN_AHEAD_S = 1.5
 

@@ -29,10 +29,10 @@ AGAIN_S = 1.2  # something that is hit again after a shorter pause has been ther
 GONE_S = 0.15  # not hit for so long, nor right beside: more than one scan
 GONE_FREE_S = 0.08  # and passed in two scans at least
 
-# Layers: the last pass of a beam, the first pass since the last hit, the last hit, the first hit of its run, and
-# whether that run began where it was free for sure (1) or not (0). Times in seconds.
-PASSED, FREE_SINCE, HIT, HIT_SINCE, CAME = range(5)
-NOTHING = np.array([-np.inf, np.inf, -np.inf, -np.inf, 0.0], np.float32)
+# Layers, all times in seconds: the last pass of a beam, the first pass since the last hit, the last hit, and when
+# something last came to where it was free for sure.
+PASSED, FREE_SINCE, HIT, CAME = range(4)
+NOTHING = np.array([-np.inf, np.inf, -np.inf, -np.inf], np.float32)
 
 
 @njit(cache=True)
@@ -59,9 +59,9 @@ def _take(
             layers[FREE_SINCE, row, column] = min(layers[FREE_SINCE, row, column], now_s)
         column, row = math.floor(ends[i, 0]), math.floor(ends[i, 1])
         if 0 <= row < size and 0 <= column < size:
-            if now_s - layers[HIT, row, column] > AGAIN_S:
-                layers[HIT_SINCE, row, column] = now_s
-                layers[CAME, row, column] = 1.0 if now_s - layers[FREE_SINCE, row, column] >= SURE_S else 0.0
+            again = now_s - layers[HIT, row, column] <= AGAIN_S
+            if not again and now_s - layers[FREE_SINCE, row, column] >= SURE_S:
+                layers[CAME, row, column] = now_s
             layers[HIT, row, column] = now_s
             layers[FREE_SINCE, row, column] = math.inf
 
@@ -89,9 +89,28 @@ def _entered(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: fl
             for c in range(column - 1, column + 2):
                 seen = now_s - layers[PASSED, r, c] < FREE_FOR_S
                 free = now_s - layers[FREE_SINCE, r, c] >= SURE_S
-                came = layers[CAME, r, c] > 0.0 and now_s - layers[HIT_SINCE, r, c] <= NEW_FOR_S
+                came = now_s - layers[CAME, r, c] <= NEW_FOR_S
                 entered = entered and seen and (free or came)
         result[i] = entered
+    return result
+
+
+@njit(cache=True)
+def _came(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
+    """Whether all that is hit at each point (in cells) and right beside came to where it was free for sure."""
+    size = layers.shape[1]
+    result = np.zeros(len(points), np.bool_)
+    for i in range(len(points)):
+        row, column = _inner_cell(points[i], size)
+        if row < 0:
+            continue
+        hits, came = 0, 0
+        for r in range(row - 1, row + 2):
+            for c in range(column - 1, column + 2):
+                if now_s - layers[HIT, r, c] <= AGAIN_S:
+                    hits += 1
+                    came += layers[CAME, r, c] > -math.inf
+        result[i] = 0 < hits == came
     return result
 
 
@@ -139,6 +158,12 @@ class FreeSpace:
         if self.start_ns is None:
             return np.zeros(len(points_m), bool)
         return _entered(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
+
+    def came(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
+        """Whether what stands at each point ``(N, 2)`` came there; ask after the scan was taken."""
+        if self.start_ns is None:
+            return np.zeros(len(points_m), bool)
+        return _came(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
 
     def new(self, points_m: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether nothing was ever hit at each point ``(N, 2)``; ask before the scan is taken."""

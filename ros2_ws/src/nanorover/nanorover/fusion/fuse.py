@@ -22,6 +22,7 @@ POSES_KEPT = 100
 LATEST_NS = 300_000_000
 WALKER_RADIUS_M = 0.2
 ENTERED_SHARE = 0.34  # of a cluster's returns, that it counts as having come
+CAME_SHARE = 0.5  # of a cluster's returns, that it counts as standing where it came to
 NEW_SHARE = 0.5  # of a cluster's returns, that it was never seen before
 GONE_SHARE = 0.8  # of the returns of some scans ago, that it counts as having gone
 GONE_WITHIN_M = 3.0  # farther off the beams pass between the legs of a chair
@@ -77,14 +78,16 @@ class Fusion:
         returns = [c.points_m for c in may_walk]
         entered = _shares(returns, lambda points_m: self.free_space.entered(points_m, scan.stamp_ns))
         new = _shares(returns, self.free_space.new)
+        self.free_space.take(beams, T_map_base)
+        stayed = _shares(returns, lambda points_m: self.free_space.came(points_m, scan.stamp_ns))
         measured = [
             Measurement(
                 c.centre_m, variance, max(WALKER_RADIUS_M, c.radius_m),
-                entered=bool(came >= ENTERED_SHARE), new=bool(first >= NEW_SHARE), points_m=c.points_m,
+                entered=bool(came >= ENTERED_SHARE), came=bool(stays >= CAME_SHARE),
+                new=bool(first >= NEW_SHARE), points_m=c.points_m,
             )
-            for c, came, first in zip(may_walk, entered, new, strict=True)
+            for c, came, stays, first in zip(may_walk, entered, stayed, new, strict=True)
         ]  # fmt: skip
-        self.free_space.take(beams, T_map_base)
         self.tracker.update(measured, scan.stamp_ns)
         self._note_gone(scan.stamp_ns, T_map_base[:2])
         return self.tracker.objects()

@@ -55,7 +55,7 @@ class FusionParams:
     mover_entries: int = param("and come to free space this often", minimum=0, maximum=100)
     mover_sure_way_m: float = param("what has gone this far walks for sure", "m", minimum=0.1, maximum=10.0)
     mover_memory_s: float = param(
-        "and is not taken for a thing before it stood for this long", "s", minimum=0.1, maximum=600.0
+        "and counts as walking until it has stood for this long, then as standing", "s", minimum=0.1, maximum=600.0
     )
     mover_doubt_s: float = param("the same, for what went less far", "s", minimum=0.1, maximum=600.0)
     greatest_speed_m_s: float = param("nothing tracked is faster", "m/s", minimum=0.5, maximum=20.0)

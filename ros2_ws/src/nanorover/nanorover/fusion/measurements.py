@@ -32,8 +32,8 @@ class Measurement:
     """Something at ``position_m`` ``(2,)`` in the map frame with covariance ``(2, 2)``.
 
     ``class_id`` is empty where only the lidar saw it. ``source`` says where the range came from; ``entered``
-    whether it stands where nothing was shortly before, ``new`` whether nothing was ever hit there; ``points_m``
-    ``(N, 2)`` are the lidar's returns from it.
+    whether it has just come to where nothing was, ``came`` whether it did so once and stands there since, ``new``
+    whether nothing was ever hit there; ``points_m`` ``(N, 2)`` are the lidar's returns from it.
     """
 
     position_m: NDArray[np.float64]
@@ -43,6 +43,7 @@ class Measurement:
     score: float = 0.0
     source: str = "scan"
     entered: bool = False
+    came: bool = False
     new: bool = False
     points_m: NDArray[np.float64] | None = None
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# The class of what moves and no camera has named.
-MOVING = "moving"
+# The classes of what no camera has named: what moves, and what has come and stands since.
+MOVING, STANDING = "moving", "standing"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from nanorover.fusion.fusion_params import FusionParams
 from nanorover.fusion.measurements import Measurement
-from nanorover.fusion.objects import MOVING, TrackedObject
+from nanorover.fusion.objects import MOVING, STANDING, TrackedObject
 
 START_SPEED_DEVIATION_M_S = 0.8
 FORBIDDEN = 1e6
@@ -24,6 +24,7 @@ MISSED_UNSURE = 1  # scan and camera take turns: one of them need not see it
 TRAIL = 4  # scans after which whoever walks has left where he was
 PLACES = 10  # measurements that are looked back to for where it set out
 LEFT_M, LEFT_S = 0.12, 0.5  # by going at least so far, within at most so long
+CAME_WEIGHT = 0.1  # of the newest scan's word on whether something stands where it came to
 UNSURE_S = 0.5  # after the last sign of moving
 
 
@@ -80,6 +81,7 @@ class Track:
     mover: bool = False
     entries: int = 0
     new: bool = False
+    came: float = 0.0
     far_m: float = 0.0
     entered_ns: int = 0
     places_m: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=PLACES))
@@ -104,11 +106,16 @@ class Track:
         self.places_m.append(self.state[:2].copy())
         if self.entries:
             self.far_m = max(self.far_m, self._way_m())
-        memory_s = params.mover_memory_s if self.far_m > params.mover_sure_way_m else params.mover_doubt_s
+        self.came += CAME_WEIGHT * (m.came - self.came)
         if m.entered:
             self.moved(stamp_ns, params)
-        elif (stamp_ns - self.entered_ns) * 1e-9 > memory_s:
+        elif self.came < 0.5 and self.stands(stamp_ns, params):
             self.mover, self.entries, self.far_m = False, 0, 0.0
+
+    def stands(self, stamp_ns: int, params: FusionParams) -> bool:
+        """Whether it shows no sign of moving for so long that it may be a thing; sooner of what hardly moved."""
+        memory_s = params.mover_memory_s if self.far_m > params.mover_sure_way_m else params.mover_doubt_s
+        return (stamp_ns - self.entered_ns) * 1e-9 > memory_s
 
     def has_left(self, stamp_ns: int) -> bool:
         """Whether it was seen elsewhere some scans ago; if nothing is there now, it has moved."""
@@ -140,9 +147,10 @@ class Track:
         """Whether there was a sign of moving just now."""
         return self.entries > 0 and (stamp_ns - self.entered_ns) * 1e-9 <= UNSURE_S
 
-    def as_object(self, stamp_ns: int) -> TrackedObject:
+    def as_object(self, stamp_ns: int, params: FusionParams) -> TrackedObject:
         """What others see of it."""
-        class_id, votes = max(self.votes.items(), key=lambda v: v[1]) if self.votes else (MOVING, 0.0)
+        unnamed = STANDING if self.mover and self.stands(stamp_ns, params) else MOVING
+        class_id, votes = max(self.votes.items(), key=lambda v: v[1]) if self.votes else (unnamed, 0.0)
         score = votes / sum(self.votes.values()) if self.votes else 0.0
         return TrackedObject(
             self.id,
@@ -189,7 +197,7 @@ class Tracker:
     def objects(self) -> list[TrackedObject]:
         """Tracks that are sure: named by a camera, or moving by themselves."""
         stamp_ns = self.stamp_ns or 0
-        return [t.as_object(stamp_ns) for t in self.tracks if t.made and (t.votes or t.mover)]
+        return [t.as_object(stamp_ns, self.params) for t in self.tracks if t.made and (t.votes or t.mover)]
 
     def unsure(self) -> list[TrackedObject]:
         """Tracks that have come to where nothing was or gone from where they stood, not yet often enough, those
@@ -197,7 +205,7 @@ class Tracker:
         stamp_ns, judged = self.stamp_ns or 0, 2 * self.params.birth_hits
         seen = [t for t in self.tracks if t.misses <= MISSED_UNSURE and not t.mover]
         return [
-            t.as_object(stamp_ns)
+            t.as_object(stamp_ns, self.params)
             for t in seen
             if (not t.made if t.votes else t.comes(stamp_ns) or (t.new and t.hits <= judged))
         ]
@@ -233,7 +241,7 @@ class Tracker:
         p = self.params
         if not track.made:
             return track.misses <= p.birth_misses
-        standing = track.votes and math.hypot(track.state[2], track.state[3]) < p.mover_speed_m_s
+        standing = (track.votes or track.mover) and math.hypot(track.state[2], track.state[3]) < p.mover_speed_m_s
         silent_s = (stamp_ns - track.seen_ns) * 1e-9
         return silent_s <= (p.keep_standing_s if standing else p.keep_s)
 

@@ -130,21 +130,24 @@ def people_contact_time(
     rooms: tuple[float, float, float],
     horizon_s: float,
 ) -> float:
-    """Seconds until a walking person comes too near to the driving robot; inf beyond the horizon.
+    """Seconds until a person comes too near to the driving robot; inf beyond the horizon.
 
     ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago. ``rooms`` are
-    the clearance, which counts where somebody comes nearer than he is, the least room, which always counts, and
-    for how many seconds whoever walks may turn towards the robot by up to a right angle, unforeseen.
+    the clearance, which counts where somebody comes nearer than he is, the least room, which always counts towards
+    whoever walks, and for how many seconds he may turn towards the robot by up to a right angle, unforeseen.
+    From somebody who stands the robot may always turn and drive away.
     """
     step_s = 0.05
     clearance_m, least_m, turn_s = rooms
-    now_m = np.empty(len(people))
+    now_m, away_m = np.empty(len(people)), np.empty(len(people))
+    walks = np.empty(len(people), np.bool_)
     for i in range(len(people)):
         x, y = people[i, 0] + people[i, 2] * age_s, people[i, 1] + people[i, 3] * age_s
-        now_m[i] = rectangle_distance(x, y, outline) - people[i, 4]
-        away_m, speed = math.hypot(x, y), math.hypot(people[i, 2], people[i, 3])
-        if speed > WALKING_M_S and away_m > 0.0:
-            towards = -(x * people[i, 2] + y * people[i, 3]) / away_m
+        speed = math.hypot(people[i, 2], people[i, 3])
+        now_m[i], away_m[i] = rectangle_distance(x, y, outline) - people[i, 4], math.hypot(x, y)
+        walks[i] = speed > WALKING_M_S
+        if walks[i] and away_m[i] > 0.0:
+            towards = -(x * people[i, 2] + y * people[i, 3]) / away_m[i]
             if towards < 0.0:
                 speed = math.sqrt(max(0.0, speed * speed - towards * towards))
             if now_m[i] < least_m + turn_s * speed:
@@ -157,6 +160,10 @@ def people_contact_time(
             person = people[k]
             dx, dy = person[0] + person[2] * (age_s + t) - x, person[1] + person[3] * (age_s + t) - y
             gap = rectangle_distance(c * dx + s * dy, c * dy - s * dx, outline) - person[4]
-            if gap < least_m or gap < min(clearance_m, now_m[k] - NEARER_M):
+            if walks[k]:
+                too_near = gap < least_m or gap < min(clearance_m, now_m[k] - NEARER_M)
+            else:  # turning on the spot brings a corner nearer, not the robot
+                too_near = gap < clearance_m and math.hypot(dx, dy) < away_m[k] - NEARER_M
+            if too_near:
                 return t
     return math.inf

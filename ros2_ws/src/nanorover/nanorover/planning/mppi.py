@@ -214,8 +214,9 @@ class Mppi:
         self._draw()
         v_max = min(m.max_linear_m_s, max_linear_m_s)
         limits = (
-            v_max, -min(m.max_reverse_m_s, v_max), m.max_angular_rad_s, m.acceleration_m_s2 * p.step_s,
-            m.deceleration_m_s2 * p.step_s, m.angular_acceleration_rad_s2 * p.step_s,
+            v_max, -m.max_reverse_m_s * v_max / m.max_linear_m_s, m.max_angular_rad_s,
+            m.acceleration_m_s2 * p.step_s, m.deceleration_m_s2 * p.step_s,
+            m.angular_acceleration_rad_s2 * p.step_s,
         )  # fmt: skip
         r = costmap.raster
         state = (*start, velocity.linear_m_s, velocity.angular_rad_s)

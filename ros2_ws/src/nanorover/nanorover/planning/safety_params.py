@@ -39,7 +39,7 @@ class SafetyParams:
     people_clearance_m: float = param(
         "the robot stops before a person comes nearer than this", "m", minimum=0.0, maximum=3.0
     )
-    people_least_m: float = param("and does not move while one is nearer than this", "m", minimum=0.0, maximum=3.0)
+    people_least_m: float = param("and does not move while one who walks is nearer", "m", minimum=0.0, maximum=3.0)
     people_turn_s: float = param(
         "whoever walks may turn to the robot: so much of his way is kept free besides",
         "s",

@@ -114,7 +114,8 @@ class Semantics:
     ) -> None:
         """Raise the costs of a map where objects are and where they are going to be, in place.
 
-        Standing ones cannot be driven through; the way of walking ones only costs, for it will be free again.
+        Standing ones cannot be driven through, and all of the room about them is entered only where there is no
+        other way; the way of walking ones only costs, for it will be free again.
         """
         p = self.params
         for o in objects:
@@ -127,7 +128,8 @@ class Semantics:
             for t in np.arange(0.0, horizon_s + 1e-9, PREDICTION_STEP_S):
                 x, y = o.state[0] + o.state[2] * t * walks, o.state[1] + o.state[3] * t * walks
                 fade = 1.0 - t / (horizon_s + PREDICTION_STEP_S)
-                peak = p.predicted_cost * fade if walks else float(INSCRIBED)
+                rim = p.predicted_cost * fade
+                peaks = (rim, rim, 0.0) if walks else (float(INSCRIBED), INSCRIBED - 1.0, rim)
                 room_m = manners.clearance_m + p.growth_m_s * t
                 where = ((x - raster.x_m) / raster.resolution_m, (y - raster.y_m) / raster.resolution_m)
                 _stamp(
@@ -135,20 +137,21 @@ class Semantics:
                     where,
                     body_m / raster.resolution_m,
                     room_m / raster.resolution_m,
-                    (peak, p.predicted_cost * fade),
+                    peaks,
                 )
 
 
 @njit(cache=True)
 def _stamp(
-    cost: NDArray[np.uint8], at: tuple[float, float], body: float, room: float, peaks: tuple[float, float]
+    cost: NDArray[np.uint8], at: tuple[float, float], body: float, room: float, peaks: tuple[float, float, float]
 ) -> None:
-    """A disc of ``peaks[0]`` with a rim that falls from ``peaks[1]`` to zero; in cells. Unknown cells stay."""
+    """A disc of ``peaks[0]``, and a rim from ``peaks[1]`` down to ``peaks[2]``; in cells. Unknown cells stay."""
     rows, columns = cost.shape
     reach = body + room
     for row in range(max(0, int(at[1] - reach)), min(rows, int(at[1] + reach) + 2)):
         for column in range(max(0, int(at[0] - reach)), min(columns, int(at[0] + reach) + 2)):
             away = math.hypot(column + 0.5 - at[0], row + 0.5 - at[1])
-            value = peaks[0] if away <= body else peaks[1] * (1.0 - (away - body) / max(room, 1e-6))
+            share = (away - body) / max(room, 1e-6)
+            value = peaks[0] if away <= body else peaks[1] + share * (peaks[2] - peaks[1]) if share <= 1.0 else 0.0
             if value > cost[row, column]:
                 cost[row, column] = int(value)

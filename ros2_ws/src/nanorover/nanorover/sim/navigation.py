@@ -15,6 +15,7 @@ from nanorover import params
 from nanorover.base.gate import STILL, Velocity, velocity_between
 from nanorover.fusion.fuse import Fusion
 from nanorover.fusion.fusion_params import FusionParams
+from nanorover.fusion.objects import STANDING
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose, compose, inverse
 from nanorover.planning import missions
@@ -148,7 +149,8 @@ class NavigatorPilot:
         self.safety.on_pose(scan.stamp_ns, placed.covariance, now_s)
         sense(self.navigator, self.fusion, scan, T_map_first, T_map_last, now_s)
         animate = self.navigator.semantics.animate(self.navigator.objects)
-        self.safety.on_people(people_about(animate, T_map_first), now_s)
+        people = (o for o in animate if o.class_id != STANDING)  # as the safety node's animate_classes has it
+        self.safety.on_people(people_about(people, T_map_first), now_s)
 
     def _pose(self) -> Pose:
         return compose(self.localizer.T_map_odom(), self._odometry[-1].T_odom_base)
