@@ -152,6 +152,28 @@ def test_a_goal_a_little_too_near_a_wall_is_moved():
     assert math.dist(found.path[-1, :2], (2.95, 2.0)) < PARAMS.goal_tolerance_m
 
 
+@pytest.mark.parametrize("away_m", [0.05, 0.14, 0.19, 0.26, 0.6])
+def test_a_goal_without_room_to_turn_is_moved_to_where_there_is_room_and_no_farther(away_m):
+    """Of a robot 0.3 m long and 0.25 m wide each corner is 0.195 m from its middle."""
+    lethal = np.zeros((100, 100), bool)
+    lethal[:, 60:] = True
+    x, y, _ = go(world(lethal), (1.0, 1.0), (3.0 - away_m, 2.01)).path[-1]
+    room_m = 3.0 - x
+    assert room_m > 0.195
+    if away_m > 0.25:
+        assert (room_m, y) == (pytest.approx(away_m), 2.01)
+    else:
+        assert room_m < max(0.195, away_m) + 0.08
+        assert y == pytest.approx(2.01, abs=0.03)
+
+
+def test_in_a_passage_too_narrow_to_turn_a_goal_stays_where_it_is():
+    lethal = np.ones((100, 100), bool)
+    lethal[40:47, 20:80] = lethal[20:67, 5:20] = False  # 0.35 m wide and 3 m long, before it a room
+    found = go(world(lethal), (0.7, 2.2), (1.4, 2.17))
+    assert math.dist(found.path[-1, :2], (1.4, 2.17)) < 0.05
+
+
 def test_a_robot_within_an_obstacle_is_told_so():
     lethal = np.zeros((100, 100), bool)
     lethal[:40, :40] = True

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose
 from nanorover.params import param
-from nanorover.planning.costmap import INSCRIBED, UNKNOWN, Raster
+from nanorover.planning.costmap import INSCRIBED, UNKNOWN, Raster, Window
 from nanorover.planning.search import POOL, cost_to_go, lazy_theta_star, line_length, pooled
 
 # Why there is no way, in the words and numbers of nav2_msgs/ComputePathToPose.
 START_OUTSIDE, GOAL_OUTSIDE, START_OCCUPIED, GOAL_OCCUPIED, NO_WAY = 203, 204, 205, 206, 208
 
 START_M = 0.25
+AWAY_COST_1_M = 200.0  # by so much must a place be cheaper to be taken for the goal, per metre from it
 STRAIGHT_M = 1e-6  # a point so near to the middle of its neighbours is smooth
 
 
@@ -35,7 +36,12 @@ class GlobalPlannerParams:
         maximum=100.0,
     )
     goal_tolerance_m: float = param(
-        "a goal that is occupied is moved to free space by at most this", "m", minimum=0.0, maximum=2.0
+        "a goal that is occupied or without room is moved by at most this", "m", minimum=0.0, maximum=2.0
+    )
+    roomy_cost: int = param(
+        "a goal that costs more is without room to turn, and a cheaper place near it is taken",
+        minimum=0,
+        maximum=252,
     )
     point_spacing_m: float = param("distance of the path's points", "m", minimum=0.01, maximum=1.0)
     smoothing_rounds: int = param("rounds of smoothing", minimum=0, maximum=1000)
@@ -73,13 +79,11 @@ def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, param
     # Four neighbours, because the search does not squeeze through corners either.
     parts = cv2.connectedComponents(passable, connectivity=4)[1] if passable.any() else passable
     reachable = parts == parts[raster.cell(*free_start)]
-    nearest = _nearest(reachable, raster, goal[:2])
-    off_m = math.inf if nearest is None else math.dist(nearest, goal[:2])
-    if off_m > max(params.goal_tolerance_m, raster.resolution_m):
+    end_m = _place_at(cost, reachable, raster, goal, params)
+    if end_m is None:
         error, reason = _why_not(cost, raster, goal)
-        return _none(error, reason, nearest)
-    assert nearest is not None
-    start_cell, goal_cell = raster.cell(*free_start), raster.cell(*nearest)
+        return _none(error, reason, _nearest(reachable, raster, goal[:2]))
+    start_cell, goal_cell = raster.cell(*free_start), raster.cell(*end_m)
     columns = raster.shape[1]
     to_go = cost_to_go(*pooled(cost), goal_cell[0] // POOL, goal_cell[1] // POOL, params.cost_weight)
     way = lazy_theta_star(
@@ -90,9 +94,9 @@ def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, param
         params.cost_weight,
     )
     if len(way) == 0:
-        return _none(NO_WAY, "no way to the goal", nearest)
+        return _none(NO_WAY, "no way to the goal", end_m)
     corners = _shortened(cost, way, params.cost_weight)
-    return _path(cost, raster, corners, start, goal, nearest, params)
+    return _path(cost, raster, corners, start, goal, end_m, params)
 
 
 @njit(cache=True)
@@ -144,6 +148,31 @@ def _nearest(mask: NDArray[np.bool_], raster: Raster, point_m: NDArray[np.float6
         return None
     i = int(np.argmin((rows - row) ** 2 + (columns - column) ** 2))
     return raster.centre(int(rows[i]), int(columns[i]))
+
+
+def _place_at(
+    cost: NDArray[np.uint8],
+    reachable: NDArray[np.bool_],
+    raster: Raster,
+    goal: Pose,
+    params: GlobalPlannerParams,
+) -> tuple[float, float] | None:
+    """The goal itself where there is room to turn, else a place within the tolerance that has it or comes near to
+    it. Where it just fits beside a wall, a robot would fidget and not get there."""
+    row, column = raster.cell(goal[0], goal[1])
+    if reachable[row, column] and cost[row, column] <= params.roomy_cost:
+        return float(goal[0]), float(goal[1])
+    tolerance_m = max(params.goal_tolerance_m, raster.resolution_m)
+    reach = math.ceil(tolerance_m / raster.resolution_m)
+    part = Window(row, row + 1, column, column + 1).grown(reach, raster.shape)
+    best, least = None, math.inf
+    for row, column in np.argwhere(reachable[part.of]) + np.array([part.row, part.column]):
+        place_m = raster.centre(int(row), int(column))
+        away_m = math.dist(place_m, goal[:2])
+        total = max(int(cost[row, column]), params.roomy_cost) + AWAY_COST_1_M * away_m
+        if away_m <= tolerance_m and total < least:
+            best, least = place_m, total
+    return best
 
 
 @njit(cache=True)

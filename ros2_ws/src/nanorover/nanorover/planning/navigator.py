@@ -39,6 +39,8 @@ KEPT_WITHIN_M = 0.3  # of the robot: farther off its path it needs a new one
 KEPT_UP_TO = 1.15  # times the weighted length of the best path
 OBJECT_MARGIN_M = 0.15
 FORGET_PERIOD_S = 1.0
+NEARER_M = 0.02
+SETTLE_NS = 3 * 10**9  # what comes no nearer for so long takes a place near the goal for it
 CONTACT_SLACK_M = 0.005  # of a gap read from cells
 
 
@@ -98,6 +100,8 @@ class Navigator:
         self._known_cost = np.zeros((0, 0), np.uint8)
         self._at = 0
         self._turning = False
+        self._least_away_m = math.inf  # from the end of the path, so far
+        self._nearest_ns = 0
         self._commanded: Velocity | None = None
         self._last_pose: Pose | None = None
         self._forgot_s = -math.inf
@@ -192,6 +196,9 @@ class Navigator:
 
     def follow(self, path: NDArray[np.float64]) -> None:
         """Take a path ``(N, 3)``; ``drive`` follows it. The controller's plan is kept, for paths change often."""
+        within_m = self.settings.motion.goal_distance_m
+        if len(self.path) == 0 or math.dist(self.path[-1, :2], path[-1, :2]) > within_m:
+            self._least_away_m = math.inf
         self.path, self._at = path, 0
 
     def worth_keeping(self, T_map_base: Pose, path: NDArray[np.float64]) -> bool:
@@ -234,20 +241,23 @@ class Navigator:
 
     # -- the drive ------------------------------------------------------------------------------------
 
-    def arrived(self, T_map_base: Pose) -> bool:
+    def arrived(self, T_map_base: Pose, *, any_yaw: bool = False) -> bool:
         """Whether the robot stands at the end of the path, looking as wanted."""
         if len(self.path) == 0:
             return False
         m, goal = self.settings.motion, self.path[-1]
         near = math.dist(goal[:2], T_map_base[:2]) <= m.goal_distance_m * (2.0 if self._turning else 1.0)
-        return near and abs(wrap_angle(goal[2] - T_map_base[2])) <= m.goal_yaw_rad
+        return near and (any_yaw or abs(wrap_angle(goal[2] - T_map_base[2])) <= m.goal_yaw_rad)
 
     def drive(self, T_map_base: Pose, measured: Velocity, now_ns: int) -> Control:
         """One control cycle along the path."""
         m, goal = self.settings.motion, self.path[-1]
         velocity = self._velocity(measured)
         away_m = math.dist(goal[:2], T_map_base[:2])
-        self._turning = away_m <= m.goal_distance_m or (self._turning and away_m <= 2.0 * m.goal_distance_m)
+        if away_m < self._least_away_m - NEARER_M:
+            self._least_away_m, self._nearest_ns = away_m, now_ns
+        settles = self._turning or now_ns - self._nearest_ns > SETTLE_NS
+        self._turning = away_m <= m.goal_distance_m * (2.0 if settles else 1.0)
         if self._turning:
             error_rad = wrap_angle(goal[2] - T_map_base[2])
             turning = turn_towards(error_rad, velocity.angular_rad_s, m, self.step_s)
