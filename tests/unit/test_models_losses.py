@@ -14,6 +14,7 @@ from nanorover.errors import InputError
 from nanorover.perception.decode import decode_ssd, make_decoder
 from nanorover_models import model as models
 from nanorover_models.boxes import encode_ssd, from_priors, giou, iou_matrix
+from nanorover_models.distil import DenseTeacher
 from nanorover_models.losses import make_loss, together
 from nanorover_models.model import ARCHITECTURES, ModelSpec
 
@@ -225,3 +226,38 @@ def test_a_batch_without_objects_has_a_finite_loss_and_gradient(architecture: st
     total.backward()
     assert torch.isfinite(total)
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("architecture", ["anchor_free", "mobilenet_v2_ssdlite"])
+def test_a_teacher_asks_for_what_it_sees_and_for_boxes_only_where_it_sees_something(architecture: str) -> None:
+    class Says(torch.nn.Module):
+        """A teacher that knows one answer."""
+
+        def __init__(self, scores, boxes) -> None:
+            super().__init__()
+            self.answer = (scores, boxes)
+
+        def head(self) -> dict:
+            return head
+
+        def forward(self, _):
+            return self.answer
+
+    spec = tiny(architecture)
+    network = models.build(spec).eval()
+    head, image = network.head(), torch.zeros(1, 3, spec.input_height, spec.input_width)
+    with torch.no_grad():
+        scores, boxes = network(image)
+    sees, nothing, torn = torch.full_like(scores, -9.0), torch.full_like(scores, -9.0), torch.zeros_like(scores)
+    sees[..., 1] = 9.0
+    nothing[..., 0] = 9.0 if head["kind"] == "ssd" else -9.0
+
+    def price(taught, learnt, wrong_boxes: bool = False) -> float:
+        teacher = DenseTeacher(spec, spec, Says(taught, boxes), 1.0)
+        return float(teacher(image, (learnt, boxes + 2.0 if wrong_boxes else boxes)))
+
+    assert price(torn, torn) == pytest.approx(0.0, abs=1e-4), "nothing to learn from the like-minded"
+    assert price(sees, nothing) > 5.0
+    assert price(nothing, sees) > 0.1
+    assert price(sees, sees, wrong_boxes=True) > 0.5
+    assert price(nothing, nothing, wrong_boxes=True) < 0.1 * price(sees, sees, wrong_boxes=True)

@@ -23,6 +23,7 @@ from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
 from nanorover_models import commands
 from nanorover_models import model as models
 from nanorover_models.batches import Pictures
+from nanorover_models.blocks import InvertedResidual
 from nanorover_models.data import DataSet, load_data
 from nanorover_models.evaluate import evaluate, torch_detector
 from nanorover_models.explain import explain, explained, heat_map
@@ -223,37 +224,83 @@ def test_pruning_meets_its_target_and_the_rest_learns_again(
 
 @pytest.mark.parametrize("architecture", ["anchor_free", "mobilenet_v2_ssdlite"])
 def test_pruning_ends_just_below_its_target(architecture: str, blocks: Path) -> None:
+    class Watched(Pictures):
+        seen: set[int] = set()
+
+        def __getitem__(self, row: int) -> object:
+            self.seen.add(row)
+            return super().__getitem__(row)
+
     given, said = settings(architecture=architecture, batch=2, mosaic=0.0), []
     torch.manual_seed(0)
     spec = ModelSpec(architecture, 0.5, 128, 96, LABELS)
     network = models.build(spec)
     before, _ = count(spec, network)
-    pictures = Pictures(load_data(blocks).samples, given)
-    after, _ = count(spec, prune(spec, network, pictures, given, part_of_macs=0.7, say=said.append))
+    pictures = Watched(load_data(blocks).samples, given)
+    pruned = prune(spec, network, pictures, given, part_of_macs=0.7, say=said.append)
+    after, _ = count(spec, pruned)
     assert 0.65 < after / before <= 0.7
     assert said == [f"asked for 70% of {before:.0f} million MACs, pruned to {after / before:.0%}"]
+    assert count(spec, network)[0] == before, "the network that was given is not changed"
+    assert not pruned.training
+    assert len(pictures.seen) >= 16, "every batch is another one"
+    for was, now in zip(network.modules(), pruned.modules(), strict=True):
+        if isinstance(was, torch.nn.Conv2d) and was.out_channels != now.out_channels:
+            assert now.out_channels % 8 == 0
+    predicting = list(zip(network.prediction_layers(), pruned.prediction_layers(), strict=True))
+    assert all(was.out_channels == now.out_channels for was, now in predicting)
+    assert any(not torch.equal(was.bias, now.bias) for was, now in predicting), "what is left learns meanwhile"
 
 
-def test_a_channel_is_worth_its_effect_for_each_multiplication_that_it_costs() -> None:
+def test_a_target_that_pruning_does_not_reach_is_refused(blocks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nanorover_models.prune.BATCHES", 1)
+    given = settings(batch=1, mosaic=0.0, input_width=64, input_height=64)
+    spec = ModelSpec("anchor_free", 0.25, 64, 64, LABELS)
+    pictures = Pictures(load_data(blocks).samples[:2], given)
+    for part, why in ((1.0, "a target of 1 of the MACs"), (0.05, "asked for 5% of .*, but pruning ends at")):
+        with pytest.raises(InputError, match=why):
+            prune(spec, models.build(spec), pictures, given, part_of_macs=part, say=QUIET)
+
+
+def worth_of(network: torch.nn.Module, layer: torch.nn.Conv2d) -> torch.Tensor:
+    """The worth of a convolution's channels after one batch, every batch norm with a bias."""
     torch_pruning = pytest.importorskip("torch_pruning", reason="scripts/requirements/train.txt")
-    torch.manual_seed(0)
-    network = models.build(ModelSpec("anchor_free", 0.5, 128, 96, LABELS))
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.bias)
     example = torch.rand(2, 3, 96, 128)
     importance = Importance(network, example)
-    narrow, wide = network.stages[2][1].body
-    with torch.no_grad():
-        narrow[1].weight[3] = narrow[1].bias[3] = 0.0
     scores, boxes = network(example)
     (scores.square().mean() + boxes.square().mean()).backward()
     importance.look()
     graph = torch_pruning.DependencyGraph().build_dependency(network, example)
-    every = list(range(narrow[0].out_channels))
-    worth = importance(graph.get_pruning_group(narrow[0], torch_pruning.prune_conv_out_channels, every))
-    gate = narrow[1].weight * narrow[1].weight.grad + narrow[1].bias * narrow[1].bias.grad
+    every = list(range(layer.out_channels))
+    return importance(graph.get_pruning_group(layer, torch_pruning.prune_conv_out_channels, every))
+
+
+def gate(norm: torch.nn.BatchNorm2d) -> torch.Tensor:
+    return (norm.weight * norm.weight.grad + norm.bias * norm.bias.grad).detach()
+
+
+def test_a_channel_is_worth_its_effect_for_each_multiplication_that_it_costs() -> None:
+    torch.manual_seed(0)
+    network = models.build(ModelSpec("anchor_free", 0.5, 128, 96, LABELS))
+    narrow, wide = network.stages[2][1].body
+    worth = worth_of(network, narrow[0])
     pixels = 96 // 8 * 128 // 8
     macs = pixels * (narrow[0].in_channels + 9 * wide[0].out_channels)
-    assert worth == pytest.approx((gate.square() / macs).detach())
-    assert worth[3] == 0 < worth.max()
+    assert worth == pytest.approx(gate(narrow[1]).square() / macs)
+
+
+def test_channels_that_go_together_are_worth_what_all_their_layers_lose() -> None:
+    torch.manual_seed(0)
+    network = models.build(ModelSpec("mobilenet_v2_ssdlite", 0.5, 128, 96, LABELS))
+    block = next(m for m in network.modules() if isinstance(m, InvertedResidual) and m.residual)
+    widen, deep, narrow = block.body
+    worth = worth_of(network, widen[0])
+    pixels = 96 // 4 * 128 // 4
+    macs = pixels * (widen[0].in_channels + 9 + narrow[0].out_channels)
+    assert worth == pytest.approx((gate(widen[1]).square() + gate(deep[1]).square()) / macs)
 
 
 def test_quantized_files_keep_the_precision_and_fit_their_engines(
@@ -303,8 +350,10 @@ def test_an_onnx_teacher_labels_pictures_that_nobody_labelled(trained: Path, blo
     data = load_data(blocks)
     nothing = [Sample(s.path, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)) for s in data.samples[:8]]
     said: list[str] = []
-    found = taught(torch_detector(spec, network), DataSet(nothing, (*LABELS, "cat")), said.append)
+    found = taught(torch_detector(spec, network), DataSet(nothing, ("cat", *LABELS)), said.append)
     assert sum(len(s.labels) for s in found.samples) >= 10
+    right = [set(f.labels) == set(s.labels + 1) for f, s in zip(found.samples, data.samples, strict=False)]
+    assert np.mean(right) > 0.7, "the same names, whatever their numbers"
     assert said == ["the network does not teach cat: it does not know them"]
     unchanged = taught(torch_detector(spec, network), DataSet(data.samples[:8], LABELS), QUIET)
     assert sum(len(s.labels) for s in unchanged.samples) <= 20, "what is labelled is not labelled twice"
