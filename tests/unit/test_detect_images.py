@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from nanorover.errors import InputError
+from nanorover.perception.detector import Detections
+from nanorover.perception.draw import class_colour, draw
 from nanorover.perception.images import ENCODINGS, SUFFIXES, decode_image, from_message, read_image, write_image
 from nanorover.perception.picture_header import size_of
 from nanorover.perception.pictures import pictures
@@ -176,3 +178,16 @@ def test_a_picture_is_written_whole_or_refused_in_words(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["new"], "nothing half-written is left"
+
+
+def test_labels_of_boxes_at_one_place_stand_below_each_other():
+    boxes = np.array([[40.0, 50, 90, 90]] * 3)
+    seen = Detections(boxes, np.array([0.9, 0.8, 0.7]), np.array([0, 1, 2]), {})
+    drawn = draw(np.zeros((120, 160, 3), np.uint8), seen, ("cat", "dog", "cow"))
+    tops = []
+    for index in range(3):
+        rows = (drawn == class_colour(index)).all(axis=2).sum(axis=1)
+        assert (rows > 10).sum() >= 8, "the label's ground, not covered by another one"
+        tops.append(int(np.argmax(rows > 10)))
+    assert tops == sorted(tops) and tops[0] < 50
+    assert drawn[89:92, 60].any(), "the box itself"
