@@ -1,19 +1,23 @@
 """Behaviour trees run to their end in the flat world."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from flat_drives import Driven
 from flat_world import FlatWorld, Walker, box
+from py_trees.behaviour import Behaviour
 from py_trees.behaviours import Failure
 from py_trees.common import Status
 
 from nanorover import params
 from nanorover.base.gate import STILL, Velocity
+from nanorover.geometry.se2 import between, wrap_angles
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.planning import global_planner, missions
 from nanorover.planning.behaviours import FollowPath, Spin, Straight, Wait
+from nanorover.planning.navigator import load_settings
 from nanorover.planning.pilot import BehavioursParams, Moment, Progress
 
 ROOM = [(0, 0, 8, 0), (8, 0, 8, 6), (8, 6, 0, 6), (0, 6, 0, 0)]
@@ -31,6 +35,26 @@ def test_navigate_to_a_pose():
     assert math.dist(world.pose[:2], (6, 4)) < 0.2
     assert mission.pilot.recoveries == 0
     assert mission.pilot.command.linear_m_s == 0.0
+
+
+def test_a_goal_beside_a_wall_is_reached_without_fidgeting():
+    world = FlatWorld(ROOM, START)
+    driven = Driven(world)
+    mission, status = driven.run(lambda p: missions.through_poses(p, [pose(3.0, 0.14, math.pi)]), 12)
+    assert status == Status.SUCCESS and mission.pilot.recoveries == 0
+    assert math.dist(world.pose[:2], (3.0, 0.14)) < 0.35
+    near = np.array([p for p in driven.poses if math.dist(p[:2], (3.0, 0.14)) < 0.45])
+    assert abs(wrap_angles(np.diff(near[:, 2]))).sum() < 1.5 * math.pi
+
+
+def test_what_comes_no_nearer_to_the_end_of_a_given_path_takes_its_place_for_it():
+    """Beside a wall the robot just fits; no planner has moved this end."""
+    world = FlatWorld(ROOM, START)
+    path = np.array([START, pose(3.0, 0.16, 1.57)])
+    _, status = Driven(world).run(lambda p: FollowPath(p, path), 20)
+    assert status == Status.SUCCESS
+    assert math.dist(world.pose[:2], (3.0, 0.16)) < 2 * load_settings().motion.goal_distance_m
+    assert world.pose[2] == pytest.approx(1.57, abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +188,15 @@ def test_docking_is_precise():
     assert world.pose[2] == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.parametrize(("aside_m", "yaw", "tries"), [(0.08, 0.0, 1), (0.2, 0.0, 2)])
+def test_docking_ends_straight_and_what_missed_the_dock_tries_again(aside_m, yaw, tries):
+    world = FlatWorld(ROOM, pose(4.6, 3.0 + aside_m, yaw))
+    mission, status = Driven(world).run(lambda p: missions.dock(p, pose(5.0, 3.0), stage=False), 40)
+    assert status == Status.SUCCESS
+    assert mission.pilot.recoveries == tries - 1  # each backs out
+    assert world.pose == pytest.approx(pose(5.0, 3.0), abs=0.035)
+
+
 def test_a_person_is_followed_and_lost():
     person = Walker([(3.0, 3.0), (6.0, 3.0), (6.0, 5.0)], 0.4, starts_s=1.0)
     world = FlatWorld(ROOM, pose(1.0, 3.0), [person])
@@ -210,6 +243,31 @@ class Mapper:
         self.driven.navigator.on_map(grid, self.world.t)
 
 
+def test_a_robot_that_is_shut_in_has_not_explored():
+    """What was put about it is not on the map, which knows ways to go on."""
+    world = FlatWorld([*ROOM, (4, 0, 4, 2), (4, 3, 4, 6)], pose(2.0, 2.0))
+    driven = Driven(world)
+    Mapper(world, driven)
+    world.walls = np.vstack([world.walls, box(2, 2, 0.9, 0.9)])
+    driven.sense()
+    driven.sense()
+    mission, status = driven.run(missions.Explore, 5)
+    assert status == Status.FAILURE
+    assert "could be reached" in mission.pilot.reason
+
+
+def test_a_robot_whose_wheels_do_not_turn_is_stuck_while_exploring():
+    walls = [(4, 0, 4, 2), (4, 3, 4, 6)]
+    driven = Driven(FlatWorld([*ROOM, *walls], START), "pure_pursuit")
+    Mapper(driven.world, driven)
+    driven.safety.on_heartbeat = lambda *_: None  # whose nodes are silent may not drive
+    said = set()
+    mission, status = driven.run(missions.Explore, 120, lambda m: said.add(m.feedback()))
+    assert status == Status.FAILURE
+    assert mission.pilot.reason.startswith("stuck")
+    assert any(s.startswith("exploring (") and s.endswith("driving") for s in said)
+
+
 def test_exploring_sees_every_room():
     walls = [(4, 0, 4, 2), (4, 3, 4, 6), (4, 3.5, 6.5, 3.5)]
     world = FlatWorld([*ROOM, *walls], START)
@@ -236,6 +294,38 @@ def test_exploring_from_outside_the_map_fails(where):
     world = FlatWorld(ROOM, where)
     mission, status = Driven(world).run(missions.Explore, 5)
     assert status == Status.FAILURE and "outside the map" in mission.pilot.reason
+
+
+def test_a_long_way_back_is_driven_forward():
+    world = FlatWorld(ROOM, pose(5.0, 3.0))
+    driven = Driven(world)
+    _, status = driven.run(lambda p: missions.through_poses(p, [pose(3.5, 3.0, 3.1)]), 9)
+    assert status == Status.SUCCESS
+    assert min(between(a, b)[0] for a, b in pairwise(driven.poses)) > -0.002
+
+
+def test_where_any_yaw_will_do_being_there_is_enough():
+    world = FlatWorld(ROOM, pose(5.0, 3.0))
+    _, status = Driven(world).run(lambda p: missions.through_poses(p, [pose(4.95, 3.0, 3.1)], any_yaw=True), 9)
+    assert (status, world.t) == (Status.SUCCESS, 0.0)
+
+
+def test_after_the_first_drive_only_what_recoveries_bring_counts_as_help():
+    class Blocked(Behaviour):
+        """Comes 3 m nearer the first time, and no nearer again."""
+
+        left_m = 5.0
+
+        def update(self) -> Status:
+            Blocked.left_m = 2.0
+            return Status.FAILURE
+
+    driven = Driven(FlatWorld(ROOM, pose(4, 3)), "pure_pursuit")
+    mission, status = driven.run(
+        lambda p: missions.persistent(p, lambda: Blocked("drive"), lambda: Blocked.left_m), 60
+    )
+    assert status == Status.FAILURE
+    assert mission.pilot.recoveries == 4
 
 
 def test_recoveries_go_on_for_as_long_as_they_help():

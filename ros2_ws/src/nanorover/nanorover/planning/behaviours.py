@@ -10,6 +10,7 @@ from py_trees.common import Status
 
 from nanorover.base.gate import Velocity
 from nanorover.geometry.se2 import Pose, between, wrap_angle
+from nanorover.planning.costmap import Costmap
 from nanorover.planning.exploration import next_frontier
 from nanorover.planning.global_planner import poses_along
 from nanorover.planning.motion import turn_towards
@@ -18,6 +19,8 @@ from nanorover.planning.pilot import Pilot, Progress
 LOST, UNKNOWN_ERROR = 1102, 1
 GOAL_MOVED_M = 0.3
 LOOK_AHEAD_S = 0.4
+# Docking steers at a point so far ahead on the axis, and over the last piece of way for the yaw alone, so fast.
+AHEAD_M, STRAIGHTEN_M, STRAIGHTEN_1_S = 0.2, 0.12, 1.5
 
 
 class Leaf(Behaviour):
@@ -67,12 +70,18 @@ class Reachable(Leaf):
 class Drive(Leaf):
     """Drive through poses to the last one, planning anew once in a while, when blocked, and when the goal moves.
 
-    A pose that was passed is taken off the list of goals.
+    A pose that was passed is taken off the list of goals. With ``any_yaw`` being there is enough.
     """
 
-    def __init__(self, pilot: Pilot, goals: Callable[[], list[Pose] | None], endless: bool = False) -> None:
+    def __init__(
+        self,
+        pilot: Pilot,
+        goals: Callable[[], list[Pose] | None],
+        endless: bool = False,
+        any_yaw: bool = False,
+    ) -> None:
         super().__init__("drive", pilot)
-        self.goals, self.endless = goals, endless
+        self.goals, self.endless, self.any_yaw = goals, endless, any_yaw
 
     def initialise(self) -> None:
         self.progress = Progress(self.pilot.params)
@@ -87,7 +96,7 @@ class Drive(Leaf):
         while len(goals) > 1 and self._passed(goals[0]):
             goals.pop(0)
         self._plan(goals[0])
-        if len(goals) == 1 and len(navigator.path) and navigator.arrived(moment.T_map_base):
+        if len(goals) == 1 and navigator.arrived(moment.T_map_base, any_yaw=self.any_yaw):
             if not self.endless:
                 return self.succeeded("arrived")
             return self.commanding(Velocity(0.0, 0.0), "there")
@@ -120,6 +129,8 @@ class Drive(Leaf):
         found = navigator.plan(moment.T_map_base, goal)
         self.why, pilot.error = found.reason, found.error
         if not found.error:
+            if self.any_yaw:
+                found.path[-1, 2] = found.path[-2, 2]
             if moved or not navigator.worth_keeping(moment.T_map_base, found.path):
                 navigator.follow(found.path)
         elif moved or navigator.blocked():
@@ -250,7 +261,8 @@ class ClearCostmaps(Leaf):
 
 
 class Approach(Leaf):
-    """Creep straight and precisely to a pose just ahead, steering onto its axis: the last piece of docking."""
+    """Creep straight and precisely to a pose just ahead, steering onto its axis and at last for its yaw alone: the
+    last piece of docking."""
 
     def __init__(self, pilot: Pilot, goal: Pose) -> None:
         super().__init__("approach", pilot)
@@ -268,10 +280,11 @@ class Approach(Leaf):
             return self.failed(f"missed the dock by {abs(y):.3f} m and {abs(yaw):.2f} rad")
         if moment.now_s - self.start_s > 3.0 * p.staging_m / p.dock_speed_m_s + 5.0:
             return self.failed("something is before the dock")
-        # steer at a point on the axis a little ahead, as pure pursuit does
-        ahead_m = max(0.15, min(0.3, -x))
-        bearing = wrap_angle(math.atan2(-y, ahead_m) - yaw)
-        turning = 2.0 * p.dock_speed_m_s * math.sin(bearing) / ahead_m
+        if x > -STRAIGHTEN_M:
+            turning = -STRAIGHTEN_1_S * yaw
+        else:  # steer at a point on the axis a little ahead, as pure pursuit does
+            bearing = wrap_angle(math.atan2(-y, AHEAD_M) - yaw)
+            turning = 2.0 * p.dock_speed_m_s * math.sin(bearing) / AHEAD_M
         return self.commanding(Velocity(p.dock_speed_m_s, turning), "docking")
 
 
@@ -284,6 +297,7 @@ class NextFrontier(Leaf):
         self.chosen: Pose | None = None
         self.exhausted = False  # the map was looked at, and has nothing to choose
         self.left = 0
+        self.blocked = 0  # once nothing is left: borders that the map has a way to
 
     def update(self) -> Status:
         navigator = self.pilot.navigator
@@ -292,12 +306,13 @@ class NextFrontier(Leaf):
         pose = self.pilot.moment.T_map_base
         if not navigator.world.raster.contains(pose[0], pose[1]):
             return self.failed("the robot is outside the map")
-        cost = navigator.planning_cost(pose)
-        found, self.left = next_frontier(
-            cost, navigator.world, pose, self.pilot.params.least_frontier_m, self.given_up
-        )
+        found, self.left = self._next(navigator.planning_cost(pose), navigator.world, pose)
         self.chosen = found
         self.exhausted = found is None
         if found is None:
+            self.blocked = self._next(navigator.known_cost, navigator.world, pose)[1]
             return self.failed("nothing is left that can be explored")
         return self.succeeded(f"exploring ({found[0]:.1f}, {found[1]:.1f}), {self.left} left")
+
+    def _next(self, cost: NDArray[np.uint8], world: Costmap, pose: Pose) -> tuple[Pose | None, int]:
+        return next_frontier(cost, world, pose, self.pilot.params.least_frontier_m, self.given_up)

@@ -27,10 +27,12 @@ from nanorover.planning.pilot import BehavioursParams, Moment, Pilot
 
 ANYONE = -1
 NEARER_M = 0.3  # by so much a round of recoveries must bring the robot on
+IN_VAIN = 2  # drives that ended where they began: the robot is stuck
 
 
-def persistent(pilot: Pilot, drive: Callable[[], Behaviour]) -> Behaviour:
-    """Drive; if that fails, recover and drive again, each time in another way: clear, back up, wait, spin."""
+def persistent(pilot: Pilot, drive: Callable[[], Behaviour], left_m: Callable[[], float]) -> Behaviour:
+    """Drive; if that fails, recover and drive again, each time in another way: clear, back up, wait, spin. And so
+    on for as long as that brings the robot nearer to the goal."""
     p = pilot.params
     recoveries: list[Leaf] = [
         ClearCostmaps(pilot),
@@ -42,11 +44,12 @@ def persistent(pilot: Pilot, drive: Callable[[], Behaviour]) -> Behaviour:
         Sequence(f"{r.name}, then drive", memory=True, children=[FailureIsSuccess(r.name, r), drive()])
         for r in recoveries
     ]
-    return Selector("drive or recover", memory=True, children=[drive(), *again])
+    rounds = WhileItHelps(Selector("recover", memory=True, children=again), left_m)
+    return Selector("drive or recover", memory=True, children=[drive(), rounds])
 
 
 class WhileItHelps(Decorator):
-    """Drive and recover in rounds, for as long as a round has brought the robot nearer to the goal."""
+    """Recover in rounds, for as long as a round has brought the robot nearer to the goal."""
 
     def __init__(self, child: Behaviour, left_m: Callable[[], float]) -> None:
         super().__init__("while it helps", child)
@@ -65,7 +68,7 @@ class WhileItHelps(Decorator):
         return Status.RUNNING
 
 
-def through_poses(pilot: Pilot, goals: list[Pose]) -> Behaviour:
+def through_poses(pilot: Pilot, goals: list[Pose], any_yaw: bool = False) -> Behaviour:
     """Drive through poses to the last one; fails at once if there is no way. Passed poses leave the list."""
 
     def left_m() -> float:
@@ -73,8 +76,8 @@ def through_poses(pilot: Pilot, goals: list[Pose]) -> Behaviour:
         plans = [pilot.navigator.plan(a, b, by_map_alone=True) for a, b in pairwise(poses)]
         return sum(math.inf if p.error else p.length_m for p in plans)
 
-    rounds = WhileItHelps(persistent(pilot, lambda: Drive(pilot, lambda: goals)), left_m)
-    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), rounds])
+    drive = persistent(pilot, lambda: Drive(pilot, lambda: goals, any_yaw=any_yaw), left_m)
+    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), drive])
 
 
 class Missed(FailureIsSuccess):
@@ -98,32 +101,50 @@ def waypoints(pilot: Pilot, goals: list[tuple[int, Pose]], missed: list[tuple[in
 
 
 class Explore(Leaf):
-    """Look at one frontier after another until none is left that can be reached."""
+    """Look at one frontier after another until none is left that can be reached; a robot that is stuck fails."""
 
     def __init__(self, pilot: Pilot) -> None:
         super().__init__("explore", pilot)
         self.given_up: list[tuple[float, float]] = []
         self.chooser = NextFrontier(pilot, self.given_up)
-        self.drive: Drive | None = None
+        self.drive: Behaviour | None = None
+        self.missed = 0
+        self.in_vain = 0  # drives, one after the other, that have not brought the robot anywhere
 
     def update(self) -> Status:
+        pilot, chooser = self.pilot, self.chooser
         if self.drive is None:
-            self.chooser.tick_once()
-            if self.chooser.status == Status.FAILURE:
-                if self.chooser.exhausted:
-                    return self.succeeded(f"explored: {self.pilot.reason}")
-                return self.failed(self.pilot.reason)
-            assert self.chooser.chosen is not None
-            goals = [self.chooser.chosen]
-            self.drive = Drive(self.pilot, lambda: goals)
+            chooser.tick_once()
+            if chooser.status == Status.FAILURE:
+                return self._end()
+            assert chooser.chosen is not None
+            self.start = pilot.moment.T_map_base.copy()
+            self.drive = through_poses(pilot, [chooser.chosen], any_yaw=True)
         self.drive.tick_once()
-        if self.drive.status != Status.RUNNING:
-            goal = self.chooser.chosen
-            assert goal is not None
-            # a place that showed nothing new must not be chosen for ever, nor one that cannot be reached
-            self.given_up.append((float(goal[0]), float(goal[1])))
-            self.drive = None
+        tip = self.drive.tip()
+        self.feedback_message = f"{chooser.feedback_message}: {tip.feedback_message if tip else ''}"
+        if self.drive.status == Status.RUNNING:
+            return Status.RUNNING
+        # a place that showed nothing new must not be chosen for ever, nor one that cannot be reached
+        assert chooser.chosen is not None
+        self.given_up.append((float(chooser.chosen[0]), float(chooser.chosen[1])))
+        gone_m = math.dist(self.start[:2], pilot.moment.T_map_base[:2])
+        failed, self.drive = self.drive.status == Status.FAILURE, None
+        self.missed += failed
+        self.in_vain = self.in_vain + 1 if failed and gone_m < pilot.params.progress_m else 0
+        if self.in_vain == IN_VAIN:
+            return self.failed(f"stuck: {pilot.reason}")
         return Status.RUNNING
+
+    def _end(self) -> Status:
+        if not self.chooser.exhausted:
+            return self.failed(self.pilot.reason)
+        unreached = self.missed + self.chooser.blocked
+        if unreached == 0:
+            return self.succeeded("explored: nothing is left that can be explored")
+        if self.missed == len(self.given_up):
+            return self.failed(f"none of {unreached} borders of the unknown could be reached")
+        return self.succeeded(f"explored, {unreached} borders could not be reached")
 
     def terminate(self, new_status: Status) -> None:
         if self.drive is not None:
@@ -167,10 +188,18 @@ def follow_person(pilot: Pilot, quarry: Quarry) -> Behaviour:
 
 
 def dock(pilot: Pilot, goal: Pose, stage: bool = True) -> Behaviour:
-    """Drive to a pose before the dock, then creep onto it."""
-    staging = compose(goal, np.array([-pilot.params.staging_m, 0.0, 0.0]))
+    """Drive to a pose before the dock, then creep onto it; what missed it backs out and tries again."""
+    p = pilot.params
+    staging = compose(goal, np.array([-p.staging_m, 0.0, 0.0]))
+
+    def again() -> Behaviour:
+        out = Straight(pilot, -p.staging_m, p.back_up_speed_m_s)
+        steps = [FailureIsSuccess(out.name, out), through_poses(pilot, [staging]), Approach(pilot, goal)]
+        return Sequence("dock again", memory=True, children=steps)
+
     first = [through_poses(pilot, [staging])] if stage else []
-    return Sequence("dock", memory=True, children=[*first, Approach(pilot, goal)])
+    tries = [Approach(pilot, goal), *(again() for _ in range(p.dock_tries - 1))]
+    return Sequence("dock", memory=True, children=[*first, Selector("approach", memory=True, children=tries)])
 
 
 class Mission:

@@ -39,6 +39,10 @@ KEPT_WITHIN_M = 0.3  # of the robot: farther off its path it needs a new one
 KEPT_UP_TO = 1.15  # times the weighted length of the best path
 OBJECT_MARGIN_M = 0.15
 FORGET_PERIOD_S = 1.0
+# A path of at least so much that leads back by so much is turned to on the spot, until it leads aside by no more
+# than that; so much room is kept about the robot.
+TURNED_FOR_M, TURNED_FROM_RAD, TURNED_TO_RAD, TURNED_WITHIN_M = 1.0, 2.0, 0.8, 0.05
+LOOK_AHEAD = 8  # points of the path
 NEARER_M = 0.02
 SETTLE_NS = 3 * 10**9  # what comes no nearer for so long takes a place near the goal for it
 CONTACT_SLACK_M = 0.005  # of a gap read from cells
@@ -97,9 +101,10 @@ class Navigator:
         self.path = np.zeros((0, 3))
         self.jumps = 0
         self._to_walls_m = np.zeros((0, 0), np.float32)
-        self._known_cost = np.zeros((0, 0), np.uint8)
+        self.known_cost = np.zeros((0, 0), np.uint8)  # of the map alone, without what is seen now
         self._at = 0
         self._turning = False
+        self._turns_back = False
         self._least_away_m = math.inf  # from the end of the path, so far
         self._nearest_ns = 0
         self._commanded: Velocity | None = None
@@ -113,7 +118,7 @@ class Navigator:
         s = self.settings
         world = world_of(grid, s.costmap, s.robot, self.zones)
         world.refresh(world.whole, now_s)
-        self._known_cost = world.cost.copy()
+        self.known_cost = world.cost.copy()
         if self.world is not None:
             _carry_marks(self.world, world)
             world.refresh(world.whole, now_s)
@@ -184,7 +189,7 @@ class Navigator:
         """
         if self.world is None:
             return Plan(np.zeros((0, 3)), global_planner.NO_WAY, "there is no map yet")
-        cost = self._known_cost if by_map_alone else self.planning_cost(T_map_base)
+        cost = self.known_cost if by_map_alone else self.planning_cost(T_map_base)
         return global_planner.plan(cost, self.world.raster, T_map_base, goal, self.settings.global_planner)
 
     def planning_cost(self, T_map_base: Pose) -> NDArray[np.uint8]:
@@ -258,12 +263,15 @@ class Navigator:
             self._least_away_m, self._nearest_ns = away_m, now_ns
         settles = self._turning or now_ns - self._nearest_ns > SETTLE_NS
         self._turning = away_m <= m.goal_distance_m * (2.0 if settles else 1.0)
+        self._advance(T_map_base)
         if self._turning:
             error_rad = wrap_angle(goal[2] - T_map_base[2])
             turning = turn_towards(error_rad, velocity.angular_rad_s, m, self.step_s)
             control = Control(Velocity(0.0, turning), T_map_base[None])
+        elif behind_rad := self._behind_rad(T_map_base, velocity):
+            self.controller.reset()
+            control = Control(self._turned(behind_rad, velocity), T_map_base[None])
         else:
-            self._advance(T_map_base)
             objects = self.semantics.for_controller(self.objects, T_map_base, now_ns, OBJECTS_REACH_M)
             # The controller plans beyond a blind corner at full speed: slower, a narrow way there would not pay.
             control = self.controller.control(
@@ -272,6 +280,28 @@ class Navigator:
             control = _held_to(self.speed_limit_m_s(T_map_base), control)
         self._commanded = control.velocity
         return control
+
+    def _behind_rad(self, T_map_base: Pose, velocity: Velocity) -> float:
+        """By how much to turn before driving along a path that leads back, else 0: where there is room, nobody is
+        about and the way is worth it, the robot does not drive backwards, slow and looking elsewhere."""
+        m, r = self.settings.motion, self.local.raster
+        self._turns_back, began = False, self._turns_back
+        if self.left_m() < TURNED_FOR_M or self.person_near(T_map_base) or not r.contains(*T_map_base[:2]):
+            return 0.0
+        room_m = float(self.local.distance_m[r.cell(*T_map_base[:2])]) - self.controller.reach_m - TURNED_WITHIN_M
+        if velocity.linear_m_s**2 / (2.0 * m.deceleration_m_s2) > room_m:
+            return 0.0
+        ahead = self.path[min(self._at + LOOK_AHEAD, len(self.path) - 1)]
+        away = math.atan2(ahead[1] - T_map_base[1], ahead[0] - T_map_base[0])
+        behind_rad = wrap_angle(away - T_map_base[2])
+        self._turns_back = abs(behind_rad) > (TURNED_TO_RAD if began else TURNED_FROM_RAD)
+        return behind_rad if self._turns_back else 0.0
+
+    def _turned(self, by_rad: float, velocity: Velocity) -> Velocity:
+        """Brake, and turn by an angle."""
+        m, v = self.settings.motion, velocity.linear_m_s
+        slower = math.copysign(max(0.0, abs(v) - m.deceleration_m_s2 * self.step_s), v)
+        return Velocity(slower, turn_towards(by_rad, velocity.angular_rad_s, m, self.step_s))
 
     def runs_into(self, T_map_base: Pose, velocity: Velocity, within_s: float) -> bool:
         """Whether driving on like this ends in contact with what the local map knows, nearer than the robot is

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nanorover.base.gate import STILL, Velocity
-from nanorover.geometry.se2 import Pose, wrap_angle
+from nanorover.geometry.se2 import Pose
 from nanorover.params import param
 from nanorover.planning.navigator import Navigator
 
@@ -24,7 +24,6 @@ class BehavioursParams:
     standing_patience_s: float = param("the same, standing still all the while", "s", minimum=1.0, maximum=600.0)
     people_patience_s: float = param("the same, while a person is in the way", "s", minimum=1.0, maximum=600.0)
     progress_m: float = param("so far is progress", "m", minimum=0.01, maximum=5.0)
-    progress_rad: float = param("so much turning is progress", "rad", minimum=0.01, maximum=6.3)
     pass_within_m: float = param("a pose on the way is passed within this", "m", minimum=0.05, maximum=5.0)
     back_up_m: float = param("recovery: back up by this", "m", minimum=0.0, maximum=5.0)
     back_up_speed_m_s: float = param("at this speed", "m/s", minimum=0.01, maximum=1.0)
@@ -37,6 +36,7 @@ class BehavioursParams:
     lost_after_s: float = param("a person not seen for this long is lost", "s", minimum=0.1, maximum=60.0)
     staging_m: float = param("docking begins this far before the dock", "m", minimum=0.1, maximum=5.0)
     dock_speed_m_s: float = param("speed of docking", "m/s", minimum=0.01, maximum=0.5)
+    dock_tries: int = param("after so many misses docking has failed", minimum=1, maximum=20)
     dock_distance_m: float = param("docked within this distance", "m", minimum=0.005, maximum=0.5)
     dock_yaw_rad: float = param("and within this angle", "rad", minimum=0.005, maximum=1.0)
 
@@ -86,15 +86,10 @@ class Progress:
         self._asked_s = -math.inf
 
     def stuck_s(self, moment: Moment) -> float:
-        """For how long the robot has neither gone nor turned by what counts as progress."""
+        """For how long the robot has not gone by what counts as progress; turning to and fro is none."""
         p, pose = self.params, moment.T_map_base
         paused, self._asked_s = moment.now_s - self._asked_s > PAUSE_S, moment.now_s
-        if (
-            self._pose is None
-            or paused
-            or math.dist(self._pose[:2], pose[:2]) > p.progress_m
-            or abs(wrap_angle(pose[2] - self._pose[2])) > p.progress_rad
-        ):
+        if self._pose is None or paused or math.dist(self._pose[:2], pose[:2]) > p.progress_m:
             self._pose, self._since_s = pose.copy(), moment.now_s
             self._moved_s = moment.now_s
         if abs(moment.velocity.linear_m_s) > STANDS_M_S or abs(moment.velocity.angular_rad_s) > STANDS_RAD_S:
