@@ -124,6 +124,18 @@ def test_the_command_line_prints_brackets_of_a_refusal_as_they_are(
     assert "name: [unclosed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "whence"),
+    [("yolox_nano_416", "get it from Megvii-BaseDetection/YOLOX, release 0.1.1"), ("mine", "")],
+)
+def test_a_public_model_that_is_not_there_has_a_place_to_get_it_from(
+    tmp_path: Path, name: str, whence: str
+) -> None:
+    with pytest.raises(InputError, match="there is no model file") as refused:
+        load_model(str(tmp_path / f"{name}.onnx"))
+    assert refused.value.hint.endswith(whence) and bool(refused.value.hint) == bool(whence)
+
+
 def test_file_hash(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert file_hash(tmp_path / "a").startswith("ba7816bf8f01cfea")

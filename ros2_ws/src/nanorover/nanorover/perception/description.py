@@ -137,7 +137,7 @@ def models_folder() -> Path:
 
 def _describing(onnx: Path) -> ModelDescription:
     if not onnx.is_file():
-        raise InputError("there is no model file %s" % onnx)
+        raise InputError("there is no model file %s" % onnx, _whence(onnx.stem))
     beside = onnx.with_suffix(".yaml")
     if beside.is_file():
         description = read_description(beside)
@@ -156,6 +156,15 @@ def _describing(onnx: Path) -> ModelDescription:
         "nothing describes %s: no %s beside it, and it is none of the known public files" % (onnx, beside.name),
         "write %s (input size, colour, mean, std, resize, head, labels); models/public has examples" % beside.name,
     )
+
+
+def _whence(name: str) -> str:
+    """Where a public model is to be had; empty for any other."""
+    for path in (models_folder() / "public").glob("*.yaml"):
+        if path.stem == name:
+            origin = yaml.safe_load(path.read_text(encoding="utf-8"))["origin"]
+            return "it does not come along: get it from %s" % origin
+    return ""
 
 
 def _variant(description: ModelDescription, onnx: Path) -> str:

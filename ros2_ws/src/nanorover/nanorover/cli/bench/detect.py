@@ -57,15 +57,16 @@ def detect(
         return
     title = f"{settings.model}, {len(images)} pictures; {machine}, {date}"
     table = Table(
-        "engine", "precision", "ready s", "network ms", "p95", "picture ms", "boxes", "score off", title=title
-    )
+        "engine", "precision", "ready s", "network ms", "p95", "picture ms", "same", "missed", "more", "score off",
+        title=title, caption="from 'same' on: boxes against those of the first row",
+    )  # fmt: skip
     for row in measured:
         if isinstance(row, EngineFigures):
             boxes = row.agreement
             table.add_row(
                 row.title, row.precision, f"{row.ready_s:.1f}", f"{row.inference_ms_p50:.2f}",
                 f"{row.inference_ms_p95:.2f}", f"{row.picture_ms_p50:.2f}",
-                f"{boxes.same} same, {boxes.missed} missed, {boxes.more} more", f"{boxes.score_off:.3f}",
+                str(boxes.same), str(boxes.missed), str(boxes.more), f"{boxes.score_off:.3f}",
             )  # fmt: skip
     results().print(table)
     absent = [row for row in measured if not isinstance(row, EngineFigures)]
