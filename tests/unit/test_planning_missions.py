@@ -1,6 +1,7 @@
 """Behaviour trees run to their end in the flat world."""
 
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -243,17 +244,26 @@ class Mapper:
         self.driven.navigator.on_map(grid, self.world.t)
 
 
-def test_a_robot_that_is_shut_in_has_not_explored():
-    """What was put about it is not on the map, which knows ways to go on."""
-    world = FlatWorld([*ROOM, (4, 0, 4, 2), (4, 3, 4, 6)], pose(2.0, 2.0))
-    driven = Driven(world)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_robot_that_is_shut_in_says_how_much_it_has_not_explored(at_once):
+    """What is put about it is not on the map, which knows ways to go on. Before, it may have reached something."""
+    world = FlatWorld([*ROOM, (4, 0, 4, 2), (4, 3, 4, 6)], pose(2.0, 2.5))
+    driven = Driven(world, "pure_pursuit")
     Mapper(world, driven)
-    world.walls = np.vstack([world.walls, box(2, 2, 0.9, 0.9)])
-    driven.sense()
-    driven.sense()
-    mission, status = driven.run(missions.Explore, 5)
-    assert status == Status.FAILURE
-    assert "could be reached" in mission.pilot.reason
+
+    def shut_in(mission: missions.Mission | None = None) -> None:
+        if mission is None or (mission.tree.reached and len(world.walls) == len(world.segments)):
+            world.walls = np.vstack([world.walls, box(*world.pose[:2], 0.9, 0.9)])
+            driven.sense()
+
+    if at_once:
+        shut_in()
+    mission, status = driven.run(missions.Explore, 20, shut_in)
+    assert status == (Status.FAILURE if at_once else Status.SUCCESS)
+    assert re.fullmatch(
+        rf"explored{' nothing' if at_once else ''}, \d+ borders could not be reached", mission.pilot.reason
+    )
+    assert mission.feedback() == mission.pilot.reason
 
 
 def test_a_robot_whose_wheels_do_not_turn_is_stuck_while_exploring():
@@ -266,6 +276,8 @@ def test_a_robot_whose_wheels_do_not_turn_is_stuck_while_exploring():
     assert status == Status.FAILURE
     assert mission.pilot.reason.startswith("stuck")
     assert any(s.startswith("exploring (") and s.endswith("driving") for s in said)
+    mission, status = driven.run(lambda p: missions.Explore(p, within_s=1.0), 120)
+    assert (status, mission.pilot.error) == (Status.FAILURE, missions.TIMEOUT)
 
 
 def test_exploring_sees_every_room():

@@ -123,8 +123,8 @@ class Tasks:
             self._tell(task, moment)
             return pilot.command, task.mission.feedback() or task.name
         if status == Status.SUCCESS:
-            self._end(End(SUCCEEDED))
-            return STILL, f"{task.name}: done"
+            self._end(End(SUCCEEDED, 0, pilot.reason))
+            return STILL, f"{task.name}: {pilot.reason or 'done'}"
         self._end(End(FAILED, pilot.error or UNKNOWN, pilot.reason))
         return STILL, f"{task.name}{TASK_FAILED}{pilot.reason}"
 
@@ -292,7 +292,8 @@ class Tasks:
         return task
 
     def _explore(self, goal: Any, request: Any) -> Task:
-        task = self._begin("explore", lambda pilot, _: missions.Explore(pilot), [], goal)
+        within_s = _seconds(request.time_allowance) or np.inf
+        task = self._begin("explore", lambda pilot, _: missions.Explore(pilot, within_s), [], goal)
 
         def fill(feedback: Any, t: Task) -> None:
             tree: Any = t.mission.tree

@@ -10,7 +10,6 @@ from py_trees.common import Status
 
 from nanorover.base.gate import Velocity
 from nanorover.geometry.se2 import Pose, between, wrap_angle
-from nanorover.planning.costmap import Costmap
 from nanorover.planning.exploration import next_frontier
 from nanorover.planning.global_planner import poses_along
 from nanorover.planning.motion import turn_towards
@@ -297,7 +296,6 @@ class NextFrontier(Leaf):
         self.chosen: Pose | None = None
         self.exhausted = False  # the map was looked at, and has nothing to choose
         self.left = 0
-        self.blocked = 0  # once nothing is left: borders that the map has a way to
 
     def update(self) -> Status:
         navigator = self.pilot.navigator
@@ -306,13 +304,18 @@ class NextFrontier(Leaf):
         pose = self.pilot.moment.T_map_base
         if not navigator.world.raster.contains(pose[0], pose[1]):
             return self.failed("the robot is outside the map")
-        found, self.left = self._next(navigator.planning_cost(pose), navigator.world, pose)
+        found, self.left = self._next(navigator.planning_cost(pose), self.given_up)
         self.chosen = found
         self.exhausted = found is None
         if found is None:
-            self.blocked = self._next(navigator.known_cost, navigator.world, pose)[1]
             return self.failed("nothing is left that can be explored")
         return self.succeeded(f"exploring ({found[0]:.1f}, {found[1]:.1f}), {self.left} left")
 
-    def _next(self, cost: NDArray[np.uint8], world: Costmap, pose: Pose) -> tuple[Pose | None, int]:
-        return next_frontier(cost, world, pose, self.pilot.params.least_frontier_m, self.given_up)
+    def unreached(self, reached: list[tuple[float, float]]) -> int:
+        """How many frontiers the map has a way to, but those at places that were reached."""
+        return self._next(self.pilot.navigator.known_cost, reached)[1]
+
+    def _next(self, cost: NDArray[np.uint8], seen: list[tuple[float, float]]) -> tuple[Pose | None, int]:
+        pilot, world = self.pilot, self.pilot.navigator.world
+        assert world is not None
+        return next_frontier(cost, world, pilot.moment.T_map_base, pilot.params.least_frontier_m, seen)

@@ -27,6 +27,7 @@ from nanorover.planning.pilot import BehavioursParams, Moment, Pilot
 
 ANYONE = -1
 NEARER_M = 0.3  # by so much a round of recoveries must bring the robot on
+TIMEOUT = 1001  # of the action Explore
 IN_VAIN = 2  # drives that ended where they began: the robot is stuck
 
 
@@ -103,16 +104,20 @@ def waypoints(pilot: Pilot, goals: list[tuple[int, Pose]], missed: list[tuple[in
 class Explore(Leaf):
     """Look at one frontier after another until none is left that can be reached; a robot that is stuck fails."""
 
-    def __init__(self, pilot: Pilot) -> None:
+    def __init__(self, pilot: Pilot, within_s: float = math.inf) -> None:
         super().__init__("explore", pilot)
+        self.within_s, self.end_s = within_s, pilot.moment.now_s + within_s
+        # a place that showed nothing new must not be chosen for ever, nor one that cannot be reached
         self.given_up: list[tuple[float, float]] = []
+        self.reached: list[tuple[float, float]] = []
         self.chooser = NextFrontier(pilot, self.given_up)
         self.drive: Behaviour | None = None
-        self.missed = 0
         self.in_vain = 0  # drives, one after the other, that have not brought the robot anywhere
 
     def update(self) -> Status:
         pilot, chooser = self.pilot, self.chooser
+        if pilot.moment.now_s > self.end_s:
+            return self.failed(f"not explored within {self.within_s:.0f} s", TIMEOUT)
         if self.drive is None:
             chooser.tick_once()
             if chooser.status == Status.FAILURE:
@@ -125,26 +130,33 @@ class Explore(Leaf):
         self.feedback_message = f"{chooser.feedback_message}: {tip.feedback_message if tip else ''}"
         if self.drive.status == Status.RUNNING:
             return Status.RUNNING
-        # a place that showed nothing new must not be chosen for ever, nor one that cannot be reached
         assert chooser.chosen is not None
-        self.given_up.append((float(chooser.chosen[0]), float(chooser.chosen[1])))
+        place = (float(chooser.chosen[0]), float(chooser.chosen[1]))
+        self.given_up.append(place)
         gone_m = math.dist(self.start[:2], pilot.moment.T_map_base[:2])
-        failed, self.drive = self.drive.status == Status.FAILURE, None
-        self.missed += failed
-        self.in_vain = self.in_vain + 1 if failed and gone_m < pilot.params.progress_m else 0
+        if self.drive.status == Status.SUCCESS:
+            self.reached.append(place)
+            self.in_vain = 0
+        else:
+            self.in_vain = self.in_vain + 1 if gone_m < pilot.params.progress_m else 0
+        self.drive = None
         if self.in_vain == IN_VAIN:
             return self.failed(f"stuck: {pilot.reason}")
         return Status.RUNNING
 
     def _end(self) -> Status:
+        pilot = self.pilot
         if not self.chooser.exhausted:
-            return self.failed(self.pilot.reason)
-        unreached = self.missed + self.chooser.blocked
+            return self.failed(pilot.reason)
+        unreached = self.chooser.unreached(self.reached)
+        borders = "1 border" if unreached == 1 else f"{unreached} borders"
         if unreached == 0:
             return self.succeeded("explored: nothing is left that can be explored")
-        if self.missed == len(self.given_up):
-            return self.failed(f"none of {unreached} borders of the unknown could be reached")
-        return self.succeeded(f"explored, {unreached} borders could not be reached")
+        if not self.reached:
+            return self.failed(f"explored nothing, {borders} could not be reached")
+        status = self.succeeded(f"explored, {borders} could not be reached")
+        pilot.reason = self.feedback_message
+        return status
 
     def terminate(self, new_status: Status) -> None:
         if self.drive is not None:
