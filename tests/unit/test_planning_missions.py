@@ -266,6 +266,21 @@ def test_a_robot_that_is_shut_in_says_how_much_it_has_not_explored(at_once):
     assert mission.feedback() == mission.pilot.reason
 
 
+def test_a_border_whose_door_is_shut_is_left_for_another_without_recoveries():
+    world = FlatWorld([*ROOM, (4, 0, 4, 1), (4, 2, 4, 4), (4, 5, 4, 6)], pose(2.0, 1.5))
+    driven = Driven(world, "pure_pursuit")
+    Mapper(world, driven)
+
+    def shut(mission: missions.Mission) -> None:
+        if len(world.walls) == len(world.segments):
+            assert mission.tree.chooser.chosen[0] > 4.0
+            world.walls = np.vstack([world.walls, (4, 1, 4, 2)])
+
+    mission, _ = driven.run(missions.Explore, 5, shut)
+    assert mission.tree.given_up and not mission.tree.reached
+    assert mission.pilot.recoveries == 0
+
+
 def test_a_robot_whose_wheels_do_not_turn_is_stuck_while_exploring():
     walls = [(4, 0, 4, 2), (4, 3, 4, 6)]
     driven = Driven(FlatWorld([*ROOM, *walls], START), "pure_pursuit")

@@ -22,6 +22,7 @@ from nanorover.planning.behaviours import (
     Straight,
     Wait,
 )
+from nanorover.planning.global_planner import GOAL_OCCUPIED, NO_WAY
 from nanorover.planning.navigator import Navigator
 from nanorover.planning.pilot import BehavioursParams, Moment, Pilot
 
@@ -29,6 +30,7 @@ ANYONE = -1
 NEARER_M = 0.3  # by so much a round of recoveries must bring the robot on
 TIMEOUT = 1001  # of the action Explore
 IN_VAIN = 2  # drives that ended where they began: the robot is stuck
+SHUT_S = 2.0  # without a way for so long, another frontier is looked at: no recovery opens it
 
 
 def persistent(pilot: Pilot, drive: Callable[[], Behaviour], left_m: Callable[[], float]) -> Behaviour:
@@ -123,12 +125,15 @@ class Explore(Leaf):
             if chooser.status == Status.FAILURE:
                 return self._end()
             assert chooser.chosen is not None
-            self.start = pilot.moment.T_map_base.copy()
+            self.start, self.open_s = pilot.moment.T_map_base.copy(), pilot.moment.now_s
             self.drive = through_poses(pilot, [chooser.chosen], any_yaw=True)
         self.drive.tick_once()
         tip = self.drive.tip()
         self.feedback_message = f"{chooser.feedback_message}: {tip.feedback_message if tip else ''}"
-        if self.drive.status == Status.RUNNING:
+        no_way = pilot.error in (NO_WAY, GOAL_OCCUPIED)
+        if not no_way:
+            self.open_s = pilot.moment.now_s
+        if self.drive.status == Status.RUNNING and pilot.moment.now_s - self.open_s < SHUT_S:
             return Status.RUNNING
         assert chooser.chosen is not None
         place = (float(chooser.chosen[0]), float(chooser.chosen[1]))
@@ -137,8 +142,9 @@ class Explore(Leaf):
         if self.drive.status == Status.SUCCESS:
             self.reached.append(place)
             self.in_vain = 0
-        else:
+        elif not no_way:
             self.in_vain = self.in_vain + 1 if gone_m < pilot.params.progress_m else 0
+        self.drive.stop(Status.INVALID)
         self.drive = None
         if self.in_vain == IN_VAIN:
             return self.failed(f"stuck: {pilot.reason}")
