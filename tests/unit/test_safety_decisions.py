@@ -314,15 +314,24 @@ def test_the_robot_stands_when_a_person_would_become_too_near(before_m):
     ],
     ids=["turning", "away", "towards", "past"],
 )
-@pytest.mark.parametrize("walks", [False, True])
-def test_from_a_person_who_stands_before_it_the_robot_turns_and_drives_away(velocity, free, walks):
+@pytest.mark.parametrize(
+    ("walks", "stood_s"),
+    [(False, SETTINGS.people_wait_s + 0.2), (False, SETTINGS.people_wait_s - 0.2), (True, 0.0)],
+    ids=["stands", "has just come", "walks"],
+)
+def test_from_a_person_who_stands_before_it_the_robot_turns_and_drives_away(velocity, free, walks, stood_s):
     """0.25 m off, nearer than people are owed: towards somebody who walks the robot stands."""
     drive = Drive()
-    drive.step(velocity)
     x_m = ROBOT.footprint_front_m + 0.25 + 0.2
-    drive.safety.on_people(np.array([[x_m, 0.0, 0.0, 0.5 if walks else 0.0, 0.2]]), drive.now_s)
+    comes, here = (np.array([[x_m, 0.0, 0.0, vy, 0.2]]) for vy in (0.5, 0.5 if walks else 0.0))
+    drive.safety.on_people(comes, 0.0)
+    while drive.now_s < stood_s:
+        drive.step(STILL)
+        drive.safety.on_people(here, drive.now_s)
+    drive.step(velocity)
+    drive.safety.on_people(here, drive.now_s)
     decision = drive.safety.decide(drive.now_s)
-    if free and not walks:
+    if free and stood_s > SETTINGS.people_wait_s:
         assert (decision.velocity, decision.reason) == (velocity, "")
     else:
         assert decision.velocity.linear_m_s == 0.0 and "person" in decision.reason

@@ -129,13 +129,14 @@ def people_contact_time(
     outline: Array,
     rooms: tuple[float, float, float],
     horizon_s: float,
+    may_leave: bool = False,
 ) -> float:
     """Seconds until a person comes too near to the driving robot; inf beyond the horizon.
 
     ``people`` is ``(M, 5)``: x, y, vx, vy, radius in the base frame, as they were ``age_s`` ago. ``rooms`` are
     the clearance, which counts where somebody comes nearer than he is, the least room, which always counts towards
     whoever walks, and for how many seconds he may turn towards the robot by up to a right angle, unforeseen.
-    From somebody who stands the robot may always turn and drive away.
+    Where it ``may_leave``, the robot may turn and drive away from somebody who stands, however near.
     """
     step_s = 0.05
     clearance_m, least_m, turn_s = rooms
@@ -145,8 +146,8 @@ def people_contact_time(
         x, y = people[i, 0] + people[i, 2] * age_s, people[i, 1] + people[i, 3] * age_s
         speed = math.hypot(people[i, 2], people[i, 3])
         now_m[i], away_m[i] = rectangle_distance(x, y, outline) - people[i, 4], math.hypot(x, y)
-        walks[i] = speed > WALKING_M_S
-        if walks[i] and away_m[i] > 0.0:
+        walks[i] = speed > WALKING_M_S or not may_leave
+        if speed > WALKING_M_S and away_m[i] > 0.0:
             towards = -(x * people[i, 2] + y * people[i, 3]) / away_m[i]
             if towards < 0.0:
                 speed = math.sqrt(max(0.0, speed * speed - towards * towards))

@@ -17,7 +17,13 @@ from nanorover.base.gate import STILL, Velocity
 from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import Pose, compose, inverse, transform_points
-from nanorover.planning.contact import arc_pose, people_contact_time, points_contact_time
+from nanorover.planning.contact import (
+    WALKING_M_S,
+    arc_pose,
+    people_contact_time,
+    points_contact_time,
+    rectangle_distance,
+)
 from nanorover.planning.safety_params import SafetyParams
 from nanorover.planning.scan_points import RETURN, Beams, beams_of
 from nanorover.robot import RobotParams
@@ -77,6 +83,7 @@ class Safety:
         self._refused, self._refused_age = "", Aged()
         self._deviation_m = math.inf
         self._people, self._people_age = NO_PEOPLE, Aged()
+        self._walked_by_s = now_s
         self._heartbeats = dict.fromkeys(params.watched_nodes, now_s)
         self._faults: dict[str, str] = {}
         self._measured, self._measured_age = STILL, Aged()
@@ -155,6 +162,11 @@ class Safety:
         """Who walks about: ``(M, 5)`` x, y, vx, vy, radius in the base frame. Not finite ones are left out."""
         self._people = np.ascontiguousarray(people[np.isfinite(people).all(axis=1)])
         self._people_age = Aged(now_s)
+        near_m = self.params.people_clearance_m + self.params.people_turn_s
+        for x, y, vx, vy, radius_m in self._people:
+            near = rectangle_distance(x, y, self.outline) - radius_m < near_m
+            if near and math.hypot(vx, vy) > WALKING_M_S:
+                self._walked_by_s = now_s
 
     def on_heartbeat(self, node: str, fault: str, now_s: float) -> None:
         """A node's diagnostics; ``fault`` is its error, empty while it has none."""
@@ -243,7 +255,10 @@ class Safety:
         if source == AUTONOMY and self._people_age.within(p.people_timeout_s, now_s):
             age_s = now_s - self._people_age.at_s
             rooms = (p.people_clearance_m, p.people_least_m, p.people_turn_s)
-            person_s = people_contact_time(self._people, age_s, v, w, self.outline, rooms, p.people_horizon_s)
+            person_s = people_contact_time(
+                self._people, age_s, v, w, self.outline, rooms, p.people_horizon_s,
+                now_s - self._walked_by_s > p.people_wait_s,
+            )  # fmt: skip
             # A walking person comes nearer however slow the robot is: it must stand by then.
             stand = max(0.0, person_s - p.reaction_s) / brake_s
             person_share = min(1.0, stand, person_s / max(p.people_slow_down_s, 1e-9))

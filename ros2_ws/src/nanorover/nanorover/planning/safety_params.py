@@ -40,6 +40,12 @@ class SafetyParams:
         "the robot stops before a person comes nearer than this", "m", minimum=0.0, maximum=3.0
     )
     people_least_m: float = param("and does not move while one who walks is nearer", "m", minimum=0.0, maximum=3.0)
+    people_wait_s: float = param(
+        "but drives away from one who has stood there for so long, and nobody walked nearby",
+        "s",
+        minimum=0.0,
+        maximum=60.0,
+    )
     people_turn_s: float = param(
         "whoever walks may turn to the robot: so much of his way is kept free besides",
         "s",
