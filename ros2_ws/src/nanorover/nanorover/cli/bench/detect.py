@@ -30,6 +30,7 @@ def detect(
     as_json: AsJson = False,
 ) -> None:
     """Time every engine and precision that this machine has for a model, and compare their boxes."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from nanorover.machine import one_core
@@ -57,18 +58,21 @@ def detect(
         return
     title = f"{settings.model}, {len(images)} pictures; {machine}, {date}"
     table = Table(
-        "engine", "precision", "ready s", "network ms", "p95", "picture ms", "same", "missed", "more", "score off",
-        title=title, caption="from 'same' on: boxes against those of the first row",
+        "engine", "ready s", "network", "p95", "picture", "same", "missed", "more", "off", title=title,
+        caption="ms of the network and of whole pictures; boxes against the first row's, and how far scores are off",
+        box=SIMPLE_HEAD, pad_edge=False,
     )  # fmt: skip
     for row in measured:
         if isinstance(row, EngineFigures):
             boxes = row.agreement
             table.add_row(
-                row.title, row.precision, f"{row.ready_s:.1f}", f"{row.inference_ms_p50:.2f}",
+                f"{row.engine} {row.precision}", f"{row.ready_s:.1f}", f"{row.inference_ms_p50:.2f}",
                 f"{row.inference_ms_p95:.2f}", f"{row.picture_ms_p50:.2f}",
                 str(boxes.same), str(boxes.missed), str(boxes.more), f"{boxes.score_off:.3f}",
             )  # fmt: skip
     results().print(table)
+    for engine, used in {row.engine: row.title for row in measured if isinstance(row, EngineFigures)}.items():
+        results().print(f"{engine}: {escape(used)}", soft_wrap=True)
     absent = [row for row in measured if not isinstance(row, EngineFigures)]
     for reason, rows in groupby(absent, lambda row: row.refused):
         names = ", ".join(f"{row.engine} {row.precision}" for row in rows)
