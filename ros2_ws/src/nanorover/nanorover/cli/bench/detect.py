@@ -59,8 +59,8 @@ def detect(
     title = f"{settings.model}, {len(images)} pictures; {machine}, {date}"
     table = Table(
         "engine", "ready s", "network", "p95", "picture", "same", "missed", "more", "off", title=title,
-        caption="ms of the network and of whole pictures; boxes against the first row's, and how far scores are off",
-        box=SIMPLE_HEAD, pad_edge=False,
+        caption="ms of network and whole picture; boxes against those of the first row, scores off by",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for row in measured:
         if isinstance(row, EngineFigures):
