@@ -12,7 +12,7 @@ from data import REPOSITORY
 from nanorover.base.kinematics import Track
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.replay.logs import Wheels, need, open_log
+from nanorover.replay.logs import Reading, Wheels, need, open_log
 from nanorover.replay.messages import Encoder
 from nanorover.replay.records import StaticTransform, TrueMap, TruePose
 from nanorover.replay.topics import choose
@@ -100,7 +100,7 @@ def test_topics_on_different_clocks(tmp_path):
         InputError, match=r"/odom and /scan come from different clocks .* apart(.|\n)*--clock received"
     ):
         list(open_log(path).__iter__())
-    by_arrival = list(open_log(path, clock="received"))
+    by_arrival = list(open_log(path, Reading(clock="received")))
     assert len(by_arrival) == 10
     assert {r.stamp_ns for r in by_arrival if isinstance(r, Odometry)} == {at(i).stamp_ns for i in range(5)}
 
@@ -206,11 +206,11 @@ def test_topics_of_unknown_types_do_no_harm(tmp_path):
 def test_a_named_topic_must_be_there_and_of_the_right_type(tmp_path):
     path = bag(tmp_path / "bag", at(0), Odometry(START_NS, np.zeros(3)))
     with pytest.raises(InputError, match=r"has no topic /lidar(.|\n)*/scan \(sensor_msgs/msg/LaserScan\)"):
-        open_log(path, topics={"scan": "/lidar"})
+        open_log(path, Reading({"scan": "/lidar"}))
     with pytest.raises(InputError, match=r"/odom is a nav_msgs/msg/Odometry(.|\n)*must be a sensor_msgs"):
-        open_log(path, topics={"scan": "odom"})
+        open_log(path, Reading({"scan": "odom"}))
     with pytest.raises(InputError, match="has no topic /left of std_msgs"):
-        open_log(path, wheels=Wheels("/left", "/right", 1.0, 1.0, Track(0.2)))
+        open_log(path, Reading(wheels=Wheels("/left", "/right", 1.0, 1.0, Track(0.2))))
 
 
 def test_a_recording_without_scans_is_refused_by_those_who_need_them(tmp_path):
@@ -234,7 +234,7 @@ def test_the_topic_with_the_usual_name_wins_then_the_one_with_more(tmp_path):
     front = [("/front", msgtype, data, START_NS + i) for i in range(6)]
     assert open_log(bag(tmp_path / "b", *rear, *front)).summary.topics["scan"] == "/front"
     assert open_log(tmp_path / "b").summary.other_topics == {"scan": ["/rear"]}
-    named = open_log(tmp_path / "b", topics={"scan": "rear"})
+    named = open_log(tmp_path / "b", Reading({"scan": "rear"}))
     assert named.summary.topics["scan"] == "/rear"
     assert named.summary.other_topics == {"scan": ["/front"]}
 
@@ -313,7 +313,7 @@ def test_a_carmen_log_has_no_topics_to_choose(tmp_path):
     (tmp_path / "a.clf").write_text("ODOM 0 0 0 0 0 0 1.0 host 1.0\n")
     for choice in ({"topics": {"scan": "/front"}}, {"clock": "received"}):
         with pytest.raises(InputError, match="no topics to choose"):
-            open_log(tmp_path / "a.clf", **choice)
+            open_log(tmp_path / "a.clf", Reading(**choice))
 
 
 def test_a_raw_image_with_padded_rows(tmp_path):

@@ -21,7 +21,7 @@ from rosbags.rosbag2 import Reader
 from data import recording
 from nanorover.base.kinematics import Track
 from nanorover.geometry.scan import LaserScan, Odometry
-from nanorover.replay.logs import Wheels, open_log
+from nanorover.replay.logs import Reading, Wheels, open_log
 from nanorover.replay.records import (
     CameraInfo,
     LidarBytes,
@@ -210,14 +210,14 @@ def test_wheel_velocities_of_a_real_robot_become_odometry():
     wheels = Wheels(
         "/actuators/esc/wheel_velocity_axis0", "/actuators/esc/wheel_velocity_axis1", 0.1, 0.1, Track(0.5)
     )
-    log = open_log(path, wheels=wheels)
+    log = open_log(path, Reading(wheels=wheels))
     odometry = [r for r in log if isinstance(r, Odometry)]
     assert len(odometry) > 400
     stamps = np.array([r.stamp_ns for r in odometry])
     assert (np.diff(stamps) > 0).all()
     # halving the unit halves the way
     half = Wheels(wheels.left_topic, wheels.right_topic, 0.05, 0.05, Track(0.25))
-    end = [r for r in open_log(path, wheels=half) if isinstance(r, Odometry)][-1].T_odom_base
+    end = [r for r in open_log(path, Reading(wheels=half)) if isinstance(r, Odometry)][-1].T_odom_base
     assert end[2] == pytest.approx(odometry[-1].T_odom_base[2], abs=1e-9)
     assert end[:2] == pytest.approx(odometry[-1].T_odom_base[:2] / 2, abs=1e-9)
 
@@ -231,7 +231,7 @@ def test_constant_wheel_velocities_make_an_arc(tmp_path):
         # the right wheel is mounted the other way round; 1 unit is 0.1 m/s
         writer.write(Odometry(START_NS + NS, np.ones(3)))  # left out where the wheels are named
     wheels = Wheels("/left", "/right", 0.1, -0.1, Track(0.2))
-    log = open_log(tmp_path / "bag", wheels=wheels)
+    log = open_log(tmp_path / "bag", Reading(wheels=wheels))
     end = list(log)[-1].T_odom_base
     assert log.summary.topics == {"odom": "/left and /right"}
     turn, radius = 0.5, 0.3

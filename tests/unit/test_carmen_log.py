@@ -206,7 +206,7 @@ def test_packed_logs_and_a_cut_end(tmp_path, pack):
     scans = sum(isinstance(r, LaserScan) for r in log)
     if log.problems:
         assert 100 < scans < 2999
-        assert "damaged file, read up to there" in log.problems.counts
+        assert "damaged file, unpacked up to there" in log.problems.counts
 
 
 def test_nothing_to_read(tmp_path):

@@ -1,22 +1,20 @@
-"""CARMEN logs: ``FLASER`` and ``ROBOTLASER1`` lines of text, plain or packed with bzip2 or gzip.
+"""CARMEN logs: ``FLASER`` and ``ROBOTLASER1`` lines of text, plain or packed.
 
 The format is that of the CARMEN robot navigation toolkit: one message per line, its name first, the time
 stamp (``ipc_timestamp``, seconds), the host and the logger's own time last.
 """
 
-import bz2
-import gzip
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
 from nanorover.replay.carmen_survey import Survey, survey
+from nanorover.replay.packed import unpacked
 from nanorover.replay.records import Problems, Summary
 
 # A SICK LMS reports 81.91 m where nothing came back; CARMEN writes the same or a rounded 80 or 81.83.
@@ -56,14 +54,19 @@ class CarmenLog:
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[LaserScan | Odometry]:
-        known = survey(line for _, line in self._lines(Problems()))
+        self.problems = Problems()
+        with ExitStack() as stack:
+            yield from self._records(unpacked(self.path, self.problems, stack))
+
+    def _records(self, plain: Path) -> Iterator[LaserScan | Odometry]:
+        known = survey(line for _, line in _lines(plain))
         parsers = PARSERS if known.kinds.keys() & PARSERS.keys() else RAW_PARSERS
         scans = [kind.decode() for kind in known.kinds if kind in parsers and kind != b"ODOM"]
-        self.problems, self.summary = Problems(), Summary(topics=dict.fromkeys(("scan", "odom"), "/".join(scans)))
+        self.summary = Summary(topics=dict.fromkeys(("scan", "odom"), "/".join(scans)))
         self._report(known, parsers)
         self._beams = 0
         last_ns = None
-        for number, line in self._lines(self.problems):
+        for number, line in _lines(plain):
             kind = (line[:16].split(None, 1) or [b""])[0]
             parse = parsers.get(kind)
             if parse is None:
@@ -113,33 +116,10 @@ class CarmenLog:
         if self._beams != len(ranges_m):
             self.problems.add("scan with another number of beams than the first", place)
 
-    def _lines(self, problems: Problems) -> Iterator[tuple[int, bytes]]:
-        """Numbered lines; what was read before a damaged place is kept and the damage is reported."""
-        number = 0
-        try:
-            with _open(self.path) as file:
-                for number, line in enumerate(file, start=1):
-                    yield number, line
-        except (EOFError, OSError, ValueError) as error:
-            if number == 0:
-                raise InputError(
-                    f"{self.path} cannot be read: {error}", "it must be a whole CARMEN log"
-                ) from error
-            problems.add("damaged file, read up to there", f"after line {number}: {error}")
 
-
-def _open(path: Path) -> BinaryIO:
-    """The bytes of the log, unpacked by what they are rather than by what the name says."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(3)
-        if start[:3] == b"BZh":
-            return bz2.open(path, "rb")  # type: ignore[return-value]
-        if start[:2] == b"\x1f\x8b":
-            return gzip.open(path, "rb")  # type: ignore[return-value]
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+def _lines(plain: Path) -> Iterator[tuple[int, bytes]]:
+    with plain.open("rb") as file:
+        yield from enumerate(file, start=1)
 
 
 def _stamp_ns(text: bytes) -> int:

@@ -148,8 +148,7 @@ def replay(case: Case) -> Result:
 
 
 def _replay(case: Case) -> Result:
-    reading = case.reading
-    log = open_log(case.recording, topics=reading.topics, wheels=reading.wheels, clock=reading.clock)
+    log = open_log(case.recording, case.reading)
     watcher = TruthWatcher()
     done = run(case.rows(), log, watcher.watch)
     if "slam" not in done.outputs:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from nanorover.base.kinematics import Track
 from nanorover.errors import InputError
+from nanorover.replay.packed import PACKED_SUFFIXES, plain_name
 from nanorover.replay.records import Problems, Record, Summary
 
 BAG_SUFFIXES = (".mcap", ".db3", ".bag")
@@ -54,19 +55,12 @@ class Log(Protocol):
     def __iter__(self) -> Iterator[Record]: ...
 
 
-def open_log(
-    path: Path | str,
-    *,
-    topics: Mapping[str, str] | None = None,
-    wheels: Wheels | None = None,
-    clock: Literal["header", "received"] = "header",
-) -> Log:
-    """The recording at ``path``: rosbag2 (folder, mcap, sqlite3), ROS 1 bag or CARMEN log (also .gz, .bz2).
+def open_log(path: Path | str, reading: Reading | None = None) -> Log:
+    """The recording at ``path``: rosbag2 (folder, mcap, sqlite3), ROS 1 bag or CARMEN log; files also packed.
 
-    ``topics`` maps a role of ``topics.ROLES`` to a topic where the choice by type is not the wanted one.
-    Raises InputError when it is missing, empty, of no known format or lacks a topic that was named, and for
-    choices with a CARMEN log, which has none; while iterating, when the clocks of its topics do not agree. What
-    is damaged inside is counted and skipped.
+    Raises InputError when it is missing, empty, of no known format or lacks a topic that ``reading`` names, and
+    for choices with a CARMEN log, which has none; while iterating, when the clocks of its topics do not agree.
+    What is damaged inside is counted and skipped.
     """
     path = Path(path)
     if not path.exists():
@@ -75,21 +69,20 @@ def open_log(
         )
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty", "the recording ended before anything was written")
-    suffixes = [suffix for suffix in path.suffixes if suffix not in (".gz", ".bz2")]
-    if path.is_file() and suffixes and suffixes[-1] in CARMEN_SUFFIXES:
+    suffix = Path(plain_name(path)).suffix
+    if path.is_file() and suffix in CARMEN_SUFFIXES:
         from nanorover.replay.carmen import CarmenLog
 
-        if topics or wheels or clock != "header":
+        if reading not in (None, Reading()):
             raise InputError(f"{path} is a CARMEN log: it has no topics to choose and one clock", "leave that out")
         return CarmenLog(path)
-    if path.is_file() and path.suffix not in BAG_SUFFIXES:
-        known = ", ".join(BAG_SUFFIXES + CARMEN_SUFFIXES)
-        raise InputError(
-            f"{path} is no recording that can be read", f"known are bag folders and {known} (.gz, .bz2)"
-        )
+    if path.is_file() and suffix not in BAG_SUFFIXES:
+        known, packed = ", ".join(BAG_SUFFIXES + CARMEN_SUFFIXES), ", ".join(PACKED_SUFFIXES)
+        hint = f"known are bag folders and {known} ({packed})"
+        raise InputError(f"{path} is no recording that can be read", hint)
     from nanorover.replay.bag_log import BagLog
 
-    return BagLog(path, Reading(topics or {}, wheels, clock))
+    return BagLog(path, reading or Reading())
 
 
 def need(log: Log, *record_types: type) -> None:

@@ -1,36 +1,42 @@
 """Bags on disk as a stream of raw messages: rosbag2 (mcap, sqlite3) and ROS 1.
 
-``rosbags`` and ``mcap`` do the formats; what stands here is which files make up a bag, and that damage is
-counted with its place instead of ending the reading.
+The formats stand in files of their own; what stands here is which files make up a bag, and what its messages mean.
 """
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 import zstandard
-from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag1 import Reader as Ros1Reader
-from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from nanorover.errors import InputError
+from nanorover.replay.bag_file import BagFile
+from nanorover.replay.db3_file import Db3File
 from nanorover.replay.mcap_file import McapFile
-from nanorover.replay.messages import typestore
+from nanorover.replay.messages import GRID, NS, TF, typestore
+from nanorover.replay.packed import plain_name, unpacked
 from nanorover.replay.records import Problems
+from nanorover.replay.ros1_file import Ros1File
 
-STORAGE_SUFFIXES = (".mcap", ".db3")
+FILES: dict[str, type[BagFile]] = {".mcap": McapFile, ".db3": Db3File, ".bag": Ros1File}
+ROSBAG2_SUFFIXES = (".mcap", ".db3")
 # What rosbags raises for definitions that make no sense.
 UNDEFINED = (TypesysError, SerdeError, ValueError, KeyError, IndexError, AssertionError)
+
+# The files of one recording follow each other: a recorder's buffers may swap neighbours, and topics may pause.
+SWAPPED_NS, PAUSE_NS = 2 * NS, 60 * NS
+STANDING = (TF, GRID)  # types of what is said again at the start of every file, with its old time
+
+
+NOT_NAMED = "file that metadata.yaml does not name left out"
 
 
 class UndecodableError(ValueError):
@@ -48,22 +54,6 @@ class RawMessage:
     place: str
 
 
-class Storage(Protocol):
-    """One file of a bag: its topics with their types, counts where stored, definitions that came along."""
-
-    topics: dict[str, str]
-    counts: dict[str, int]
-    definitions: dict[str, str]
-
-    def messages(self) -> Iterator[RawMessage]:
-        """The messages in the order of their arrival."""
-        ...
-
-    def decode(self, message: RawMessage) -> Any:
-        """The message with its fields, or UndecodableError raised."""
-        ...
-
-
 @lru_cache(maxsize=256)
 def _store_of(msgtype: str, text: str, idl: bool) -> Typestore:
     """The types of a definition. Making them takes milliseconds, and bags repeat each other's definitions."""
@@ -72,131 +62,100 @@ def _store_of(msgtype: str, text: str, idl: bool) -> Typestore:
     return store
 
 
-class _Types:
-    """Message definitions: those stored in the bag where it has them, else those of ROS 2 Jazzy."""
+class Storage:
+    """One file of a bag: its topics with their types, counts where stored, definitions that came along.
 
-    def __init__(self) -> None:
-        self._embedded: dict[str, Typestore] = {}
+    Messages are understood by these definitions, or where there are none by those of ROS 2 Jazzy.
+    """
 
-    def add(self, msgtype: str, text: str, idl: bool) -> None:
-        self._embedded[msgtype] = _store_of(msgtype, text, idl)
+    def __init__(self, path: Path, file: BagFile, problems: Problems) -> None:
+        self._path = path
+        self._file = file
+        self.last_ns = file.last_ns
+        self._ros1 = isinstance(file, Ros1File)
+        self._stores: dict[str, Typestore] = {}
+        self.topics = {stream.topic: stream.type for stream in file.streams.values()}
+        self.counts: dict[str, int] = dict.fromkeys(self.topics, 0)
+        self.definitions: dict[str, str] = {}
+        for number, stream in file.streams.items():
+            self.counts[stream.topic] += file.counts.get(number, 0)
+            if not stream.definition:
+                continue
+            try:
+                self._stores[stream.type] = _store_of(stream.type, stream.definition, "idl" in stream.format)
+                if stream.format == "ros2msg":
+                    self.definitions[stream.type] = stream.definition
+            except UNDEFINED as error:
+                problems.add("message definition not understood", f"{path}, {stream.type}: {error}")
 
-    def decode(self, message: RawMessage, ros1: bool) -> Any:
-        store = self._embedded.get(message.type, typestore())
+    def messages(self, topics: Container[str] | None = None) -> Iterator[RawMessage]:
+        """The messages, or those of some topics, in the order of their arrival."""
+        streams = self._file.streams
+        only = None if topics is None else {n for n, stream in streams.items() if stream.topic in topics}
+        for number, received_ns, data in self._file.messages(only):
+            stream = streams[number]
+            raw = data if self._ros1 else _unpacked_message(data)
+            place = f"{self._path}, {stream.topic} at {received_ns} ns"
+            yield RawMessage(stream.topic, stream.type, received_ns, raw, place)
+
+    def decode(self, message: RawMessage) -> Any:
+        """The message with its fields, or UndecodableError raised."""
+        store = self._stores.get(message.type, typestore())
         try:
-            decode = store.deserialize_ros1 if ros1 else store.deserialize_cdr
+            decode = store.deserialize_ros1 if self._ros1 else store.deserialize_cdr
             return decode(message.data, message.type)
         except Exception as error:  # generated code meets damaged bytes: anything can come of it
             raise UndecodableError(f"{type(error).__name__}: {error}") from error
 
 
-class _McapStorage:
-    def __init__(self, path: Path, problems: Problems) -> None:
-        self._file = McapFile(path, problems)
-        self._types = _Types()
-        self.topics: dict[str, str] = {}
-        self.counts: dict[str, int] = {}
-        self.definitions: dict[str, str] = {}
-        self._names: dict[int, tuple[str, str]] = {}
-        for channel in self._file.channels.values():
-            schema = self._file.schemas.get(channel.schema_id)
-            if schema is None or channel.message_encoding != "cdr":
-                problems.add("topic that is not a ROS 2 message skipped", f"{path}, {channel.topic}")
-                continue
-            self._names[channel.id] = (channel.topic, schema.name)
-            self.topics[channel.topic] = schema.name
-            count = self._file.counts.get(channel.id, 0)
-            self.counts[channel.topic] = self.counts.get(channel.topic, 0) + count
-            try:
-                self._types.add(schema.name, schema.data.decode(), "idl" in schema.encoding)
-                if schema.encoding == "ros2msg":
-                    self.definitions[schema.name] = schema.data.decode()
-            except UNDEFINED as error:
-                problems.add("message definition not understood", f"{path}, {schema.name}: {error}")
-
-    def messages(self) -> Iterator[RawMessage]:
-        for channel_id, log_ns, data in self._file.messages():
-            if channel_id in self._names:
-                topic, msgtype = self._names[channel_id]
-                place = f"{self._file.path}, {topic} at {log_ns} ns"
-                yield RawMessage(topic, msgtype, log_ns, _unpacked_message(data), place)
-
-    def decode(self, message: RawMessage) -> Any:
-        return self._types.decode(message, ros1=False)
-
-
-class _RosbagsStorage:
-    """What rosbags reads by itself: a sqlite3 file of rosbag2, or a ROS 1 bag."""
-
-    def __init__(self, path: Path, problems: Problems, stack: ExitStack) -> None:
-        self._path = path
-        self._problems = problems
-        self._ros1 = path.suffix == ".bag"
-        try:
-            reader: Any = Ros1Reader(path) if self._ros1 else Ros2Reader(path)
-            self._reader = stack.enter_context(reader)
-        except Exception as error:  # the packages for the formats trip over damage in many ways
-            hint = (
-                "try `rosbag reindex`"
-                if self._ros1
-                else "the database is damaged; `sqlite3 FILE .recover` may help"
-            )
-            raise InputError(f"cannot read {path}: {error}", hint) from error
-        self._types = _Types()
-        self.topics = {connection.topic: connection.msgtype for connection in self._reader.connections}
-        self.counts: dict[str, int] = {}
-        self.definitions: dict[str, str] = {}
-        for connection in self._reader.connections:
-            self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
-            if connection.msgdef.format != MessageDefinitionFormat.NONE:
-                try:
-                    idl = connection.msgdef.format == MessageDefinitionFormat.IDL
-                    self._types.add(connection.msgtype, connection.msgdef.data, idl)
-                    if not idl and not self._ros1:
-                        self.definitions[connection.msgtype] = connection.msgdef.data
-                except UNDEFINED as error:
-                    problems.add("message definition not understood", f"{path}, {connection.msgtype}: {error}")
-
-    def messages(self) -> Iterator[RawMessage]:
-        try:
-            for connection, received_ns, data in self._reader.messages():
-                raw = bytes(data) if self._ros1 else _unpacked_message(bytes(data))
-                place = f"{self._path}, {connection.topic} at {received_ns} ns"
-                yield RawMessage(connection.topic, connection.msgtype, received_ns, raw, place)
-        except Exception as error:  # see above: what came before the damage counts
-            self._problems.add("recording damaged; read up to there", f"{self._path}: {error}")
-
-    def decode(self, message: RawMessage) -> Any:
-        return self._types.decode(message, self._ros1)
-
-
 def open_storages(path: Path, problems: Problems, stack: ExitStack) -> list[Storage]:
     """The files of the bag at ``path`` (a file or a rosbag2 folder), in the order of recording.
 
-    Raises InputError when there is nothing to read; files that are missing or damaged beside others that
-    are readable are counted in ``problems``.
+    Raises InputError when there is nothing to read, and for a folder of several recordings; files that are missing
+    or damaged beside others that are readable are counted in ``problems``.
     """
     if not path.is_dir():
         return [_open(path, problems, stack)]
+    named, others = _files_of(path, problems)
     storages: list[Storage] = []
     errors: list[InputError] = []
-    for file in _files_of(path, problems):
+    for file in named + others:
         try:
-            storages.append(_open(_unpacked(file, stack), problems, stack))
+            storage = _open(file, problems, stack)
         except InputError as error:
             errors.append(error)
             problems.add("file of the bag skipped", str(error))
+            continue
+        if file in named or not storages or _follows(storages[-1], storage):
+            storages.append(storage)
+        elif named:
+            problems.add(NOT_NAMED, str(file))
+        else:
+            raise _several(path, others)
     if errors and not storages:
         raise errors[0]
     return storages
 
 
+def _follows(before: Storage, after: Storage) -> bool:
+    """Whether a file goes on where the one before it ends, as far as that can be told."""
+    moving = {topic for topic, msgtype in after.topics.items() if msgtype not in STANDING}
+    first = next(after.messages(moving), None)
+    if first is None or before.last_ns is None:
+        return True
+    return -SWAPPED_NS <= first.received_ns - before.last_ns <= PAUSE_NS
+
+
+def _several(folder: Path, files: list[Path]) -> InputError:
+    names = ", ".join(file.name for file in files)
+    return InputError(f"{folder} holds {len(files)} recordings: {names}", "name one of them")
+
+
 def _open(path: Path, problems: Problems, stack: ExitStack) -> Storage:
-    if path.stat().st_size == 0:
+    plain = unpacked(path, problems, stack)
+    if plain.stat().st_size == 0:
         raise InputError(f"{path} is empty", "the recording ended before anything was written")
-    if path.suffix == ".mcap":
-        return _McapStorage(path, problems)
-    return _RosbagsStorage(path, problems, stack)
+    return Storage(path, FILES[Path(plain_name(path)).suffix](plain, problems), problems)
 
 
 def _unpacked_message(data: bytes) -> bytes:
@@ -209,59 +168,52 @@ def _unpacked_message(data: bytes) -> bytes:
         return data
 
 
-def _files_of(folder: Path, problems: Problems) -> list[Path]:
-    """The storage files of a rosbag2 folder."""
+def _files_of(folder: Path, problems: Problems) -> tuple[list[Path], list[Path]]:
+    """The files of a rosbag2 folder that its metadata.yaml names, and others that may go on from them.
+
+    Raises InputError for a folder without such files, and for one of several recordings.
+    """
     metadata = folder / "metadata.yaml"
     try:
         document = yaml.safe_load(metadata.read_text()) if metadata.exists() else None
         information = document["rosbag2_bagfile_information"] if document else {}
-        named = [folder / Path(name).name for name in information.get("relative_file_paths", [])]
+        named = [folder / Path(name).name for name in dict.fromkeys(information.get("relative_file_paths", []))]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         problems.add("metadata.yaml is damaged; the files speak for themselves", f"{metadata}: {error}")
         named = []
     if not metadata.exists():
         problems.add("metadata.yaml is missing; the files speak for themselves", str(folder))
-    present = [file for file in folder.iterdir() if _is_storage(file)]
+    present = sorted((file for file in folder.iterdir() if is_rosbag2(file)), key=_natural)
     for file in named:
         if file not in present:
             problems.add("file of the bag is missing", str(file))
     files = [file for file in named if file in present]
-    files += sorted((file for file in present if file not in named), key=_natural)
-    if not named and len({_stem(file) for file in files}) > 1:
-        raise InputError(
-            f"{folder} holds {len(files)} recordings: {', '.join(file.name for file in files)}", "name one of them"
-        )
-    if not files:
+    others = [file for file in present if file not in named]
+    if named:
+        for file in others:
+            if _split(file)[0] != _split(named[0])[0]:
+                problems.add(NOT_NAMED, str(file))
+        others = [file for file in others if _split(file)[0] == _split(named[0])[0]]
+    elif len(others) > 1 and (len({_split(file)[0] for file in others}) > 1 or _split(others[0])[1] != 0):
+        raise _several(folder, others)
+    if not files + others:
         raise InputError(
             f"{folder} is not a bag", "a bag is a folder with .mcap or .db3 files, or a ROS 1 .bag file"
         )
-    return files
+    return files, others
 
 
-def _is_storage(file: Path) -> bool:
-    return file.suffix in STORAGE_SUFFIXES or (
-        file.suffix == ".zstd" and Path(file.stem).suffix in STORAGE_SUFFIXES
-    )
+def is_rosbag2(file: Path) -> bool:
+    """Whether the name is that of a file of rosbag2, packed or not."""
+    return Path(plain_name(file)).suffix in ROSBAG2_SUFFIXES
 
 
-def _stem(file: Path) -> str:
-    """What the files of one bag have in common: they are named <stem>_<number>."""
-    return re.sub(r"_\d+$", "", file.name.partition(".")[0])
+def _split(file: Path) -> tuple[str, int | None]:
+    """What the files of one bag have in common, and the number: they are named <stem>_<number>."""
+    stem, _, number = file.name.partition(".")[0].rpartition("_")
+    return (stem, int(number)) if number.isdecimal() else (file.name.partition(".")[0], None)
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
     """Sort key in which bag_10 comes after bag_9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.name)]
-
-
-def _unpacked(file: Path, stack: ExitStack) -> Path:
-    """The file itself, or its unpacked copy in a folder that goes with ``stack``."""
-    if file.suffix != ".zstd":
-        return file
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nanorover-")))
-    try:
-        with file.open("rb") as packed, (folder / file.stem).open("wb") as plain:
-            shutil.copyfileobj(zstandard.ZstdDecompressor().stream_reader(packed), plain)
-    except zstandard.ZstdError as error:
-        raise InputError(f"cannot unpack {file}: {error}") from error
-    return folder / file.stem
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]

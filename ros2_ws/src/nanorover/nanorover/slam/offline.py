@@ -39,8 +39,7 @@ def map_recording(
     ``process_cpu_s`` has everything. Raises InputError for a recording without scans and for bad relations.
     """
     relations = read_relations(relations_path) if relations_path is not None else None
-    reading = reading or Reading()
-    log = open_log(path, topics=reading.topics, wheels=reading.wheels, clock=reading.clock)
+    log = open_log(path, reading)
     mapper = Mapper(params)
     mapper.warm_up()
     scan_s, odometry_s, unreached = run_log(mapper, log, use_odometry, on_progress)
