@@ -18,12 +18,12 @@ from nanorover_models.card import Evidence, write_card
 from nanorover_models.data import DataSet, load_data
 from nanorover_models.distil import DenseTeacher, taught
 from nanorover_models.evaluate import LIMITS, Figures, evaluate, torch_detector
-from nanorover_models.export import TOLERANCE, export, write_description
+from nanorover_models.export import TOLERANCE, export, parity, write_description
 from nanorover_models.measure import Cost, cost, file_cost
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import QatParams, TrainParams
 from nanorover_models.prune import prune
-from nanorover_models.quantize import TARGETS, aware, calibration_tensors, quantize_file, write_aware
+from nanorover_models.quantize import TARGETS, aware, calibration_tensors, modelopt, quantize_file, write_aware
 from nanorover_models.train import FurtherLoss, Trainer
 from nanorover_models.world import join_world
 
@@ -186,6 +186,8 @@ def quantize(
     That training has one aim: to say what the FP32 network says of the same pictures. The objects' own loss would
     pull a well trained network towards the few pictures at hand.
     """
+    if trained is not None:
+        modelopt()  # before all that takes long
     spec, network = _start(checkpoint, training)
     settings = _for(spec, settings)
     name = out.name
@@ -236,10 +238,18 @@ def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...], say: 
 
 
 def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, command: str) -> tuple[Path, list[Cost]]:
-    """Measure every file of a model and write its card beside its YAML."""
+    """Measure every file of a model and write its card beside its YAML.
+
+    Raises InputError without an FP32 file, or where that is not of the checkpoint.
+    """
     description = load_model(model)
     plain = _fp32_file(description)
     spec, network = models.load(checkpoint)
+    same = (spec.input_width, spec.input_height, spec.labels)
+    if same != (description.input.width, description.input.height, description.labels) or (
+        parity(spec, network, plain) > TOLERANCE["fp32"]
+    ):
+        raise InputError(f"{plain} was not made from {checkpoint}", "name the checkpoint that was exported")
     costs = [
         file_cost(variant, spec, network, path, data, for_gpu=variant == "int8_gpu")
         for variant, path in description.files.items()

@@ -11,8 +11,9 @@ def draw_curves(log: list[dict[str, float]], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained", sharex=True)
     panels = (("loss", ("score", "box", "teacher")), ("precision", ("AP", "AP50")), ("learning rate", ("rate",)))
     for axis, (title, names) in zip(axes, panels, strict=True):
         for name in names:
@@ -21,9 +22,11 @@ def draw_curves(log: list[dict[str, float]], path: Path) -> None:
                 axis.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 40 else "")
         axis.set(title=title, xlabel="epoch")
         axis.set_ylim(0, 1 if title == "precision" else None)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.3)
         if axis.lines and len(names) > 1:
-            axis.legend()
+            axis.legend(frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=90)
     pyplot.close(figure)

@@ -82,6 +82,7 @@ def prune(
             if now <= part_of_macs * before:
                 say(f"asked for {asked}, pruned to {now / before:.0%}")
                 return model.cpu().eval()
+        say(f"{now / before:.0%} left")
     raise InputError(f"asked for {asked}, but pruning ends at {now / before:.1%}", "ask for more to be kept")
 
 

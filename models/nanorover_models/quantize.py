@@ -132,17 +132,23 @@ def _quiet() -> Iterator[None]:
         logging.root.setLevel(level)
 
 
-def aware(model: Network, tensors: list[np.ndarray]) -> Network:
-    """A copy that rounds weights and activations to INT8 as TensorRT will, to be trained further (modelopt).
-
-    Batch norms are folded first, so that what is trained is what is deployed. Raises InputError without modelopt.
-    """
+def modelopt() -> Any:
+    """NVIDIA's quantization for torch. Raises InputError where it is not installed."""
     try:
         import modelopt.torch.quantization as mtq
     except ImportError as error:
         raise InputError(
             "nvidia-modelopt is not installed", "pip install --no-deps -r models/requirements-qat.txt"
         ) from error
+    return mtq
+
+
+def aware(model: Network, tensors: list[np.ndarray]) -> Network:
+    """A copy that rounds weights and activations to INT8 as TensorRT will, to be trained further (modelopt).
+
+    Batch norms are folded first, so that what is trained is what is deployed. Raises InputError without modelopt.
+    """
+    mtq = modelopt()
     plain = folded(model)
     for parameter in plain.parameters():
         parameter.requires_grad_(True)
@@ -169,8 +175,7 @@ def aware(model: Network, tensors: list[np.ndarray]) -> Network:
 
 def write_aware(spec: ModelSpec, network: Network, gpu: Path, cpu: Path, tensors: list[np.ndarray]) -> None:
     """Both INT8 files of a network after quantization-aware training."""
-    import modelopt.torch.quantization as mtq
-
+    mtq = modelopt()
     with replacing(gpu) as temporary:
         write_onnx(spec, network.cpu(), temporary)
         require_clean(temporary)

@@ -204,9 +204,11 @@ def test_a_description_keeps_files_of_the_same_network_and_drops_others(tmp_path
     commands.export_files(second, out, ("fp32",), said.append)
     assert set(load_model(str(out / "m.yaml")).files) == {"fp32"}
     assert said == [f"{out / 'm.yaml'} no longer names m_fp16.onnx: made from another fp32 file"]
+    data = DataSet([], LABELS)
+    with pytest.raises(InputError, match=r"m\.onnx was not made from .*first\.pt"):
+        commands.card(str(out / "m.yaml"), first, data, "", "")
     document = (out / "m.yaml").read_text().replace("fp32: m.onnx", "fp16: m_fp16.onnx")
     (out / "m.yaml").write_text(document)
-    data = DataSet([], LABELS)
     with pytest.raises(InputError, match=r"m\.yaml: an fp32 file is needed, but only fp16 is named"):
         commands.card(str(out / "m.yaml"), first, data, "", "")
     (out / "m.yaml").write_text("files: {fp16: of whatever.onnx}")
@@ -271,7 +273,9 @@ def test_pruning_ends_just_below_its_target(architecture: str, blocks: Path) -> 
     pruned = prune(spec, network, pictures, given, part_of_macs=0.7, say=said.append)
     after, _ = count(spec, pruned)
     assert 0.65 < after / before <= 0.7
-    assert said == [f"asked for 70% of {before:.0f} million MACs, pruned to {after / before:.0%}"]
+    left = [int(line.removesuffix("% left")) for line in said[:-1]]
+    assert left == sorted(left, reverse=True) and all(70 <= part < 100 for part in left)
+    assert said[-1] == f"asked for 70% of {before:.0f} million MACs, pruned to {after / before:.0%}"
     assert count(spec, network)[0] == before, "the network that was given is not changed"
     assert not pruned.training
     assert len(pictures.seen) >= 16, "every batch is another one"
@@ -360,6 +364,18 @@ def test_quantized_files_keep_the_precision_and_fit_their_engines(
     problems = {f.problem for f in lint(out / "q_int8_cpu.onnx")}
     assert {"a quantized bias (INT32)", "quantization to another type than INT8"} <= problems
     assert set(load_model(str(out / "q.yaml")).files) == {"fp32", "int8_cpu", "int8_gpu"}
+
+
+def test_what_is_missing_for_further_training_is_said_at_once(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "modelopt", None)  # as where it is not installed
+    data = DataSet([], LABELS)
+    with pytest.raises(InputError, match="modelopt is not installed"):
+        commands.quantize(
+            trained, data, data, settings(), tmp_path / "q", trained=load(QatParams, "quantize"), say=QUIET
+        )
+    assert not (tmp_path / "q").exists()
 
 
 def test_training_that_feels_the_rounding(trained: Path, blocks: Path, unseen: Path, tmp_path: Path) -> None:
@@ -522,7 +538,7 @@ def test_the_command_line_prints_one_object(trained: Path, unseen: Path) -> None
     app = typer.Typer()
     command.register(app)
     runner = CliRunner()
-    done = runner.invoke(app, ["model", "eval", "--model", str(trained), "--coco", str(unseen), "--json"])
+    done = runner.invoke(app, ["model", "eval", "--model", str(trained), "--data", str(unseen), "--json"])
     assert done.exit_code == 0, done.exception
     figures = json.loads(done.stdout)
     assert figures["AP50"] > 0.85

@@ -81,7 +81,10 @@ def train(
 @group.command("eval")
 def evaluate(
     model: Annotated[str, typer.Option(help="shipped model, .onnx, .yaml, or checkpoint .pt")],
-    coco: Annotated[Path, typer.Option(help="COCO json, or a VOC or YOLO folder")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", "--coco", help="COCO json, or a VOC, YOLO or COCO folder; may be given again"),
+    ],
     *,
     images: Images = None,
     engine: Annotated[str, typer.Option(help="auto, tensorrt or onnxruntime")] = "auto",
@@ -97,7 +100,7 @@ def evaluate(
     cache = Path(load(DetectorParams, "detector").engine_cache).expanduser()
     figures = commands.figures_of(
         model,
-        commands.load_data(coco, images),
+        commands.load_all(data, images),
         engine=engine,
         precision=precision,
         threads=threads,
@@ -110,7 +113,9 @@ def evaluate(
     if as_json:
         print(json.dumps({"model": model, **figures}))
         return
+    print(f"{figures['boxes']} objects in {figures['pictures']} pictures")
     print(f"AP {figures['AP']:.3f}  AP50 {figures['AP50']:.3f}  AP75 {figures['AP75']:.3f}")
+    print("AP50 of " + "  ".join(f"{name} {ap:.3f}" for name, ap in figures["AP50_by_class"].items()))
     print("ms " + "  ".join(f"{stage} {ms:.2f}" for stage, ms in figures["ms"].items()))
 
 
@@ -136,6 +141,7 @@ def prune(
         checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, say=_say
     )
     _show(costs, as_json)
+    _say(f"best checkpoint: {out / 'best.pt'}; curves: {out / 'curves.png'}")
 
 
 @group.command()
@@ -157,6 +163,7 @@ def distil(
     training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, say=_say)
     _show(costs, as_json)
+    _say(f"best checkpoint: {out / 'best.pt'}; curves: {out / 'curves.png'}")
 
 
 @group.command()
@@ -181,6 +188,7 @@ def quantize(
     further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
     costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, say=_say)
     _show(costs, as_json)
+    _say(f"described by {out / out.name}.yaml, which detect and the robot take as --model and model")
 
 
 @group.command()
