@@ -39,6 +39,7 @@ from nanorover_nodes import convert
 from nanorover_nodes.component import OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.goals import GoalReader
+from nanorover_nodes.planner_actions import Actions
 from nanorover_nodes.planner_tasks import Tasks
 from nanorover_nodes.planner_views import Views
 from nanorover_nodes.pose_source import PoseSource
@@ -120,6 +121,7 @@ class PlannerNode(Component):
         self.stop_note = Note(self.params["run"], STOPPED_NOTE)
         self.listen("e_stop", self.on_stop)
         self.tasks = Tasks(self)
+        self.actions = Actions(self, self.tasks)
         self.control_timer = self.every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
         self.every(s.global_costmap_period_s, self.publish_global)
         self.every(s.local_costmap_period_s, self.publish_local)
@@ -132,8 +134,8 @@ class PlannerNode(Component):
         self._command(STILL)
 
     def cleanup(self) -> None:
-        if hasattr(self, "tasks"):
-            self.tasks.destroy()
+        if hasattr(self, "actions"):
+            self.actions.destroy()
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
