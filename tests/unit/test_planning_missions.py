@@ -101,19 +101,29 @@ def test_waypoints_and_the_one_that_is_missed():
     assert "obstacle" in reason
 
 
-def test_a_door_that_is_shut_while_driving_is_a_stated_failure():
+def test_before_a_door_that_is_shut_the_robot_waits_and_says_what_blocks_it():
+    """The map has it open: the robot drives up to it, waits for as long as is said, and backs up from nothing."""
     wall = [(4, 0, 4, 2.5), (4, 3.5, 4, 6)]
     world = FlatWorld([*ROOM, *wall], START)
-    driven = Driven(world)
+    driven, said = Driven(world), []
 
     def shut(mission: missions.Mission) -> None:
+        said.append(mission.feedback())
         if world.t > 3.0 and len(world.walls) == len(world.segments):
             world.walls = np.vstack([world.walls, [4, 2.5, 4, 3.5]])
 
     mission, status = driven.run(lambda p: missions.through_poses(p, [pose(7, 3)]), 120, shut)
     assert status == Status.FAILURE
-    assert mission.pilot.recoveries >= 3
-    assert "no way" in mission.pilot.reason
+    assert (mission.pilot.error, mission.pilot.recoveries) == (global_planner.NO_WAY, 0)
+    place = re.fullmatch(
+        r"the way is blocked at \((.*), (.*)\) by something that is not on the map, for 30 s", mission.pilot.reason
+    )
+    assert place and math.dist([float(v) for v in place.groups()], (4.0, 3.0)) < 0.6
+    assert 3.2 < world.pose[0] < 4.0 and abs(world.pose[1] - 3.0) < 0.6
+    there_s = max(t for t, T in enumerate(driven.poses) if math.dist(T[:2], world.pose[:2]) > 0.15) / 20.0
+    assert world.t - there_s == pytest.approx(mission.pilot.params.blocked_patience_s, abs=3.0)
+    blocked = [sentence for sentence in said if sentence.startswith("the way is blocked")]
+    assert len(set(blocked)) <= 2 and said[-len(blocked) :] == blocked
     assert world.least_gap_m > 0.0
 
 
@@ -369,7 +379,7 @@ def test_standing_still_is_no_progress_soon_but_for_people():
     for someone, velocity, patience_s in (
         (False, STILL, settings.standing_patience_s),
         (False, Velocity(0.02, 0.0), settings.patience_s),
-        (True, STILL, settings.people_patience_s),
+        (True, STILL, settings.blocked_patience_s),
     ):
         progress, now_s = Progress(settings), 0.0
         while not progress.lost_patience(Moment(START, velocity, now_s, 0), someone):

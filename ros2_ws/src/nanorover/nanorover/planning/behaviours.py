@@ -11,12 +11,13 @@ from py_trees.common import Status
 from nanorover.base.gate import Velocity
 from nanorover.geometry.se2 import Pose, between, wrap_angle
 from nanorover.planning.exploration import next_frontier
-from nanorover.planning.global_planner import poses_along
+from nanorover.planning.global_planner import Plan, poses_along
 from nanorover.planning.motion import turn_towards
 from nanorover.planning.pilot import Pilot, Progress
 
 LOST, UNKNOWN_ERROR = 1102, 1
 GOAL_MOVED_M = 0.3
+SAME_BLOCKAGE_M = 1.0
 LOOK_AHEAD_S = 0.4
 # Docking steers at a point so far ahead on the axis, and over the last piece of way for the yaw alone, so fast.
 AHEAD_M, STRAIGHTEN_M, STRAIGHTEN_1_S = 0.2, 0.12, 1.5
@@ -86,6 +87,8 @@ class Drive(Leaf):
         self.progress = Progress(self.pilot.params)
         self.planned_s, self.planned_to = -math.inf, np.full(2, math.inf)
         self.why = ""
+        self.blocked_m: tuple[float, float] | None = None
+        self.pilot.waited_in_vain = False
 
     def update(self) -> Status:
         pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
@@ -95,21 +98,25 @@ class Drive(Leaf):
         while len(goals) > 1 and self._passed(goals[0]):
             goals.pop(0)
         self._plan(goals[0])
-        if len(goals) == 1 and navigator.arrived(moment.T_map_base, any_yaw=self.any_yaw):
+        there = navigator.arrived(moment.T_map_base, any_yaw=self.any_yaw)
+        if len(goals) == 1 and there and not self.why:
             if not self.endless:
                 return self.succeeded("arrived")
             return self.commanding(Velocity(0.0, 0.0), "there")
-        if len(navigator.path) == 0:
+        if len(navigator.path) == 0 or (there and self.why):
             pilot.hold(self.why)
         else:
             control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
             pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
         someone = navigator.person_near(moment.T_map_base)
-        stuck_s = self.progress.lost_patience(moment, someone)
+        waits = someone or self.blocked_m is not None
+        stuck_s = self.progress.lost_patience(moment, waits)
+        held = "a person is in the way" if someone and self.progress.stands(moment) else ""
         if stuck_s:
-            what = "a person is in the way" if someone else (pilot.reason or "no progress")
-            return self.failed(f"{what}, for {stuck_s:.0f} s")
-        self.feedback_message = pilot.reason or "driving"
+            pilot.waited_in_vain = waits
+            why = self.why or held or pilot.reason or "no progress"
+            return self.failed(f"{why}, for {stuck_s:.0f} s", pilot.error or UNKNOWN_ERROR)
+        self.feedback_message = self.why or held or pilot.reason or "driving"
         return Status.RUNNING
 
     def terminate(self, new_status: Status) -> None:
@@ -126,14 +133,27 @@ class Drive(Leaf):
             return
         self.planned_s, self.planned_to = moment.now_s, goal[:2].copy()
         found = navigator.plan(moment.T_map_base, goal)
-        self.why, pilot.error = found.reason, found.error
-        if not found.error:
+        if found.error:
+            found = navigator.plan_to_blockage(moment.T_map_base, goal) or found
+        if not moved and self._same_blockage(found):
+            return
+        self.why, self.blocked_m, pilot.error = found.reason, found.blocked_m, found.error
+        if len(found.path):
             if self.any_yaw:
                 found.path[-1, 2] = found.path[-2, 2]
             if moved or not navigator.worth_keeping(moment.T_map_base, found.path):
                 navigator.follow(found.path)
         elif moved or navigator.blocked():
             navigator.stop()  # better to stand than to follow a path that leads into something
+
+    def _same_blockage(self, found: Plan) -> bool:
+        """Whether the robot is on its way to a blockage, or before it, and it is still there."""
+        navigator = self.pilot.navigator
+        if self.blocked_m is None or navigator.blocked():
+            return False
+        if found.blocked_m is None:
+            return not found.error and navigator.squeezes(found.path, self.blocked_m)
+        return math.dist(self.blocked_m, found.blocked_m) < SAME_BLOCKAGE_M
 
 
 class FollowPath(Leaf):
@@ -248,7 +268,7 @@ class Wait(Leaf):
 
 
 class ClearCostmaps(Leaf):
-    """Forget marked obstacles: what still stands will be marked by the next scan."""
+    """Forget marked obstacles that the lidar would see: what still stands will be marked by the next scan."""
 
     def __init__(self, pilot: Pilot) -> None:
         super().__init__("clear the costmaps", pilot)

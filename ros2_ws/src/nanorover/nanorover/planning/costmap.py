@@ -241,9 +241,18 @@ class Costmap:
         self.seen_s[rows, columns] = -np.inf
         return Window(int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1)
 
-    def clear(self) -> None:
-        """Forget every obstacle that the lidar marked."""
-        self.seen_s.fill(-np.inf)
+    def clear(self, kept: tuple[float, float, float] | None = None) -> None:
+        """Forget every obstacle that the lidar marked, but for those in the circle x, y, radius."""
+        rows, columns = np.nonzero(np.isfinite(self.seen_s))
+        if kept is not None:
+            r = self.raster
+            dx, dy = (
+                r.x_m + (columns + 0.5) * r.resolution_m - kept[0],
+                r.y_m + (rows + 0.5) * r.resolution_m - kept[1],
+            )
+            away = np.hypot(dx, dy) > kept[2]
+            rows, columns = rows[away], columns[away]
+        self.seen_s[rows, columns] = -np.inf
 
     def marked(self, window: Window, now_s: float) -> NDArray[np.bool_]:
         """Cells of the window where the lidar saw something lately."""

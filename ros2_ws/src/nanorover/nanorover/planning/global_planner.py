@@ -53,13 +53,15 @@ class GlobalPlannerParams:
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A path ``(N, 3)`` of poses in the map frame, or none with an error code, the reason, and the nearest
-    point that can be reached."""
+    point that can be reached. Where only what is not on the map blocks the way, there is an error, and a path to
+    just before ``blocked_m``."""
 
     path: NDArray[np.float64]
     error: int = 0
     reason: str = ""
     nearest_m: tuple[float, float] | None = None
     length_m: float = 0.0
+    blocked_m: tuple[float, float] | None = None
 
 
 def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, params: GlobalPlannerParams) -> Plan:

@@ -35,7 +35,7 @@ SHUT_S = 2.0  # without a way for so long, another frontier is looked at: no rec
 
 def persistent(pilot: Pilot, drive: Callable[[], Behaviour], left_m: Callable[[], float]) -> Behaviour:
     """Drive; if that fails, recover and drive again, each time in another way: clear, back up, wait, spin. And so
-    on for as long as that brings the robot nearer to the goal."""
+    on for as long as that brings the robot nearer to the goal; where it has waited in vain none of that helps."""
     p = pilot.params
     recoveries: list[Leaf] = [
         ClearCostmaps(pilot),
@@ -44,11 +44,24 @@ def persistent(pilot: Pilot, drive: Callable[[], Behaviour], left_m: Callable[[]
         Spin(pilot, p.spin_rad),
     ]
     again = [
-        Sequence(f"{r.name}, then drive", memory=True, children=[FailureIsSuccess(r.name, r), drive()])
+        Sequence(
+            f"{r.name}, then drive", memory=True, children=[Hopeful(pilot), FailureIsSuccess(r.name, r), drive()]
+        )
         for r in recoveries
     ]
     rounds = WhileItHelps(Selector("recover", memory=True, children=again), left_m)
     return Selector("drive or recover", memory=True, children=[drive(), rounds])
+
+
+class Hopeful(Behaviour):
+    """Whether recovering may help."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        super().__init__("hopeful")
+        self.pilot = pilot
+
+    def update(self) -> Status:
+        return Status.FAILURE if self.pilot.waited_in_vain else Status.SUCCESS
 
 
 class WhileItHelps(Decorator):

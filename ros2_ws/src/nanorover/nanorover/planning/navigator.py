@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from nanorover import params
 from nanorover.base.gate import Velocity
@@ -33,11 +34,18 @@ from nanorover.planning.world import Zones, world_of
 from nanorover.robot import RobotParams
 
 OBJECTS_REACH_M = 4.0
-PERSON_NEAR_M = 2.0
+PERSON_NEAR_M = 1.5
 ADVANCE_M = 0.8
 KEPT_WITHIN_M = 0.3  # of the robot: farther off its path it needs a new one
 KEPT_UP_TO = 1.15  # times the weighted length of the best path
 OBJECT_MARGIN_M = 0.15
+BEFORE_M = 0.35  # what blocks the way the robot waits
+BLOCKED_DEARER = 25  # times: what is not on the map against the costliest place that is free
+BLOCKAGE_M = 0.6  # on the way, within which a blockage is nearest to it
+PERSON_ABOUT_M = 0.6
+OPEN_MARGIN_M = (
+    0.05  # on either side: what was shut and is hardly wide enough now is as wide as cells are uncertain
+)
 FORGET_PERIOD_S = 1.0
 # A path of at least so much that leads back by so much is turned to on the spot, until it leads aside by no more
 # than that; so much room is kept about the robot.
@@ -109,6 +117,7 @@ class Navigator:
         self._nearest_ns = 0
         self._commanded: Velocity | None = None
         self._last_pose: Pose | None = None
+        self._blind_m = 0.0
         self._forgot_s = -math.inf
 
     # -- what is seen ---------------------------------------------------------------------------------
@@ -136,6 +145,7 @@ class Navigator:
                 self.world.refresh(self.world.whole, now_s)
         self._last_pose = T_map_base.copy()
         beams = beams_of(scan, velocity)
+        self._blind_m = beams.blind_m + math.hypot(*beams.origin_m)
         moving = self.semantics.moving(self.objects)
         circles = (
             np.array([(*o.state[:2], o.radius_m + OBJECT_MARGIN_M) for o in moving]) if moving else NO_CIRCLES
@@ -166,11 +176,13 @@ class Navigator:
         return away
 
     def clear_costmaps(self, now_s: float) -> None:
-        """Forget every marked obstacle."""
-        self.local.clear()
+        """Forget every marked obstacle but what is nearer to the robot than the lidar can see: that would not be
+        marked again."""
+        kept = None if self._last_pose is None else (*self._last_pose[:2].tolist(), self._blind_m)
+        self.local.clear(kept)
         self.local.refresh(self.local.whole, now_s)
         if self.world is not None:
-            self.world.clear()
+            self.world.clear(kept)
             self.world.refresh(self.world.whole, now_s)
 
     def _jumped(self, T_map_base: Pose) -> bool:
@@ -191,6 +203,45 @@ class Navigator:
             return Plan(np.zeros((0, 3)), global_planner.NO_WAY, "there is no map yet")
         cost = self.known_cost if by_map_alone else self.planning_cost(T_map_base)
         return global_planner.plan(cost, self.world.raster, T_map_base, goal, self.settings.global_planner)
+
+    def plan_to_blockage(self, T_map_base: Pose, goal: Pose) -> Plan | None:
+        """The way to a goal that only what is not on the map keeps from being reached, to just before that, and
+        what blocks it where; without a path for a robot that is there already. None where it is not so.
+        """
+        if self.world is None:
+            return None
+        cost, raster, p = self.planning_cost(T_map_base), self.world.raster, self.settings.global_planner
+        blocked = (cost >= INSCRIBED) & (self.known_cost < INSCRIBED)
+        cost[~blocked & (cost < INSCRIBED)] //= BLOCKED_DEARER
+        cost[blocked] = INSCRIBED - 1
+        weights = replace(p, cost_weight=BLOCKED_DEARER * p.cost_weight)
+        found = global_planner.plan(cost, raster, T_map_base, goal, weights)
+        if found.error:
+            return None
+        rows, columns = np.array([raster.cell(x, y) for x, y in found.path[:, :2]]).T
+        on_way = maximum_filter(blocked, 3)[rows, columns]  # points of the path may skip a corner
+        first = int(np.argmin(on_way))  # the robot itself may stand in what is marked
+        at = first + np.flatnonzero(on_way[first:])
+        if len(at) == 0:
+            return None
+        within = np.arange(at[0], min(len(rows), at[0] + int(BLOCKAGE_M / p.point_spacing_m)))
+        x, y = found.path[within[np.argmin(self.world.distance_m[rows[within], columns[within]])], :2]
+        people = self.semantics.animate(self.objects)
+        someone = any(math.dist(o.state[:2], (x, y)) < PERSON_ABOUT_M for o in people)
+        what = "a person" if someone else "something that is not on the map"
+        path = found.path[: max(0, at[0] - int(BEFORE_M / p.point_spacing_m))]
+        reason = f"the way is blocked at ({x:.1f}, {y:.1f}) by {what}"
+        return Plan(
+            path if len(path) > 1 else path[:0], global_planner.NO_WAY, reason, blocked_m=(float(x), float(y))
+        )
+
+    def squeezes(self, path: NDArray[np.float64], place_m: tuple[float, float]) -> bool:
+        """Whether a path ``(N, 3)`` leads through a gap near a place that is hardly wide enough."""
+        assert self.world is not None
+        near = path[np.hypot(path[:, 0] - place_m[0], path[:, 1] - place_m[1]) < BLOCKAGE_M]
+        rows, columns = np.array([self.world.raster.cell(x, y) for x, y, _ in near], int).reshape(-1, 2).T
+        least_m = self.settings.robot.inscribed_radius_m + OPEN_MARGIN_M
+        return bool((self.world.distance_m[rows, columns] < least_m).any())
 
     def planning_cost(self, T_map_base: Pose) -> NDArray[np.uint8]:
         """The world's costs with objects and their ways in them."""

@@ -12,6 +12,7 @@ from nanorover.planning.navigator import Navigator
 
 # Slower wheels stand.
 STANDS_M_S, STANDS_RAD_S = 0.015, 0.06
+STANDS_FOR_S = 1.0
 PAUSE_S = 0.5  # whoever was not asked for so long, blind perhaps, begins anew
 
 
@@ -22,7 +23,12 @@ class BehavioursParams:
     replan_period_s: float = param("time between plans", "s", minimum=0.1, maximum=60.0)
     patience_s: float = param("without progress for this long a drive has failed", "s", minimum=1.0, maximum=600.0)
     standing_patience_s: float = param("the same, standing still all the while", "s", minimum=1.0, maximum=600.0)
-    people_patience_s: float = param("the same, while a person is in the way", "s", minimum=1.0, maximum=600.0)
+    blocked_patience_s: float = param(
+        "the same, while a person or what is not on the map blocks the way",
+        "s",
+        minimum=1.0,
+        maximum=600.0,
+    )
     progress_m: float = param("so far is progress", "m", minimum=0.01, maximum=5.0)
     pass_within_m: float = param("a pose on the way is passed within this", "m", minimum=0.05, maximum=5.0)
     back_up_m: float = param("recovery: back up by this", "m", minimum=0.0, maximum=5.0)
@@ -63,6 +69,7 @@ class Pilot:
     reason: str = ""
     error: int = 0
     recoveries: int = 0
+    waited_in_vain: bool = False
 
     def hold(self, reason: str) -> None:
         """Stand, and say why."""
@@ -96,12 +103,16 @@ class Progress:
             self._moved_s = moment.now_s
         return moment.now_s - self._since_s
 
-    def lost_patience(self, moment: Moment, someone: bool) -> float:
+    def stands(self, moment: Moment) -> bool:
+        """Whether the robot has come to a stand, not only for a moment."""
+        return moment.now_s - self._moved_s > STANDS_FOR_S
+
+    def lost_patience(self, moment: Moment, waits: bool) -> float:
         """For how long there was no progress, once that is too long, else 0. Whoever stands still, held by the
-        safety layer or by his own caution, is not going to get on; ``someone`` in the way may go again."""
+        safety layer or by his own caution, is not going to get on; what one ``waits`` for may go again."""
         stuck_s, standing_s, p = self.stuck_s(moment), moment.now_s - self._moved_s, self.params
-        if someone:
-            return stuck_s if stuck_s > p.people_patience_s else 0.0
+        if waits:
+            return stuck_s if stuck_s > p.blocked_patience_s else 0.0
         if standing_s > p.standing_patience_s:
             return standing_s
         return stuck_s if stuck_s > p.patience_s else 0.0
