@@ -80,6 +80,28 @@ def test_a_keep_out_zone_is_driven_around_and_no_goal(tmp_path):
     assert zoned.local.cost_at(4.0, 2.5) == 254  # the controller knows it too
 
 
+def test_a_robot_in_a_keep_out_zone_drives_out_of_it_and_not_in_again(tmp_path):
+    zoned = navigator(keep_out_mask=mask(tmp_path / "keep_out", (3.0, 5.0), (1.0, 4.0), 100))
+    inside, goal = np.array([3.6, 2.5, 0.0]), np.array([1.0, 2.5, 0.0])
+    assert "the robot stands in a keep-out zone" in zoned.plan(inside, goal).reason
+    silent = LaserScan(1, np.full(90, np.nan, np.float32), -np.pi, 2 * np.pi / 90, 0.1, 8.0)
+    zoned.on_scan(silent, inside, STILL, 0.0)
+    for by_map_alone in (False, True):
+        out = zoned.plan(inside, goal, by_map_alone=by_map_alone)
+        assert out.error == 0 and out.length_m < 2.7
+        far = zoned.plan(inside, np.array([7.0, 2.5, 0.0]), by_map_alone=by_map_alone).path
+        assert (far[:, 0] < 3.0 + 0.1).any() and not (
+            (abs(far[:, 0] - 4.5) < 0.5) & (abs(far[:, 1] - 2.5) < 1.4)
+        ).any()
+        refused = zoned.plan(inside, np.array([4.0, 2.5, 0.0]), by_map_alone=by_map_alone)
+        assert refused.error == 206 and refused.reason.startswith("the goal is in a keep-out zone")
+    assert zoned.local.cost_at(3.3, 2.5) < 253
+    outside = np.array([2.7, 2.5, 0.0])
+    zoned.on_scan(silent, outside, STILL, 0.1)
+    assert zoned.world.cost_at(3.3, 2.5) == zoned.local.cost_at(3.3, 2.5) == 254
+    assert zoned.plan(outside, inside).reason.startswith("the goal is in a keep-out zone")
+
+
 def test_a_mask_whose_origin_is_turned_lies_where_its_yaml_says(tmp_path):
     cells = np.zeros((40, 40), np.int8)
     cells[:, :10] = 100  # 1 m wide and 4 m long, turned by 90° about (6, 1)
@@ -192,6 +214,18 @@ def test_what_was_marked_before_the_pose_jumped_stands_elsewhere(by_m, by_rad, k
         n.on_scan(LaserScan(k, ranges, -np.pi, 2 * np.pi / 360, 0.1, 12.0), pose, STILL, 0.1 * k)
     assert n.jumps == (not kept)
     assert [c.cost_at(2.5, 3.0) == 254 for c in (n.world, n.local)] == [kept, kept]
+
+
+def test_what_the_lidar_is_too_near_to_see_is_not_forgotten_when_all_else_is():
+    n, ahead = navigator(), np.full(360, np.nan, np.float32)
+    ahead[179:182], ahead[89:92] = 0.4, 1.5
+    n.on_scan(LaserScan(1, ahead, -np.pi, 2 * np.pi / 360, 0.28, 12.0), START, STILL, 0.0)
+    nearer = START + np.array([0.15, 0.0, 0.0])
+    n.on_scan(LaserScan(2, np.full_like(ahead, np.nan), -np.pi, 2 * np.pi / 360, 0.28, 12.0), nearer, STILL, 0.1)
+    n.clear_costmaps(0.2)
+    for costmap in (n.local, n.world):
+        assert costmap.cost_at(1.4, 3.0) == 254
+        assert costmap.cost_at(1.0, 1.5) == 0
 
 
 def test_marks_move_along_when_the_map_grows():

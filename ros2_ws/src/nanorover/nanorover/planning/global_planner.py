@@ -64,8 +64,16 @@ class Plan:
     blocked_m: tuple[float, float] | None = None
 
 
-def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, params: GlobalPlannerParams) -> Plan:
-    """The cheapest way over ``cost`` (``(rows, columns)``, as ``Costmap.cost``) from pose to pose."""
+def plan(
+    cost: NDArray[np.uint8],
+    raster: Raster,
+    start: Pose,
+    goal: Pose,
+    params: GlobalPlannerParams,
+    zones: NDArray[np.bool_] | None = None,
+) -> Plan:
+    """The cheapest way over ``cost`` (``(rows, columns)``, as ``Costmap.cost``) from pose to pose; no goal lies in
+    the keep-out ``zones``, of the same shape."""
     for pose, name, error in ((start, "start", START_OUTSIDE), (goal, "goal", GOAL_OUTSIDE)):
         if not np.isfinite(pose).all():
             return _none(error, f"the {name} is not finite")
@@ -77,13 +85,16 @@ def plan(cost: NDArray[np.uint8], raster: Raster, start: Pose, goal: Pose, param
     if free_start is None or math.dist(free_start, start[:2]) > max(
         params.goal_tolerance_m, 2 * raster.resolution_m
     ):
-        return _none(START_OCCUPIED, "the robot stands in an obstacle")
+        in_zone = zones is not None and zones[raster.cell(*start[:2])]
+        return _none(START_OCCUPIED, f"the robot stands in {'a keep-out zone' if in_zone else 'an obstacle'}")
     # Four neighbours, because the search does not squeeze through corners either.
     parts = cv2.connectedComponents(passable, connectivity=4)[1] if passable.any() else passable
     reachable = parts == parts[raster.cell(*free_start)]
+    if zones is not None:
+        reachable &= ~zones
     end_m = _place_at(cost, reachable, raster, goal, params)
     if end_m is None:
-        error, reason = _why_not(cost, raster, goal)
+        error, reason = _why_not(cost, raster, goal, zones)
         return _none(error, reason, _nearest(reachable, raster, goal[:2]))
     start_cell, goal_cell = raster.cell(*free_start), raster.cell(*end_m)
     columns = raster.shape[1]
@@ -131,13 +142,18 @@ def _none(error: int, reason: str, nearest: tuple[float, float] | None = None) -
     return Plan(np.zeros((0, 3)), error, reason, nearest)
 
 
-def _why_not(cost: NDArray[np.uint8], raster: Raster, goal: Pose) -> tuple[int, str]:
+def _why_not(
+    cost: NDArray[np.uint8], raster: Raster, goal: Pose, zones: NDArray[np.bool_] | None
+) -> tuple[int, str]:
     there = cost[raster.cell(goal[0], goal[1])]
+    if zones is not None and zones[raster.cell(goal[0], goal[1])]:
+        return GOAL_OCCUPIED, "the goal is in a keep-out zone"
     if there == UNKNOWN:
         return NO_WAY, "the goal is in unknown space"
     if there >= INSCRIBED:
         return GOAL_OCCUPIED, "the goal is in or too near an obstacle"
-    return NO_WAY, "no way to the goal: it is walled off"
+    by = " by walls or keep-out zones" if zones is not None and zones.any() else ""
+    return NO_WAY, f"no way to the goal: it is walled off{by}"
 
 
 def _nearest(mask: NDArray[np.bool_], raster: Raster, point_m: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
@@ -21,7 +22,7 @@ from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import global_planner
 from nanorover.planning.caution import Caution, CautionParams
-from nanorover.planning.costmap import INSCRIBED, LETHAL, NO_CIRCLES, Costmap, LocalCostmap
+from nanorover.planning.costmap import INSCRIBED, LETHAL, NO_CIRCLES, Costmap, LocalCostmap, Window
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.distances import distance_to
 from nanorover.planning.global_planner import GlobalPlannerParams, Plan
@@ -40,7 +41,8 @@ KEPT_WITHIN_M = 0.3  # of the robot: farther off its path it needs a new one
 KEPT_UP_TO = 1.15  # times the weighted length of the best path
 OBJECT_MARGIN_M = 0.15
 BEFORE_M = 0.35  # what blocks the way the robot waits
-BLOCKED_DEARER = 25  # times: what is not on the map against the costliest place that is free
+DEARER = 25  # times: what blocks the way, or a zone that is left, against the costliest place that is free
+IN_ZONE_M = 0.09  # of its middle from a zone: nearer the controller takes the robot to be in contact
 BLOCKAGE_M = 0.6  # on the way, within which a blockage is nearest to it
 PERSON_ABOUT_M = 0.6
 OPEN_MARGIN_M = (
@@ -118,6 +120,7 @@ class Navigator:
         self._commanded: Velocity | None = None
         self._last_pose: Pose | None = None
         self._blind_m = 0.0
+        self.open_zone: NDArray[np.bool_] | None = None  # in which the robot stands, of the world's shape
         self._forgot_s = -math.inf
 
     # -- what is seen ---------------------------------------------------------------------------------
@@ -126,13 +129,18 @@ class Navigator:
         """A new map, of any size; obstacles that were marked are carried over. InputError for a useless one."""
         s = self.settings
         world = world_of(grid, s.costmap, s.robot, self.zones)
-        world.refresh(world.whole, now_s)
-        self.known_cost = world.cost.copy()
         if self.world is not None:
             _carry_marks(self.world, world)
-            world.refresh(world.whole, now_s)
-        self.world = world
+        self.world, self.open_zone = world, None
         self._to_walls_m = distance_to(world.static_lethal, world.raster.resolution_m)
+        self._take_known(world, now_s)
+
+    def _take_known(self, world: Costmap, now_s: float) -> None:
+        """Bring all costs up to date with what is known of the map: without marks, with them, the local ones."""
+        seen_s, world.seen_s = world.seen_s, np.full_like(world.seen_s, -np.inf)
+        world.refresh(world.whole, now_s)
+        self.known_cost, world.seen_s = world.cost.copy(), seen_s
+        world.refresh(world.whole, now_s)
         self.local.sample(world)
 
     def on_scan(self, scan: LaserScan, T_map_base: Pose, velocity: Velocity, now_s: float) -> None:
@@ -150,6 +158,8 @@ class Navigator:
         circles = (
             np.array([(*o.state[:2], o.radius_m + OBJECT_MARGIN_M) for o in moving]) if moving else NO_CIRCLES
         )
+        if self.world is not None and self.zones.keep_out is not None:
+            self._open_zone(self.world, T_map_base, now_s)
         self.local.follow(T_map_base, self.world)
         self.local.observe(beams, T_map_base, now_s, circles)
         self.local.refresh(self.local.whole, now_s)
@@ -159,6 +169,26 @@ class Navigator:
             if now_s - self._forgot_s > FORGET_PERIOD_S:
                 self._forgot_s = now_s
                 self.world.refresh(self.world.forget(now_s), now_s)
+
+    def _open_zone(self, world: Costmap, T_map_base: Pose, now_s: float) -> None:
+        """Let a robot that stands in a keep-out zone drive out of it; once it is out, the zone is shut again."""
+        row, column = world.raster.cell(T_map_base[0], T_map_base[1])
+        about = Window(row, row + 1, column, column + 1)
+        if self.open_zone is None:
+            inside = about.grown(int(IN_ZONE_M / world.raster.resolution_m), world.raster.shape)
+            if not world.keep_out[inside.of].any():
+                return
+            parts = cv2.connectedComponents(world.keep_out.astype(np.uint8))[1]
+            self.open_zone = parts == parts[inside.of].max()
+            world.keep_out = world.keep_out & ~self.open_zone
+        else:
+            touched = about.grown(
+                math.ceil(self.controller.reach_m / world.raster.resolution_m), world.raster.shape
+            )
+            if self.open_zone[touched.of].any():
+                return
+            world.keep_out, self.open_zone = world.keep_out | self.open_zone, None
+        self._take_known(world, now_s)
 
     def on_objects(self, objects: list[TrackedObject], unsure: Sequence[TrackedObject] = ()) -> None:
         """What fusion tracks now. Near to what is ``unsure`` the robot is slow until it is known better."""
@@ -201,8 +231,20 @@ class Navigator:
         """
         if self.world is None:
             return Plan(np.zeros((0, 3)), global_planner.NO_WAY, "there is no map yet")
-        cost = self.known_cost if by_map_alone else self.planning_cost(T_map_base)
-        return global_planner.plan(cost, self.world.raster, T_map_base, goal, self.settings.global_planner)
+        cost = self.known_cost.copy() if by_map_alone else self.planning_cost(T_map_base)
+        weights, zones = self.settings.global_planner, self.world.keep_out
+        if self.open_zone is not None:
+            zones = zones | self.open_zone
+            weights = self._make_dear(cost, self.open_zone & (cost < INSCRIBED))
+        return global_planner.plan(cost, self.world.raster, T_map_base, goal, weights, zones)
+
+    def _make_dear(self, cost: NDArray[np.uint8], where: NDArray[np.bool_]) -> GlobalPlannerParams:
+        """Make it so dear to drive somewhere, in place, that only the shortest way through it pays; the parameters
+        with the weight that goes with these costs."""
+        cost[~where & (cost < INSCRIBED)] //= DEARER
+        cost[where] = INSCRIBED - 1
+        p = self.settings.global_planner
+        return replace(p, cost_weight=DEARER * p.cost_weight, roomy_cost=p.roomy_cost // DEARER)
 
     def plan_to_blockage(self, T_map_base: Pose, goal: Pose) -> Plan | None:
         """The way to a goal that only what is not on the map keeps from being reached, to just before that, and
@@ -212,10 +254,7 @@ class Navigator:
             return None
         cost, raster, p = self.planning_cost(T_map_base), self.world.raster, self.settings.global_planner
         blocked = (cost >= INSCRIBED) & (self.known_cost < INSCRIBED)
-        cost[~blocked & (cost < INSCRIBED)] //= BLOCKED_DEARER
-        cost[blocked] = INSCRIBED - 1
-        weights = replace(p, cost_weight=BLOCKED_DEARER * p.cost_weight)
-        found = global_planner.plan(cost, raster, T_map_base, goal, weights)
+        found = global_planner.plan(cost, raster, T_map_base, goal, self._make_dear(cost, blocked))
         if found.error:
             return None
         rows, columns = np.array([raster.cell(x, y) for x, y in found.path[:, :2]]).T
