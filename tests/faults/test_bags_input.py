@@ -223,7 +223,8 @@ def test_a_recording_without_scans_is_refused_by_those_who_need_them(tmp_path):
 def test_scans_that_say_nothing_are_skipped_and_counted(tmp_path):
     log = open_log(bag(tmp_path / "bag", at(0), at(1, angle_increment_rad=0.0), at(2, range_max_m=0.0), at(3)))
     assert [r.stamp_ns for r in log if isinstance(r, LaserScan)] == [at(0).stamp_ns, at(3).stamp_ns]
-    assert log.problems.counts["scan with all rays in one direction, or without a range, skipped"] == 2
+    assert log.problems.counts["scan with all rays in one direction skipped"] == 1
+    assert log.problems.counts["scan without a range from nearest to farthest skipped"] == 1
 
 
 def test_the_topic_with_the_usual_name_wins_then_the_one_with_more(tmp_path):

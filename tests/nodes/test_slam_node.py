@@ -200,7 +200,7 @@ def test_scans_without_a_mounting_are_refused_with_the_reason(graph):
         message = scan_msg(scan_at(NS, np.zeros(3)))
         message.angle_increment = 0.0
         drive_.scans.publish(message)
-        return "beams all point one way" in graph.health_of("slam", diagnostics).message
+        return "all rays in one direction" in graph.health_of("slam", diagnostics).message
 
     graph.wait_until(refused_otherwise, "the new reason, not the first one")
 

@@ -1,6 +1,5 @@
 """Messages to library types and back. Nothing here decides anything."""
 
-import math
 from array import array
 from importlib import import_module
 from typing import Any
@@ -107,13 +106,6 @@ def twist_msg(velocity: Velocity) -> Twist:
 def level_of(status: DiagnosticStatus) -> str:
     """OK, WARN, ERROR or STALE."""
     return LEVELS[bytes(status.level)]
-
-
-def scan_fault(message: LaserScanMsg) -> str:
-    """Why a scan's beams point nowhere; empty where all is well."""
-    if not (math.isfinite(message.angle_min) and math.isfinite(message.angle_increment)):
-        return "scan whose angles are no numbers"
-    return "scan whose beams all point one way" if message.angle_increment == 0.0 else ""
 
 
 def scan_of(message: LaserScanMsg, T_base_laser: Pose, upside_down: bool = False) -> LaserScan:

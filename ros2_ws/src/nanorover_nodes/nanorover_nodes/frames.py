@@ -9,9 +9,9 @@ from sensor_msgs.msg import LaserScan as LaserScanMsg
 from tf2_msgs.msg import TFMessage
 
 from nanorover.geometry.frames import FrameTree, planar_pose
-from nanorover.geometry.scan import LaserScan
+from nanorover.geometry.scan import LaserScan, scan_fault
 from nanorover.geometry.se2 import Pose
-from nanorover_nodes.convert import scan_fault, scan_of, transform_of_msg
+from nanorover_nodes.convert import scan_of, transform_of_msg
 
 
 class FrameListener:

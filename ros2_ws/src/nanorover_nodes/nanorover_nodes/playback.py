@@ -7,6 +7,7 @@ from pathlib import Path
 from nanorover.errors import InputError
 from nanorover.params import param
 from nanorover.replay.logs import open_log
+from nanorover.replay.records import STANDING
 from nanorover_nodes.component import ERROR, OK, WARN, Component, Health
 from nanorover_nodes.player import Player
 from nanorover_nodes.process import run
@@ -53,6 +54,8 @@ class PlaybackNode(Component):
         start_ns = self.steady_clock.now().nanoseconds
         try:
             for record in self.log:
+                if isinstance(record, STANDING):
+                    continue
                 first_ns = record.stamp_ns if first_ns is None else first_ns
                 due_ns = start_ns + int((record.stamp_ns - first_ns) / self.settings.rate)
                 if self.ended.wait(max(0.0, (due_ns - self.steady_clock.now().nanoseconds) / 1e9)):

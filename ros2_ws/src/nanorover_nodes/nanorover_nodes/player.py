@@ -15,7 +15,7 @@ from tf2_msgs.msg import TFMessage
 
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
-from nanorover.replay.records import Picture, Record
+from nanorover.replay.records import STANDING, Picture, Record
 from nanorover_nodes.convert import (
     odometry_msg,
     pose_of,
@@ -108,10 +108,11 @@ class Player:
         """Play every record; ``on_record`` is called after each one, for progress."""
         started, first_ns = time.monotonic(), None
         for record in records:
-            first_ns = record.stamp_ns if first_ns is None else first_ns
-            if self._speed is not None:
-                self._spin_until(started + (record.stamp_ns - first_ns) / 1e9 / self._speed)
-            self.publish(record)
+            if not isinstance(record, STANDING):  # these say nothing of the time, and scans bring their mounting
+                first_ns = record.stamp_ns if first_ns is None else first_ns
+                if self._speed is not None:
+                    self._spin_until(started + (record.stamp_ns - first_ns) / 1e9 / self._speed)
+                self.publish(record)
             on_record(record)
         for conversation in (self.scans, self.pictures):
             self._wait_for_answers(conversation, allowed=0)

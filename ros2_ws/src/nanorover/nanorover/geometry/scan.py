@@ -55,6 +55,15 @@ class LaserScan:
         )
 
 
+def scan_fault(message: Any) -> str:
+    """Why a ``sensor_msgs/LaserScan``, of ROS or of a recording, says nothing; empty where it does."""
+    if len(message.ranges) == 0 or not np.isfinite([message.angle_min, message.angle_increment]).all():
+        return "scan without rays or angles"
+    if len(message.ranges) > 1 and message.angle_increment == 0.0:
+        return "scan with all rays in one direction"
+    return "" if message.range_max > message.range_min else "scan without a range from nearest to farthest"
+
+
 @dataclass(frozen=True, eq=False)
 class Odometry:
     """Where the wheels say the base is: ``T_odom_base`` at ``stamp_ns``."""

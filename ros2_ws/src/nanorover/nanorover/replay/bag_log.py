@@ -10,7 +10,7 @@ import numpy as np
 
 from nanorover.errors import InputError
 from nanorover.geometry.frames import FrameTree, planar_pose
-from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.geometry.scan import LaserScan, Odometry, scan_fault
 from nanorover.replay import messages as m
 from nanorover.replay.logs import Reading, Wheels
 from nanorover.replay.records import Problems, Record, StaticTransform, Summary
@@ -22,10 +22,12 @@ CLOCKS_DIFFER_NS = 60 * m.NS
 # Arrival may be late by any stall, but a stamp ahead of all before it by so much is wrong, or the clock was set.
 AHEAD_NS = 2 * m.NS
 FASTEST = 30  # what a simulation may run at, in multiples of the recorder's clock
-# Mountings are published at start-up; scans wait this long (in the recording) for theirs.
+# What /tf_static says is known from the start; for a mounting out of /tf, and for the odometry to name the base,
+# scans wait this long (in the recording).
 MOUNTING_WAIT_NS = 5 * m.NS
 BASE_FRAMES = ("base_link", "base_footprint", "base")
 TRANSFORMS = (m.TF, m.TF_ROS1)
+DAMAGED = (ValueError, AttributeError, TypeError)  # the bag's own definition may lack a field
 
 
 class BagLog:
@@ -66,8 +68,14 @@ class BagLog:
 
 
 def _with_mountings(log: BagLog, storages: list[Storage]) -> Iterator[Record]:
-    """The records, with scans held back until their mounting is known, for a while at most."""
+    """The records, with scans held back until their mounting is known, for a while at most.
+
+    Mountings come first, wherever in the recording they were said: they held all the time.
+    """
     reader = _Reader(log)
+    for storage in storages:
+        for message in storage.messages(reader.static_topics):
+            yield from reader.standing(storage, message)
     waiting: deque[tuple[int, Record]] = deque()
     for storage in storages:
         for message in storage.messages():
@@ -94,8 +102,14 @@ class _Reader:
         self.problems = log.problems
         self.roles = {topic: role for role, topic in log.summary.topics.items()}
         self.odometry_in_transforms = "odom" not in log.summary.topics
-        self.has_transforms = any(msgtype in TRANSFORMS for msgtype in log.topics.values())
+        transforms = {topic for topic, msgtype in log.topics.items() if msgtype in TRANSFORMS}
+        self.static_topics = {topic for topic in transforms if topic.endswith("tf_static")}
+        self.has_moving_transforms = bool(transforms - self.static_topics)
+        self.odometry_to_come = not log.reading.wheels and (
+            not self.odometry_in_transforms or self.has_moving_transforms
+        )
         self.tree = FrameTree()
+        self.static: dict[str, m.Edge] = {}  # by child, as last said
         self.base_frame: str | None = None
         self.mountings: dict[str, tuple[np.ndarray, bool]] = {}
         self.given_up: set[str] = set()
@@ -106,6 +120,22 @@ class _Reader:
         self.received_ns: dict[str, int] = {}  # topic → when the last believed stamp arrived
         self.suspects: dict[str, int] = {}
         self.wheels = _WheelOdometry(log.reading.wheels) if log.reading.wheels else None
+
+    def standing(self, storage: Storage, message: RawMessage) -> Iterator[StaticTransform]:
+        """The mountings in a message that are said for the first time."""
+        try:
+            for edge in m.edges_of(storage.decode(message)):
+                if edge.child not in self.static:
+                    yield self._mounting(edge, message)
+        except DAMAGED:
+            return  # counted when its turn comes
+
+    def _mounting(self, edge: m.Edge, message: RawMessage) -> StaticTransform:
+        self.static[edge.child] = edge
+        self.tree.set(edge.parent, edge.child, edge.T_parent_child)
+        self.mountings.clear()
+        stamp_ns = edge.stamp_ns or message.received_ns
+        return StaticTransform(stamp_ns, edge.parent, edge.child, edge.T_parent_child)
 
     def read(self, storage: Storage, message: RawMessage) -> list[Record]:
         """The records in a message: none where it is not of interest, several for transforms."""
@@ -122,7 +152,7 @@ class _Reader:
             if stamp_ns is None or not self._advances(role, stamp_ns, message.place):
                 return []
             return self._content(role, content, stamp_ns, message)
-        except (ValueError, AttributeError, TypeError) as error:  # the bag's own definition may lack a field
+        except DAMAGED as error:
             self.problems.add("message that cannot be decoded skipped", f"{message.place}: {error}")
             return []
 
@@ -130,7 +160,7 @@ class _Reader:
         if message.type == m.SCAN:
             return self._scan(content, stamp_ns, message.place)
         if message.type == m.ODOMETRY:
-            self.base_frame = m.frame_name(content.child_frame_id) or self.base_frame
+            self._moves(m.frame_name(content.child_frame_id))
             return self._odometry(content, stamp_ns, message.place)
         record_of = m.RECORD_OF_ROLE.get(role) or m.RECORD_OF[message.type]
         return [record_of(content, stamp_ns)]
@@ -195,12 +225,8 @@ class _Reader:
         return True
 
     def _scan(self, content: Any, stamp_ns: int, place: str) -> list[Record]:
-        if len(content.ranges) == 0 or not np.isfinite([content.angle_min, content.angle_increment]).all():
-            self.problems.add("scan without rays or angles skipped", place)
-            return []
-        one_way = len(content.ranges) > 1 and content.angle_increment == 0.0
-        if one_way or content.range_max <= content.range_min:
-            self.problems.add("scan with all rays in one direction, or without a range, skipped", place)
+        if fault := scan_fault(content):
+            self.problems.add(f"{fault} skipped", place)
             return []
         self.beams = self.beams or len(content.ranges)
         if self.beams != len(content.ranges):
@@ -220,36 +246,58 @@ class _Reader:
 
     def _transforms(self, content: Any, message: RawMessage) -> list[Record]:
         records: list[Record] = []
-        static = message.topic.endswith("tf_static")
         for edge in m.edges_of(content):
-            if not static and _is_odometry(edge):
+            if message.topic in self.static_topics:
+                before = self.static.get(edge.child)
+                if before is None or not _same(before, edge):
+                    records.append(self._mounting(edge, message))
+                if before is not None and not _same(before, edge):
+                    self.problems.add(
+                        "mounting said again, and otherwise", f"{message.place}, frame '{edge.child}'"
+                    )
+            elif _is_odometry(edge):
                 if self.odometry_in_transforms:
-                    self.base_frame = edge.child
+                    self._moves(edge.child)
                     self.log.summary.topics["odom"] = f"{message.topic} ({edge.parent} → {edge.child})"
                     stamp_ns = message.received_ns if self.log.reading.clock == "received" else edge.stamp_ns
                     if self._advances("odom", stamp_ns, message.place):
                         records.append(Odometry(stamp_ns, planar_pose(edge.T_parent_child)[0]))
-                continue
-            self.tree.set(edge.parent, edge.child, edge.T_parent_child)
-            self.mountings.clear()
-            if static:
-                stamp_ns = edge.stamp_ns or message.received_ns
-                records.append(StaticTransform(stamp_ns, edge.parent, edge.child, edge.T_parent_child))
+            else:
+                self.tree.set(edge.parent, edge.child, edge.T_parent_child)
+                self.mountings.clear()
         return records
+
+    def _moves(self, base_frame: str) -> None:
+        """Remember the frame that the odometry moves: from there mountings are seen."""
+        if base_frame and base_frame != self.base_frame:
+            self.base_frame = base_frame
+            self.mountings.clear()
 
     def mounted(self, record: Record, waited_ns: int) -> Record | None:
         """The record, a scan with its mounting; None while a scan should wait for it."""
         if not isinstance(record, LaserScan):
             return record
         frame = record.frame_id
-        if frame not in self.mountings and not self._find_mounting(frame):
-            if self.has_transforms and waited_ns < MOUNTING_WAIT_NS and frame not in self.given_up:
+        if frame not in self.mountings:
+            patient = waited_ns < MOUNTING_WAIT_NS and frame not in self.given_up
+            if patient and self.odometry_to_come and self.base_frame is None:
                 return None
+            found = self._find_mounting(frame)
+            if patient and self.has_moving_transforms and not found:
+                return None
+            self._note(frame, found)
+        return record.mounted(*self.mountings[frame])
+
+    def _note(self, frame: str, found: bool) -> None:
+        """Say where scans go without their mounting, and where they get it after all."""
+        if found and frame in self.given_up:
+            self.given_up.remove(frame)
+            self.problems.add("mounting of the lidar recorded later than its first scans", f"frame '{frame}'")
+        elif not found:
+            self.mountings[frame] = (np.zeros(3), False)
             if frame not in self.given_up:
                 self.given_up.add(frame)
                 self.problems.add("mounting of the lidar not recorded; taken as at the base", f"frame '{frame}'")
-            self.mountings[frame] = (np.zeros(3), False)
-        return record.mounted(*self.mountings[frame])
 
     def _find_mounting(self, frame: str) -> bool:
         for base in (self.base_frame, *BASE_FRAMES):
@@ -266,6 +314,11 @@ def _is_odometry(edge: m.Edge) -> bool:
     """
     parent, child = edge.parent.rpartition("/")[2].lower(), edge.child.rpartition("/")[2].lower()
     return "odom" not in child and (parent.endswith("odom") or ("odom" in parent and "base" in child))
+
+
+def _same(one: m.Edge, other: m.Edge) -> bool:
+    """Whether two mountings of a frame are one."""
+    return one.parent == other.parent and np.allclose(one.T_parent_child, other.T_parent_child)
 
 
 class _WheelOdometry:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import Pose
-from nanorover.replay.carmen_survey import Survey, survey
+from nanorover.replay.carmen_survey import Survey, readings_m, survey
 from nanorover.replay.packed import unpacked
 from nanorover.replay.records import Problems, Summary
 
@@ -140,7 +140,7 @@ def _pose(words: list[bytes]) -> Pose:
 def _ranges_m(words: list[bytes], count: int) -> np.ndarray:
     if len(words) != count:
         raise ValueError(f"{count} ranges are announced, {len(words)} are there")
-    return np.array(words, dtype="S").astype(np.float32)
+    return readings_m(words)
 
 
 def _count(word: bytes) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nanorover.geometry.se2 import Pose, are_close, between
 
@@ -64,6 +65,12 @@ def survey(lines: Iterable[bytes]) -> Survey:
     return Survey(kinds, T_base_laser, corrected, _nothing_from_m(sampled), parameters)
 
 
+def readings_m(words: list[bytes]) -> NDArray[np.float32]:
+    """Printed readings as numbers, infinite beyond all measure; ValueError for what is no number."""
+    with np.errstate(over="ignore"):
+        return np.array(words, dtype="S").astype(np.float32)
+
+
 def _mounting(line: bytes) -> list[Pose]:
     """Of one line, as a list that is empty where it cannot be read."""
     words = line.split()
@@ -93,7 +100,7 @@ def _nothing_from_m(lines: list[bytes]) -> float:
         words = line.split()
         count, start = RANGES_FROM_START[words[0]]
         try:
-            parts.append(np.array(words[start : start + int(words[count])], dtype="S").astype(np.float32))
+            parts.append(readings_m(words[start : start + int(words[count])]))
         except (ValueError, IndexError):
             continue
     readings, beams = np.concatenate(parts), np.concatenate([np.arange(len(part)) for part in parts])

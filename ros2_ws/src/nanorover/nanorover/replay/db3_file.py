@@ -33,6 +33,7 @@ class Db3File:
         self.path = path
         self.problems = problems
         self.streams: dict[int, Stream] = {}
+        self._reported = False
         with closing(self._open()) as database:
             try:
                 topics = database.execute(TOPICS).fetchall()
@@ -61,8 +62,10 @@ class Db3File:
                     last = (row[2], row[0])
                     yield from self._message(row)
             except sqlite3.Error as error:
-                place = f"{self.path}: {error}; `sqlite3 FILE .recover` may find more"
-                self.problems.add("damaged database; what can be reached is read", place)
+                if not self._reported:
+                    self._reported = True
+                    place = f"{self.path}: {error}; `sqlite3 FILE .recover` may find more"
+                    self.problems.add("damaged database; what can be reached is read", place)
                 for at_ns, number in sorted(self._reached(database, wanted)):
                     for row in _all(database, ROW, number) if (at_ns, number) > last else ():
                         yield from self._message(row)

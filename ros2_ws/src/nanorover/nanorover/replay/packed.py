@@ -16,7 +16,7 @@ from nanorover.replay.records import Problems
 
 PACKED_SUFFIXES = (".zstd", ".zst", ".gz", ".bz2")
 DAMAGED = (zstandard.ZstdError, zlib.error, EOFError, OSError, ValueError)
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 14  # what is lost before a damaged place, at most
 
 
 def plain_name(path: Path) -> str:

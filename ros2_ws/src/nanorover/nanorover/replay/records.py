@@ -168,6 +168,10 @@ Record: TypeAlias = (
 )
 
 
+# What holds all the time: its stamps say when it was said.
+STANDING = (StaticTransform, TrueMap)
+
+
 class Problems:
     """What was wrong in a recording but did not stop the reading: counted by kind, with the first place."""
 
@@ -211,9 +215,9 @@ class Summary:
         return (self.last_ns - self.first_ns) / 1e9
 
     def count(self, record: Record) -> None:
-        """Count one record; mounting and map have no time of their own and leave the span alone."""
+        """Count one record; what holds all the time leaves the span alone."""
         self.counts[type(record).__name__] += 1
-        if isinstance(record, (StaticTransform, TrueMap)):
+        if isinstance(record, STANDING):
             return
         self.first_ns = record.stamp_ns if self.first_ns is None else min(self.first_ns, record.stamp_ns)
         self.last_ns = record.stamp_ns if self.last_ns is None else max(self.last_ns, record.stamp_ns)

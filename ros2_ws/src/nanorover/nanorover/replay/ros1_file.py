@@ -47,6 +47,7 @@ class Ros1File:
         self.path = path
         self.problems = problems
         self.streams: dict[int, Stream] = {}
+        self._reported: set[int] = set()
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise InputError(f"{path} is not a ROS 1 bag", "its first bytes are not those of the format")
@@ -59,12 +60,12 @@ class Ros1File:
         with self.path.open("rb") as file:
             wanted = (c for c in self._chunks if only is None or any(stream in only for stream in c.counts))
             for message in by_time(((c.first_ns, c) for c in wanted), lambda chunk: self._messages(file, chunk)):
-                if message[0] not in self.streams:
+                if message[0] in (self.streams if only is None else only):
+                    yield message
+                elif only is None:
                     self.problems.add(
                         "message of an unknown connection skipped", f"{self.path} at {message[1]} ns"
                     )
-                elif only is None or message[0] in only:
-                    yield message
 
     def _indexed(self, file: BinaryIO) -> list[_Chunk]:
         """The chunks as the index has them; none where it is missing or damaged."""
@@ -103,7 +104,8 @@ class Ros1File:
 
     def _messages(self, file: BinaryIO, chunk: _Chunk) -> list[Message]:
         messages, error = self._content(file, chunk.offset)
-        if error:
+        if error and chunk.offset not in self._reported:
+            self._reported.add(chunk.offset)
             place = f"{self.path}, byte {chunk.offset}"
             self.problems.add("damaged chunk, read as far as it goes", f"{place}: {error}")
             if lost := sum(chunk.counts.values()) - len(messages):
@@ -116,8 +118,9 @@ class Ros1File:
         try:
             file.seek(offset)
             head = _header(file, RecordType.CHUNK)
-            packed = _data(file)
-            data = decompressors[head.get_string("compression")](packed)
+            compression = head.get_string("compression")
+            packed = _data(file, cut_off=compression == "none")
+            data = decompressors[compression](packed)
             records = io.BytesIO(data)
             while records.tell() < len(data):
                 header, content = _header(records), _data(records)
@@ -144,11 +147,12 @@ def _header(file: BinaryIO, expected: RecordType | None = None, largest: int = L
     return Header.read(io.BytesIO(length + file.read(LENGTH.unpack(length)[0])), expected)
 
 
-def _data(file: BinaryIO) -> bytes:
-    """What follows the header of a record."""
+def _data(file: BinaryIO, cut_off: bool = False) -> bytes:
+    """What follows the header of a record; where the file ends before it, what there is if that is wanted."""
     (length,) = LENGTH.unpack(file.read(LENGTH.size))
     at = file.tell()
-    if length > file.seek(0, io.SEEK_END) - at:
+    left = file.seek(0, io.SEEK_END) - at
+    if length > left and not cut_off:
         raise ReaderError(f"a record of {length} bytes goes on after the end")
     file.seek(at)
-    return file.read(length)
+    return file.read(min(length, left))
