@@ -111,6 +111,7 @@ class FrontEnd:
         twist = self._twist(scan.stamp_ns, middle_ns, sweep_s)
         points, times_s = surface_points(scan, twist, self.params.point_spacing_m, self.params.max_range_m)
         T_odom_base = self.odometry.at(middle_ns)
+        self.counts["scans without odometry"] += T_odom_base is None
         if T_odom_base is not None and not self._wheels_count:
             self._T_odom_first = T_odom_base if self._T_odom_first is None else self._T_odom_first
             self._wheels_count = _differ(self._T_odom_first, T_odom_base)

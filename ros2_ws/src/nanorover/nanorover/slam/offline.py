@@ -42,7 +42,7 @@ def map_recording(
     log = open_log(path, reading)
     mapper = Mapper(params)
     mapper.warm_up()
-    scan_s, odometry_s, unreached = run_log(mapper, log, use_odometry, on_progress)
+    scan_s, odometry_s = run_log(mapper, log, use_odometry, on_progress)
     need(log, LaserScan)
     started = time.process_time()
     mapper.finish()
@@ -53,6 +53,7 @@ def map_recording(
     with_odometry = use_odometry and log.summary.counts["Odometry"] > 0
     used = ("scan", "odom") if with_odometry else ("scan",)
     problems = log.problems.lines()
+    unreached = mapper.front_end.counts["scans without odometry"]
     if use_odometry and not with_odometry:
         problems.append("the recording has no odometry that is known as such; mapped from the scans alone")
     elif use_odometry and unreached:
@@ -95,22 +96,18 @@ def map_recording(
 
 def run_log(
     mapper: Mapper, log: Log, use_odometry: bool, on_progress: Callable[[int], None] = lambda scans: None
-) -> tuple[list[float], float, int]:
-    """Feed a log to the mapper; returns the CPU seconds of every scan, and of all odometry together.
-
-    Last comes how many scans odometry did not reach.
-    """
+) -> tuple[list[float], float]:
+    """Feed a log to the mapper; returns the CPU seconds of every scan, and of all odometry together."""
     scan_s: list[float] = []
-    odometry_s, unreached = 0.0, 0
+    odometry_s = 0.0
     for record in log:
         started = time.process_time()
         if isinstance(record, LaserScan):
             mapper.add_scan(record)
             scan_s.append(time.process_time() - started)
-            unreached += mapper.front_end.odometry.at(record.stamp_ns) is None
             if len(scan_s) % PROGRESS_SCANS == 0:
                 on_progress(len(scan_s))
         elif use_odometry and isinstance(record, Odometry):
             mapper.add_odometry(record)
             odometry_s += time.process_time() - started
-    return scan_s, odometry_s, unreached
+    return scan_s, odometry_s
