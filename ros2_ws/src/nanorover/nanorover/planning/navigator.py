@@ -372,11 +372,12 @@ class Navigator:
         return control
 
     def _behind_rad(self, T_map_base: Pose, velocity: Velocity) -> float:
-        """By how much to turn before driving along a path that leads back, else 0: where there is room, nobody is
-        about and the way is worth it, the robot does not drive backwards, slow and looking elsewhere."""
+        """By how much to turn before driving along a path that leads back, else 0: where there is room, nobody
+        walks about and the way is worth it, the robot does not drive backwards, slow and looking elsewhere."""
         m, r = self.settings.motion, self.local.raster
         self._turns_back, began = False, self._turns_back
-        if self.left_m() < TURNED_FOR_M or self.person_near(T_map_base) or not r.contains(*T_map_base[:2]):
+        walking = self.semantics.moving(self.objects, PERSON_NEAR_M, T_map_base)
+        if self.left_m() < TURNED_FOR_M or walking or not r.contains(*T_map_base[:2]):
             return 0.0
         room_m = float(self.local.distance_m[r.cell(*T_map_base[:2])]) - self.controller.reach_m - TURNED_WITHIN_M
         if velocity.linear_m_s**2 / (2.0 * m.deceleration_m_s2) > room_m:
