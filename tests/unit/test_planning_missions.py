@@ -276,18 +276,27 @@ def test_a_robot_that_is_shut_in_says_how_much_it_has_not_explored(at_once):
     assert mission.feedback() == mission.pilot.reason
 
 
-def test_a_border_whose_door_is_shut_is_left_for_another_without_recoveries():
-    world = FlatWorld([*ROOM, (4, 0, 4, 1), (4, 2, 4, 4), (4, 5, 4, 6)], pose(2.0, 1.5))
+def test_a_border_whose_door_is_shut_is_left_without_recoveries_and_looked_at_again_at_the_end():
+    world = FlatWorld([*ROOM, (4, 0, 4, 1), (4, 2, 4, 6)], pose(2.0, 1.5))
     driven = Driven(world, "pure_pursuit")
-    Mapper(world, driven)
+    grid = world.map()
+    row_m, column_m = (grid.resolution_m * np.arange(n) for n in grid.cells.shape)
+    grid.cells[:, column_m > 6.0 - grid.T_map_origin[0]] = -1
+    grid.cells[np.ix_(row_m > 5.0 - grid.T_map_origin[1], column_m < 1.0 - grid.T_map_origin[0])] = -1
+    driven.navigator.on_map(grid, world.t)
+    left_at_s = []
 
-    def shut(mission: missions.Mission) -> None:
-        if len(world.walls) == len(world.segments):
-            assert mission.tree.chooser.chosen[0] > 4.0
-            world.walls = np.vstack([world.walls, (4, 1, 4, 2)])
+    def shut_until_it_is_left(mission: missions.Mission) -> None:
+        if not mission.tree.given_up and not left_at_s:
+            world.walls = np.vstack([world.segments, (4, 1, 4, 2)])
+        elif not left_at_s:
+            world.walls = np.array(world.segments, float)
+            left_at_s.append(world.t)
 
-    mission, _ = driven.run(missions.Explore, 5, shut)
-    assert mission.tree.given_up and not mission.tree.reached
+    mission, status = driven.run(missions.Explore, 40, shut_until_it_is_left)
+    assert status == Status.SUCCESS
+    assert 2.0 < left_at_s[0] < 5.0
+    assert world.pose[0] > 5.0
     assert mission.pilot.recoveries == 0
 
 

@@ -84,7 +84,7 @@ class WhileItHelps(Decorator):
         return Status.RUNNING
 
 
-def through_poses(pilot: Pilot, goals: list[Pose], any_yaw: bool = False) -> Behaviour:
+def through_poses(pilot: Pilot, goals: list[Pose], *, any_yaw: bool = False, recovers: bool = True) -> Behaviour:
     """Drive through poses to the last one; fails at once if there is no way. Passed poses leave the list."""
 
     def left_m() -> float:
@@ -92,8 +92,11 @@ def through_poses(pilot: Pilot, goals: list[Pose], any_yaw: bool = False) -> Beh
         plans = [pilot.navigator.plan(a, b, by_map_alone=True) for a, b in pairwise(poses)]
         return sum(math.inf if p.error else p.length_m for p in plans)
 
-    drive = persistent(pilot, lambda: Drive(pilot, lambda: goals, any_yaw=any_yaw), left_m)
-    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), drive])
+    def drive() -> Behaviour:
+        return Drive(pilot, lambda: goals, any_yaw=any_yaw)
+
+    way = persistent(pilot, drive, left_m) if recovers else drive()
+    return Sequence("navigate", memory=True, children=[Reachable(pilot, goals), way])
 
 
 class Missed(FailureIsSuccess):
@@ -117,7 +120,10 @@ def waypoints(pilot: Pilot, goals: list[tuple[int, Pose]], missed: list[tuple[in
 
 
 class Explore(Leaf):
-    """Look at one frontier after another until none is left that can be reached; a robot that is stuck fails."""
+    """Look at one frontier after another until none is left that can be reached; a robot that is stuck fails.
+
+    What could not be reached is left for the end, and recovered from there, or where the robot did not get away.
+    """
 
     def __init__(self, pilot: Pilot, within_s: float = math.inf) -> None:
         super().__init__("explore", pilot)
@@ -127,6 +133,7 @@ class Explore(Leaf):
         self.reached: list[tuple[float, float]] = []
         self.chooser = NextFrontier(pilot, self.given_up)
         self.drive: Behaviour | None = None
+        self.thorough = False
         self.in_vain = 0  # drives, one after the other, that have not brought the robot anywhere
 
     def update(self) -> Status:
@@ -136,10 +143,14 @@ class Explore(Leaf):
         if self.drive is None:
             chooser.tick_once()
             if chooser.status == Status.FAILURE:
-                return self._end()
+                if self.thorough or not chooser.exhausted or len(self.given_up) == len(self.reached):
+                    return self._end()
+                self.thorough, self.given_up[:] = True, self.reached
+                return Status.RUNNING
             assert chooser.chosen is not None
             self.start, self.open_s = pilot.moment.T_map_base.copy(), pilot.moment.now_s
-            self.drive = through_poses(pilot, [chooser.chosen], any_yaw=True)
+            recovers = self.thorough or self.in_vain > 0
+            self.drive = through_poses(pilot, [chooser.chosen], any_yaw=True, recovers=recovers)
         self.drive.tick_once()
         tip = self.drive.tip()
         self.feedback_message = f"{chooser.feedback_message}: {tip.feedback_message if tip else ''}"
