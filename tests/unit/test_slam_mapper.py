@@ -22,7 +22,7 @@ from nanorover.slam.mapper import Mapper
 from nanorover.slam.matching import judge
 from nanorover.slam.motion import Velocity
 from nanorover.slam.params import slam_params
-from nanorover.slam.tracker import Match
+from nanorover.slam.tracker import NO_PRIOR, Match
 
 WAY = np.array([[-2.0, -1.5], [1.5, -1.5], [1.5, 0.5], [-1.0, 0.5], [-1.0, 2.9], [0.3, 2.9], [0.3, -1.0]])
 GLASS_X_M = 4.0  # the wall on the right
@@ -105,6 +105,36 @@ def test_what_a_robot_does_between_two_scans_is_found_without_wheels(every, seed
         truth = step.T_map_base
     assert most_rad > turn_rad
     assert mapper.front_end.wheels_never_moved() == dead_encoders
+
+
+def corridor(niches_m: float) -> np.ndarray:
+    """Walls 2 m apart and far longer than the laser sees, with niches every 3 m."""
+    side = np.array([[0.0, 1.0], [2.1, 1.0], [2.1, 1.0 + niches_m], [3.0, 1.0 + niches_m], [3.0, 1.0]])
+    walls = np.hstack([side[:-1], side[1:]])
+    left = np.concatenate([walls + np.array([x, 0.0, x, 0.0]) for x in np.arange(-60.0, 60.0, 3.0)])
+    return np.concatenate([left, left * [1.0, -1.0, 1.0, -1.0]])
+
+
+@pytest.mark.parametrize(
+    ("niches_m", "wheels", "dead"),
+    [(0.0, "good", slice(0)), (0.1, "none", slice(0)), (0.1, "good", slice(20, 50))],
+    ids=["smooth", "no wheels", "wheels that count nothing for 6 s"],
+)
+def test_a_drive_that_begins_in_a_corridor_does_not_stay_at_its_start(niches_m, wheels, dead):
+    mapper, truth, T_odom_base, before = Mapper(slam_params()), [], np.zeros(3), None
+    way = drive(np.array([[0.0, 0.0], [7.0, 0.0]]))
+    steps = record(corridor(niches_m), way, SICK, WHEELS.get(wheels), np.random.default_rng(0))
+    for k, step in enumerate(steps):
+        for reading in step.odometry:
+            if before is not None and k not in range(*dead.indices(60)):
+                T_odom_base = compose(T_odom_base, between(before, reading.T_odom_base))
+            before = reading.T_odom_base
+            mapper.add_odometry(Odometry(reading.stamp_ns, T_odom_base))
+        mapper.add_scan(step.scan)
+        truth.append(step.T_map_base)
+    driven = between(truth[0], truth[-1])
+    assert driven[0] > 6.0
+    assert np.abs(mapper.T_map_base() - driven).max() < 0.3
 
 
 def test_a_glass_wall_does_no_harm():
@@ -205,7 +235,8 @@ def test_how_the_robot_moved_before_it_was_put_elsewhere_does_not_count(wheels):
 
 def test_a_keyframe_is_renewed_at_the_second_visit_that_sees_through_it():
     """People walk by, so one visit does not suffice, nor two with one between them that finds all as it was."""
-    graph, here, match = Graph(), np.zeros(3), Match(np.zeros(3), np.eye(3), 0.0, 1.0, 0.0, 0.0)
+    graph, here = Graph(), np.zeros(3)
+    match = Match(here, np.eye(3), 0.0, 1.0, 0.0, 0.0, here, NO_PRIOR)
     wall, box = rectangle(6.0, 4.0), rectangle(1.0, 1.0) + np.array([1.5, 0.0, 0.0, 0.0])
     graph.add_keyframe(0, here, np.concatenate([wall, box]).astype(np.float32), here)
     changes = Changes(graph)

@@ -13,9 +13,8 @@ from nanorover.slam.front_end import ODOMETRY_ERROR
 from nanorover.slam.matching import EXACTLY, judge, refine, search
 from nanorover.slam.motion import ErrorBound, Prediction
 from nanorover.slam.params import slam_params
-from nanorover.slam.tracker import Match, Tracker
+from nanorover.slam.tracker import NO_PRIOR, Match, Tracker
 
-NO_PRIOR = np.ones(3)
 NOISE_M = 0.05
 
 
@@ -195,7 +194,7 @@ def test_odometry_that_was_right_so_far_decides_between_views_that_fit_alike():
     went_on = Prediction(np.array([0.9, 0.0, 0.0]), 0.9, 0.1)
 
     def worth(T_last_now: np.ndarray, explained: float, *predictions: Prediction) -> float:
-        match = Match(T_last_now, np.eye(3), 0.0, explained, 0.0, 1.0 - explained)
+        match = Match(T_last_now, np.eye(3), 0.0, explained, 0.0, 1.0 - explained, T_last_now, NO_PRIOR)
         return Tracker(slam_params())._worth(match, np.zeros(3), list(predictions))
 
     both = (turned, went_on)

@@ -41,6 +41,22 @@ def test_points_lie_on_the_walls_and_normals_face_the_robot(beams):
     assert (np.sum(points[:, :2] * points[:, 2:], axis=1) <= 0.0).all()
 
 
+@pytest.mark.parametrize("beams", [360, 720])
+def test_a_wall_seen_at_a_flat_angle_has_its_normal_there_too(beams):
+    bearings = np.radians(4.0) + 2.0 * np.pi / beams * np.arange(beams // 4)
+    ranges_m = np.float32(1.0 / np.sin(bearings))  # a wall 1 m to the left, seen up to 14 m ahead
+    scan = LaserScan(0, ranges_m, bearings[0], 2.0 * np.pi / beams, 0.1, 16.0, 0.0)
+    points = surface_points(scan, np.zeros(3), SPACING_M, 30.0)[0]
+    assert np.diff(points[:2, 0]) < -0.5
+    assert points[1:-1, 2:] == pytest.approx(np.tile([0.0, -1.0], (len(points) - 2, 1)), abs=1e-3)
+
+
+@pytest.mark.parametrize("ranges_m", [[3.0, 6.0, 10.0], [3.0, 3.0, 8.0], [6.0, 3.0, 6.0]])
+def test_things_at_different_distances_are_no_wall(ranges_m):
+    scan = LaserScan(0, np.float32(ranges_m), 0.0, np.radians(0.5), 0.1, 16.0, 0.0)
+    assert (surface_points(scan, np.zeros(3), 0.0, 30.0)[0][:, 2:] == 0.0).all()
+
+
 def test_noise_is_averaged_over_the_neighbours_on_the_wall():
     walls = away_from_corners(points_of(720, NOISE_M))
     assert len(walls) > 100

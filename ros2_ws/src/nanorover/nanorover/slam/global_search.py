@@ -227,7 +227,7 @@ class GlobalSearch:
         some = points[:: max(len(points) // COARSE_POINTS, 1)]
         start, _ = search(arrays, some, start, FINE_WINDOW, FINE_STEP_M, FINE_STEP_RAD, np.array([1.0, 1.0]))
         pose, information, rms_m = refine(arrays, points, start, start, NO_PRIOR, self._noise_m, EXACTLY)
-        match = Match(pose, information, rms_m, *judge(arrays, points, pose))
+        match = Match(pose, information, rms_m, *judge(arrays, points, pose), start, NO_PRIOR)
         through = walls_crossed(self._walls.grid, points, pose)
         explained = 0.5 * (match.explained + _closely_explained(arrays, points, pose))
         value = explained - CONTRADICTED_WEIGHT * match.contradicted - THROUGH_WEIGHT * through

@@ -15,7 +15,7 @@ from nanorover.geometry.scan import LaserScan
 # A point's normal comes from the neighbours within this distance along the scan.
 NORMAL_RADIUS_M = 0.20
 NORMAL_BEAMS = 6
-# Neighbours further apart than this many beam spacings lie on different things.
+# Neighbours further apart than this many beam spacings lie on different things, unless they are in line.
 GAP_SPACINGS = 6.0
 GAP_MIN_M = 0.10
 # A surface is flat when the scatter across it is below this part of the scatter along it.
@@ -23,6 +23,9 @@ FLATNESS = 0.15
 # Where a flat surface is seen by at least this many points, a point is moved onto it: so their noise averages out.
 # With fewer, far apart, the line through them is not the surface.
 AVERAGED = 5
+# Three neighbouring rays meet one wall, however far apart, when the point in the middle misses the line through
+# the others by less than this part of the rays' spacing there: so where walls are seen at a flat angle.
+IN_LINE = 0.12
 
 
 @njit(cache=True, nogil=True)
@@ -70,6 +73,20 @@ def _measured(
 
 
 @njit(cache=True, nogil=True)
+def _in_line(points: NDArray[np.float64], i: int, spacing_rad: float) -> bool:
+    """Whether point i and its two neighbours lie on one wall.
+
+    Without a normal, points far along a corridor would fit best where they lie on the same points again, which
+    holds the robot at its place.
+    """
+    if i < 1 or i >= len(points) - 1:
+        return False
+    ax, ay = points[i + 1, 0] - points[i - 1, 0], points[i + 1, 1] - points[i - 1, 1]
+    bx, by = points[i, 0] - points[i - 1, 0], points[i, 1] - points[i - 1, 1]
+    return abs(ax * by - ay * bx) < IN_LINE * spacing_rad * points[i, 2] * math.sqrt(ax * ax + ay * ay)
+
+
+@njit(cache=True, nogil=True)
 def _surface(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[float, float, float]:
     """The unit normal at point i from its neighbours along the scan, (0, 0) where there is no surface.
 
@@ -84,7 +101,7 @@ def _surface(points: NDArray[np.float64], i: int, spacing_rad: float) -> tuple[f
             if j < 0 or j >= len(points):
                 break
             ex, ey = points[j, 0] - points[last, 0], points[j, 1] - points[last, 1]
-            if ex * ex + ey * ey > gap * gap:
+            if ex * ex + ey * ey > gap * gap and not (step == 1 and _in_line(points, i, spacing_rad)):
                 break
             dx, dy = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
             if step > 1 and dx * dx + dy * dy > NORMAL_RADIUS_M**2:

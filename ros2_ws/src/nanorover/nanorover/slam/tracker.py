@@ -49,7 +49,8 @@ NO_PRIOR = np.array([1.0, 1.0, 1.0])
 class Match:
     """A pose in the map's frame with its information (3, 3), and how the scan fits there.
 
-    ``explained``, ``contradicted`` and ``missed`` are parts of the scan (see ``matching.judge``).
+    ``explained``, ``contradicted`` and ``missed`` are parts of the scan (see ``matching.judge``). ``expected`` is
+    the pose that was expected, ``prior`` its diagonal information (3,); both are accounted for in the match.
     """
 
     T_map_base: Pose
@@ -58,6 +59,8 @@ class Match:
     explained: float
     contradicted: float
     missed: float
+    expected: Pose
+    prior: NDArray[np.float64]
 
     @property
     def score(self) -> float:
@@ -106,10 +109,11 @@ class Tracker:
     def again(self, field: Field, points: NDArray[np.float64], match: Match, how: tuple[float, float]) -> Match:
         """The match of the same scan refined once more, from where the first refinement ended.
 
-        The first ends early, and its points may be bent since. How the scan fits is as good as the same.
+        The first ends early, and its points may be bent since. How the scan fits is as good as the same. What was
+        expected counts again: where walls leave a direction open, nothing else tells.
         """
         start, noise_m = match.T_map_base, self.params.point_noise_m
-        pose, information, rms_m = refine(field.arrays, points, start, start, NO_PRIOR, noise_m, how)
+        pose, information, rms_m = refine(field.arrays, points, start, match.expected, match.prior, noise_m, how)
         return replace(match, T_map_base=pose, information=information, rms_m=rms_m)
 
     def _worth(self, match: Match, last: Pose, predictions: list[Prediction]) -> float:
@@ -179,7 +183,7 @@ class Tracker:
     ) -> Match:
         some, noise_m = _some(points, ROUGH_POINTS), self.params.point_noise_m
         pose, information, rms_m = refine(field.arrays, some, start, expected, prior, noise_m, ROUGHLY)
-        return Match(pose, information, rms_m, *judge(field.arrays, points, pose))
+        return Match(pose, information, rms_m, *judge(field.arrays, points, pose), expected, prior)
 
 
 def _some(points: NDArray[np.float64], enough: int) -> NDArray[np.float64]:
