@@ -46,7 +46,9 @@ def prune(
     if not 0.05 <= part_of_macs < 1:
         raise InputError(f"a target of {part_of_macs:g} of the MACs", "allowed is 0.05 up to below 1")
     device = join_world().device
-    model = copy.deepcopy(model).to(device)
+    # Batch norms keep their statistics meanwhile: with those of single batches, a small network that lost half of
+    # its MACs was left with an AP of 0.21 instead of 0.63.
+    model = copy.deepcopy(model).to(device).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     example = torch.zeros(1, 3, spec.input_height, spec.input_width, device=device)
@@ -81,7 +83,7 @@ def prune(
             now = importance.macs()
             if now <= part_of_macs * before:
                 say(f"asked for {asked}, pruned to {now / before:.0%}")
-                return model.cpu().eval()
+                return model.cpu()
         say(f"{now / before:.0%} left")
     raise InputError(f"asked for {asked}, but pruning ends at {now / before:.1%}", "ask for more to be kept")
 
@@ -105,7 +107,6 @@ class Importance:
         hooks = [layer.register_forward_hook(note) for layer in layers]
         with torch.inference_mode():
             model.eval()(example)
-        model.train()
         for hook in hooks:
             hook.remove()
 
