@@ -61,10 +61,14 @@ def write_rosbag2(path: Path, records: Iterator[Record], packed: str = "") -> Pa
     return path
 
 
-def write_ros1(path: Path, records: Iterator[Record]) -> Path:
-    """A ROS 1 bag with the same content."""
+def write_ros1(path: Path, records: Iterator[Record], packed: str = "", chunk_bytes: int | None = None) -> Path:
+    """A ROS 1 bag with the same content; ``packed`` with bz2 or lz4."""
     ros1 = get_typestore(Stores.ROS1_NOETIC)
-    with Ros1Writer(path) as writer:
+    writer = Ros1Writer(path)
+    if packed:
+        writer.set_compression(Ros1Writer.CompressionFormat[packed.upper()])
+    writer.chunk_threshold = chunk_bytes or writer.chunk_threshold
+    with writer:
         encoder, connections = Encoder(), {}
         for record in records:
             topic, msgtype, data = encoder.encode(record)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 import struct
 
 import numpy as np
@@ -262,6 +263,31 @@ class TestMountings:
         assert found.angle_min_rad == pytest.approx(1.5) and found.angle_increment_rad == pytest.approx(-0.035)
         assert found.T_base_laser == pytest.approx([0.1, 0.0, 0.0])
 
+    @pytest.mark.parametrize("file", ["bag", "bag/bag_0.mcap"])
+    def test_hold_from_the_first_scan_however_late_they_are_said(self, tmp_path, file):
+        late = transforms(START_NS, ("base_link", "laser", 0.3, 0.0))
+        bag(tmp_path / "bag", *[at(i) for i in range(99)], ("/tf_static", TF, late, START_NS + 9 * NS), at(99))
+        log = open_log(tmp_path / file)
+        first, *scans = log
+        assert isinstance(first, StaticTransform) and len(scans) == 100 and not log.problems
+        assert all(s.T_base_laser == pytest.approx([0.3, 0.0, 0.0]) for s in scans)
+
+    def test_that_are_said_again_otherwise_count_from_then_on(self, tmp_path):
+        said = [
+            (i, transforms(START_NS, ("base_link", "laser", x, 0.0))) for i, x in ((0, 0.1), (5, 0.1), (8, 0.2))
+        ]
+        said = [("/tf_static", TF, data, START_NS + i * NS // 10) for i, data in said]
+        log = open_log(bag(tmp_path / "bag", *said[:1], *[at(i) for i in range(1, 7)], *said[1:], at(9)))
+        assert [r.T_base_laser[0] for r in log if isinstance(r, LaserScan)] == pytest.approx([0.1] * 6 + [0.2])
+        assert log.problems.counts == {"mounting said again, and otherwise": 1}
+
+    def test_out_of_tf_that_come_too_late_are_told(self, tmp_path):
+        late = transforms(START_NS, ("base_link", "laser", 0.3, 0.0))
+        log = open_log(bag(tmp_path / "bag", *[at(i) for i in range(90)], ("/tf", TF, late, START_NS + 8 * NS)))
+        moved = [r.T_base_laser[0] for r in log if isinstance(r, LaserScan)]
+        assert moved[0] == 0.0 and moved[-1] == pytest.approx(0.3)
+        assert "mounting of the lidar recorded later than its first scans" in log.problems.counts
+
     def test_that_never_come_do_not_hold_the_scans_back_for_ever(self, tmp_path):
         other = transforms(START_NS, ("base_link", "camera", 0.1, 0.0))
         path = bag(tmp_path / "bag", ("/tf_static", TF, other, START_NS), *[at(i) for i in range(100)])
@@ -274,8 +300,9 @@ class TestMountings:
         edges = transforms(START_NS, ("base_footprint", "base_link", 0.5, 0.0), ("base_link", "laser", 0.1, 0.0))
         _, msgtype, data = Encoder(base_frame="base_footprint").encode(Odometry(START_NS, np.zeros(3)))
         odometry = ("/odom", msgtype, data, START_NS)
-        path = bag(tmp_path / "bag", ("/tf_static", TF, edges, START_NS), odometry, at(0))
-        assert next(r for r in open_log(path) if isinstance(r, LaserScan)).T_base_laser[0] == pytest.approx(0.6)
+        path = bag(tmp_path / "bag", ("/tf_static", TF, edges, START_NS), at(0), odometry, at(1))
+        scans = [r for r in open_log(path) if isinstance(r, LaserScan)]
+        assert [s.T_base_laser[0] for s in scans] == pytest.approx([0.6, 0.6]), "also before the first odometry"
 
 
 def test_odometry_is_taken_from_tf_where_no_topic_has_it(tmp_path):
@@ -368,3 +395,39 @@ def test_a_folder_of_recordings_is_not_taken_for_one():
     with pytest.raises(InputError, match=r"holds 4 recordings: apartment.mcap, .*\n  → name one") as told:
         list(open_log(folder))
     assert "wander.mcap" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("spans_s", "first", "one"),
+    [
+        ([(0, 2), (2, 4), (4, 6)], 0, True),
+        ([(0, 2), (2, 4)], 1, False),  # the first file of a bag is number 0
+        ([(0, 5), (1, 6)], 0, False),
+        ([(0, 2), (3600, 3602)], 0, False),
+    ],
+)
+def test_files_are_one_recording_where_they_follow_each_other(tmp_path, spans_s, first, one):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number, (start_s, end_s) in enumerate(spans_s, start=first):
+        bag(tmp_path / "made", *[at(i) for i in range(10 * start_s, 10 * end_s)])
+        (tmp_path / "made" / "made_0.mcap").rename(folder / f"drive_{number}.mcap")
+        shutil.rmtree(tmp_path / "made")
+    if one:
+        assert sum(1 for _ in open_log(folder)) == 60
+        return
+    with pytest.raises(
+        InputError, match=rf"holds {len(spans_s)} recordings: drive_{first}.mcap, .*\n  → name one"
+    ):
+        open_log(folder)
+
+
+def test_a_file_that_is_no_part_of_the_bag_is_left_out(tmp_path):
+    path = bag(tmp_path / "bag", *[at(i) for i in range(60)])
+    for name, start in (("other.mcap", 60), ("bag_1.mcap", 5), ("bag_2.mcap", 60)):
+        bag(tmp_path / "made", *[at(i) for i in range(start, start + 10)])
+        (tmp_path / "made" / "made_0.mcap").rename(path / name)
+        shutil.rmtree(tmp_path / "made")
+    log = open_log(path)
+    assert [r.stamp_ns for r in log] == [at(i).stamp_ns for i in range(70)]
+    assert log.problems.counts["file that metadata.yaml does not name left out"] == 2

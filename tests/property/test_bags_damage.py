@@ -1,6 +1,7 @@
 """Recordings that were cut off or damaged anywhere: read as far as they go, said, and never a hang."""
 
 import functools
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,3 +116,54 @@ def test_one_damaged_chunk_costs_that_chunk_only():
     assert problems == {"damaged mcap chunk skipped": 1}
     assert len(WHOLE) - 15 <= len(stamps) < len(WHOLE)
     assert set(stamps) < set(WHOLE) and stamps == sorted(stamps)
+
+
+def lost_in(kind: str) -> tuple[list[int], dict[str, int]]:
+    """What is read of a ROS 1 bag of many chunks whose middle is overwritten."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_ros1(Path(folder) / "bag.bag", drive(), kind, 5000)
+        data = bytearray(path.read_bytes())
+        chunks = [found.start() for found in re.finditer(b"compression=", data)]
+        middle = chunks[len(chunks) // 2] + 60
+        data[middle : middle + 40] = bytes(40)
+        path.write_bytes(data)
+        return read(path)
+
+
+@pytest.mark.parametrize("kind", ["", "bz2", "lz4"])
+def test_a_ros1_bag_is_read_on_behind_a_damaged_chunk(kind):
+    stamps, problems = lost_in(kind)
+    assert problems.pop("damaged chunk, read as far as it goes") == 1
+    assert problems["message lost in a damaged chunk"] == len(WHOLE) - len(stamps)
+    assert len(WHOLE) - 15 <= len(stamps) < len(WHOLE)
+    assert stamps[-1] == WHOLE[-1] and set(stamps) < set(WHOLE)
+
+
+def test_a_ros1_bag_without_its_index_is_walked_through():
+    data = sample("bag")
+    with file_with(data[: int(0.6 * len(data))], ".bag") as path:
+        stamps, problems = read(path)
+    assert stamps == WHOLE[: len(stamps)] and len(stamps) > 0.4 * len(WHOLE)
+    assert problems["recording without a whole index; read up to there"] == 1
+
+
+def test_a_database_is_read_around_a_damaged_page():
+    data = bytearray(sample("db3"))
+    page = len(data) // 4096 // 2 * 4096
+    data[page : page + 4096] = bytes(4096)
+    with file_with(bytes(data), ".db3") as path:
+        stamps, problems = read(path)
+    assert 0.7 * len(WHOLE) < len(stamps) < len(WHOLE) and set(stamps) <= set(WHOLE)
+    assert "damaged database; what can be reached is read" in problems
+
+
+def test_a_damaged_record_of_an_mcap_costs_only_itself():
+    data = bytearray(sample("mcap"))
+    second = data.index(b"\x06", data.index(b"zstd") + 200)
+    while data[second + 1 + 8 + 8 + 8 + 8 + 4 : second + 41] != b"\x04\x00\x00\x00":
+        second = data.index(b"\x06", second + 1)
+    data[second + 5 : second + 9] = b"\xff" * 4  # the length of the second chunk
+    with file_with(bytes(data), ".mcap") as path:
+        stamps, problems = read(path)
+    assert stamps == WHOLE, "the index knows where that chunk is, and how long"
+    assert problems == {"damaged mcap record; what follows is read by the index": 1}

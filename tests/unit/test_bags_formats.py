@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+import zstandard
 from bag_samples import (
     NS,
     START_NS,
@@ -46,6 +47,12 @@ def assert_same(found, expected):
             assert other == value, name
 
 
+def packed(path):
+    target = path.parent.parent / f"{path.name}.zstd"
+    target.write_bytes(zstandard.compress(path.read_bytes()))
+    return target
+
+
 FORMATS = {
     "mcap": lambda folder: write_mcap(folder / "bag", drive()).parent,
     "mcap file": lambda folder: write_mcap(folder / "bag", drive()),
@@ -55,7 +62,13 @@ FORMATS = {
         write_rosbag2(folder / "bag", drive(), "message").glob("*.db3")
     ),
     "sqlite3, packed file": lambda folder: write_rosbag2(folder / "bag", drive(), "file"),
+    "sqlite3, packed file, by its name": lambda folder: next(
+        write_rosbag2(folder / "bag", drive(), "file").glob("*.db3.zstd")
+    ),
+    "mcap, packed file, by its name": lambda folder: packed(write_mcap(folder / "bag", drive())),
     "ROS 1": lambda folder: write_ros1(folder / "bag.bag", drive()),
+    "ROS 1, many chunks, bz2": lambda folder: write_ros1(folder / "bag.bag", drive(), "bz2", 5000),
+    "ROS 1, lz4": lambda folder: write_ros1(folder / "bag.bag", drive(), "lz4"),
 }
 
 
