@@ -83,6 +83,24 @@ def test_with_no_room_at_all_it_says_so():
     assert "contact" in control.reason
 
 
+def test_where_the_robot_must_be_slow_it_is_as_much_slower_backwards():
+    """Else driving backwards past somebody would be as good as turning round first."""
+    local = LocalCostmap(params.load(CostmapParams, "costmap"), ROBOT)
+    local.follow(np.zeros(3), None)
+    local.refresh(local.whole, 0.0)
+    path = np.column_stack([np.linspace(0, -2, 41), np.zeros(41), np.full(41, np.pi)])
+    controller, velocity, slowest = (
+        Mppi(params.load(MppiParams, "mppi"), MOTION, ROBOT, 0),
+        Velocity(0.0, 0.0),
+        0.0,
+    )
+    for _ in range(8):
+        velocity = controller.control(np.zeros(3), velocity, path, local, max_linear_m_s=0.2).velocity
+        slowest = min(slowest, velocity.linear_m_s)
+    assert slowest >= -MOTION.max_reverse_m_s * 0.2 / MOTION.max_linear_m_s - 1e-6
+    assert slowest < 0.0
+
+
 def test_limits_of_speed_and_acceleration_are_kept():
     world = FlatWorld(ROOM, np.array([4.0, 3.0, 0.0]))
     driven = Driven(world)

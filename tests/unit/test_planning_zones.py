@@ -146,9 +146,10 @@ def test_a_person_is_not_a_chair():
 @pytest.mark.parametrize("class_id", ["person", MOVING, STANDING])
 def test_who_stands_is_passed_at_the_room_that_he_is_owed_or_at_what_there_is(class_id):
     n, inscribed_m = navigator(), SETTINGS.robot.inscribed_radius_m
+    n.on_objects([seen(4.0, 3.3, class_id)])
+    gap_m = distance(n.plan(START, GOAL).path, 4.0, 3.3) - 0.25 - inscribed_m
+    assert gap_m >= params.load(SafetyParams, "safety").people_clearance_m
     n.on_objects([seen(4.0, 3.05, class_id)])
-    gap_m = distance(n.plan(START, GOAL).path, 4.0, 3.05) - 0.25 - inscribed_m
-    assert gap_m >= params.load(SafetyParams, "safety").people_clearance_m - 0.05
     corridor = room()
     corridor.cells[[42, 76]] = 100  # from y = 2.15 m to 3.8 m: of 1.65 m he leaves 0.65 and 0.5 m
     n.on_map(corridor, 0.0)
@@ -226,6 +227,17 @@ def test_what_the_lidar_is_too_near_to_see_is_not_forgotten_when_all_else_is():
     for costmap in (n.local, n.world):
         assert costmap.cost_at(1.4, 3.0) == 254
         assert costmap.cost_at(1.0, 1.5) == 0
+
+
+@pytest.mark.parametrize(("gap_m", "squeezes"), [(0.3, True), (0.45, False)])
+def test_a_gap_is_squeezed_through_where_it_is_hardly_wider_than_the_robot(gap_m, squeezes):
+    n, grid = navigator(), room()
+    half = round(gap_m / 0.1)
+    grid.cells[: 60 - half, 80] = grid.cells[60 + half :, 80] = 100  # a wall at x = 4 m, the gap about y = 3 m
+    n.on_map(grid, 0.0)
+    path = n.plan(START, GOAL).path
+    assert len(path) and n.squeezes(path, (4.0, 3.0)) == squeezes
+    assert not n.squeezes(path, (2.0, 3.0))
 
 
 def test_marks_move_along_when_the_map_grows():

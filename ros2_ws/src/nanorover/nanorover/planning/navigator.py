@@ -45,9 +45,7 @@ DEARER = 25  # times: what blocks the way, or a zone that is left, against the c
 IN_ZONE_M = 0.09  # of its middle from a zone: nearer the controller takes the robot to be in contact
 BLOCKAGE_M = 0.6  # on the way, within which a blockage is nearest to it
 PERSON_ABOUT_M = 0.6
-OPEN_MARGIN_M = (
-    0.05  # on either side: what was shut and is hardly wide enough now is as wide as cells are uncertain
-)
+OPEN_MARGIN_M = 0.05  # on either side: a way that was shut is open when it is so much wider than the robot
 FORGET_PERIOD_S = 1.0
 # A path of at least so much that leads back by so much is turned to on the spot, until it leads aside by no more
 # than that; so much room is kept about the robot.
