@@ -11,6 +11,7 @@ from bag_samples import NS, START_NS, TYPES, drive, header, message, room_map, s
 
 from data import REPOSITORY
 from nanorover.base.kinematics import Track
+from nanorover.doctor.evidence import evidence_of
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.replay.logs import Reading, Wheels, need, open_log
@@ -431,3 +432,9 @@ def test_a_file_that_is_no_part_of_the_bag_is_left_out(tmp_path):
     log = open_log(path)
     assert [r.stamp_ns for r in log] == [at(i).stamp_ns for i in range(70)]
     assert log.problems.counts["file that metadata.yaml does not name left out"] == 2
+
+
+def test_what_is_no_bag_is_refused_by_the_doctor_too(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(InputError, match=r"notes.txt is no bag"):
+        evidence_of(tmp_path / "notes.txt")

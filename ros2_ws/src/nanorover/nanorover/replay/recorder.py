@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nanorover.errors import InputError
 from nanorover.params import param
+from nanorover.replay.packed import plain_name
 from nanorover.replay.records import Problems
 from nanorover.replay.storage import open_storages
 from nanorover.replay.writer import BagWriter
@@ -125,7 +126,7 @@ def recover(path: Path, to: Path) -> tuple[int, Problems]:
     Returns the number of messages and what was wrong. Raises InputError when nothing can be read or ``to`` exists,
     and for a ROS 1 bag, whose messages and definitions are others.
     """
-    if path.suffix == ".bag":
+    if Path(plain_name(path)).suffix == ".bag":
         raise InputError(
             f"{path} is a ROS 1 bag, and a whole copy would be a rosbag2",
             "the tools here read it as it is; `rosbag reindex` mends it, `rosbags-convert` makes a rosbag2 of it",

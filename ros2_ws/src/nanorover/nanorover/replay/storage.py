@@ -152,10 +152,13 @@ def _several(folder: Path, files: list[Path]) -> InputError:
 
 
 def _open(path: Path, problems: Problems, stack: ExitStack) -> Storage:
+    read = FILES.get(Path(plain_name(path)).suffix)
+    if read is None:
+        raise InputError(f"{path} is no bag", f"a bag is a folder of rosbag2, or a file {', '.join(FILES)}")
     plain = unpacked(path, problems, stack)
     if plain.stat().st_size == 0:
         raise InputError(f"{path} is empty", "the recording ended before anything was written")
-    return Storage(path, FILES[Path(plain_name(path)).suffix](plain, problems), problems)
+    return Storage(path, read(plain, problems), problems)
 
 
 def _unpacked_message(data: bytes) -> bytes:
