@@ -167,3 +167,13 @@ def test_a_damaged_record_of_an_mcap_costs_only_itself():
         stamps, problems = read(path)
     assert stamps == WHOLE, "the index knows where that chunk is, and how long"
     assert problems == {"damaged mcap record; what follows is read by the index": 1}
+
+
+def test_an_mcap_cut_off_so_that_a_record_ends_where_the_footer_would_begin():
+    data, end = sample("mcap"), 8
+    for _ in range(20):
+        end += 9 + int.from_bytes(data[end + 1 : end + 9], "little")
+    with file_with(data[: end + 9 + 20 + 8], ".mcap") as path:
+        stamps, problems = read(path)
+    assert stamps == WHOLE[: len(stamps)] and len(stamps) > 5
+    assert problems == {"recording cut off; read up to there": 1}

@@ -85,13 +85,13 @@ class McapFile:
         footer = size - RECORD_HEAD.size - FOOTER_BYTES - len(MAGIC)
         summary = self._summary_start(file, footer)
         self._whole = True
-        while (offset := file.tell()) != footer:
+        while (offset := file.tell()) != footer or summary is None:
             head = file.read(RECORD_HEAD.size)
             opcode, length = RECORD_HEAD.unpack(head) if len(head) == RECORD_HEAD.size else (0, 0)
             start = file.tell()
             if opcode in (0, Opcode.FOOTER) or start + length > size:
                 self._whole = False
-                if offset >= summary:
+                if summary is None or offset >= summary:
                     self._report(CUT_OFF, offset)
                     break
                 self._report("damaged mcap record; what follows is read by the index", offset)
@@ -105,13 +105,13 @@ class McapFile:
                 entries.append(entry)
         return sorted(entries, key=lambda entry: entry.first_ns)
 
-    def _summary_start(self, file: BinaryIO, footer: int) -> int:
-        """Where the footer says that the index begins; 0 where there is none. The file stays at its place."""
+    def _summary_start(self, file: BinaryIO, footer: int) -> int | None:
+        """Where the footer says that the index begins, 0 for none; None without a footer. The file stays there."""
         at = file.tell()
         file.seek(max(footer, at))
         opcode, length = RECORD_HEAD.unpack(file.read(RECORD_HEAD.size).ljust(RECORD_HEAD.size, b"\0"))
         found = opcode == Opcode.FOOTER and length == FOOTER_BYTES
-        start = Footer.read(ReadDataStream(file)).summary_start if found else 0
+        start = Footer.read(ReadDataStream(file)).summary_start if found else None
         file.seek(at)
         return start
 
