@@ -11,7 +11,6 @@ from typing import Any, get_type_hints
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from nanorover import params
 from nanorover.base.gate import Velocity
@@ -20,7 +19,7 @@ from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import Pose, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
-from nanorover.planning import global_planner
+from nanorover.planning import blockage, global_planner
 from nanorover.planning.caution import Caution, CautionParams
 from nanorover.planning.costmap import INSCRIBED, LETHAL, NO_CIRCLES, Costmap, LocalCostmap, Window
 from nanorover.planning.costmap_params import CostmapParams
@@ -40,12 +39,7 @@ ADVANCE_M = 0.8
 KEPT_WITHIN_M = 0.3  # of the robot: farther off its path it needs a new one
 KEPT_UP_TO = 1.15  # times the weighted length of the best path
 OBJECT_MARGIN_M = 0.15
-BEFORE_M = 0.35  # what blocks the way the robot waits
-DEARER = 25  # times: what blocks the way, or a zone that is left, against the costliest place that is free
 IN_ZONE_M = 0.09  # of its middle from a zone: nearer the controller takes the robot to be in contact
-BLOCKAGE_M = 0.6  # on the way, within which a blockage is nearest to it
-PERSON_ABOUT_M = 0.6
-OPEN_MARGIN_M = 0.05  # on either side: a way that was shut is open when it is so much wider than the robot
 FORGET_PERIOD_S = 1.0
 # A path of at least so much that leads back by so much is turned to on the spot, until it leads aside by no more
 # than that; so much room is kept about the robot.
@@ -233,52 +227,21 @@ class Navigator:
         weights, zones = self.settings.global_planner, self.world.keep_out
         if self.open_zone is not None:
             zones = zones | self.open_zone
-            weights = self._make_dear(cost, self.open_zone & (cost < INSCRIBED))
+            weights = blockage.make_dear(cost, self.open_zone & (cost < INSCRIBED), weights)
         return global_planner.plan(cost, self.world.raster, T_map_base, goal, weights, zones)
 
-    def _make_dear(self, cost: NDArray[np.uint8], where: NDArray[np.bool_]) -> GlobalPlannerParams:
-        """Make it so dear to drive somewhere, in place, that only the shortest way through it pays; the parameters
-        with the weight that goes with these costs."""
-        cost[~where & (cost < INSCRIBED)] //= DEARER
-        cost[where] = INSCRIBED - 1
-        p = self.settings.global_planner
-        return replace(p, cost_weight=DEARER * p.cost_weight, roomy_cost=p.roomy_cost // DEARER)
-
     def plan_to_blockage(self, T_map_base: Pose, goal: Pose) -> Plan | None:
-        """The way to a goal that only what is not on the map keeps from being reached, to just before that, and
-        what blocks it where; without a path for a robot that is there already. None where it is not so.
-        """
+        """The way to just before what shuts it and is not on the map; None where nothing does."""
         if self.world is None:
             return None
-        cost, raster, p = self.planning_cost(T_map_base), self.world.raster, self.settings.global_planner
-        blocked = (cost >= INSCRIBED) & (self.known_cost < INSCRIBED)
-        found = global_planner.plan(cost, raster, T_map_base, goal, self._make_dear(cost, blocked))
-        if found.error:
-            return None
-        rows, columns = np.array([raster.cell(x, y) for x, y in found.path[:, :2]]).T
-        on_way = maximum_filter(blocked, 3)[rows, columns]  # points of the path may skip a corner
-        first = int(np.argmin(on_way))  # the robot itself may stand in what is marked
-        at = first + np.flatnonzero(on_way[first:])
-        if len(at) == 0:
-            return None
-        within = np.arange(at[0], min(len(rows), at[0] + int(BLOCKAGE_M / p.point_spacing_m)))
-        x, y = found.path[within[np.argmin(self.world.distance_m[rows[within], columns[within]])], :2]
+        costs = self.planning_cost(T_map_base), self.known_cost
         people = self.semantics.animate(self.objects)
-        someone = any(math.dist(o.state[:2], (x, y)) < PERSON_ABOUT_M for o in people)
-        what = "a person" if someone else "something that is not on the map"
-        path = found.path[: max(0, at[0] - int(BEFORE_M / p.point_spacing_m))]
-        reason = f"the way is blocked at ({x:.1f}, {y:.1f}) by {what}"
-        return Plan(
-            path if len(path) > 1 else path[:0], global_planner.NO_WAY, reason, blocked_m=(float(x), float(y))
-        )
+        return blockage.plan_to_blockage(self.world, costs, T_map_base, goal, people, self.settings.global_planner)
 
     def squeezes(self, path: NDArray[np.float64], place_m: tuple[float, float]) -> bool:
         """Whether a path ``(N, 3)`` leads through a gap near a place that is hardly wide enough."""
         assert self.world is not None
-        near = path[np.hypot(path[:, 0] - place_m[0], path[:, 1] - place_m[1]) < BLOCKAGE_M]
-        rows, columns = np.array([self.world.raster.cell(x, y) for x, y, _ in near], int).reshape(-1, 2).T
-        least_m = self.settings.robot.inscribed_radius_m + OPEN_MARGIN_M
-        return bool((self.world.distance_m[rows, columns] < least_m).any())
+        return blockage.squeezes(self.world, path, place_m, self.settings.robot.inscribed_radius_m)
 
     def planning_cost(self, T_map_base: Pose) -> NDArray[np.uint8]:
         """The world's costs with objects and their ways in them."""
