@@ -1,5 +1,11 @@
 """Every format gives the same records, and what is written is read by others too."""
 
+import ctypes
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -53,10 +59,27 @@ def packed(path):
     return target
 
 
+def killed(path: Path) -> Path:
+    """A copy of a sqlite3 file as a killed recorder leaves it: its second half in the log beside it."""
+    left = path.with_name(f"left_{path.name}")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        half = database.execute("SELECT * FROM messages WHERE id > 50").fetchall()
+        for write in ("DELETE FROM messages WHERE id > 50", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            database.execute(write)
+            database.commit()
+        database.executemany(f"INSERT INTO messages VALUES ({','.join('?' * len(half[0]))})", half)
+        database.commit()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{left}{suffix}")
+    return left
+
+
 FORMATS = {
     "mcap": lambda folder: write_mcap(folder / "bag", drive()).parent,
     "mcap file": lambda folder: write_mcap(folder / "bag", drive()),
     "sqlite3": lambda folder: write_rosbag2(folder / "bag", drive()),
+    "sqlite3, recorder killed": lambda folder: killed(next(write_rosbag2(folder / "bag", drive()).glob("*.db3"))),
     "sqlite3, packed messages": lambda folder: write_rosbag2(folder / "bag", drive(), "message"),
     "sqlite3, packed messages, by its file": lambda folder: next(
         write_rosbag2(folder / "bag", drive(), "message").glob("*.db3")
@@ -119,6 +142,17 @@ def every_record():
         LidarBytes(START_NS + 7, bytes(range(256))),
         Picture(START_NS + 8, Picture(0, pixels.tobytes(), "rgb8", 8, 6).jpeg, "jpeg"),
     ]
+
+
+def test_where_the_log_of_a_killed_recorder_cannot_be_read_it_is_said(tmp_path, small_disk):
+    left = killed(next(write_rosbag2(tmp_path / "bag", drive()).glob("*.db3")))
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{left}{suffix}", small_disk)
+    remount_read_only = 32 | 1
+    assert ctypes.CDLL(None).mount(None, str(small_disk).encode(), None, remount_read_only, None) == 0
+    log = open_log(small_disk / left.name)
+    assert sum(1 for _ in log) == 50
+    assert any("recorder that was killed" in problem for problem in log.problems.counts)
 
 
 def test_every_record_survives_writing_and_reading(tmp_path):

@@ -34,7 +34,8 @@ class Db3File:
         self.problems = problems
         self.streams: dict[int, Stream] = {}
         self._reported = False
-        with closing(self._open()) as database:
+        self._mode = self._mode_to_open()
+        with closing(self._open(self._mode)) as database:
             try:
                 topics = database.execute(TOPICS).fetchall()
             except sqlite3.Error as error:
@@ -56,7 +57,7 @@ class Db3File:
         wanted = [number for number in self.streams if only is None or number in only]
         in_order = IN_ORDER.format(",".join("?" * len(wanted)))
         last = (-1, -1)
-        with closing(self._open()) as database:
+        with closing(self._open(self._mode)) as database:
             try:
                 for row in database.execute(in_order, wanted):
                     last = (row[2], row[0])
@@ -95,9 +96,24 @@ class Db3File:
                 after = min(after + leap, GREATEST_ROW)
         return [(at_ns, number) for number, at_ns in found.items()]
 
-    def _open(self) -> sqlite3.Connection:
+    def _mode_to_open(self) -> str:
+        """How to open the file: as it is, or with the log beside it, in which a recorder that was killed has left
+        its last messages."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if not log.is_file() or log.stat().st_size == 0:
+            return "ro&immutable=1"
         try:
-            database = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+            with closing(self._open("ro")) as database:
+                database.execute(TOPICS)
+        except (InputError, sqlite3.Error) as error:
+            hint = "copy both to where they can be written"
+            self.problems.add("last messages of a recorder that was killed not read", f"{log}: {error}; {hint}")
+            return "ro&immutable=1"
+        return "ro"
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        try:
+            database = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode={mode}", uri=True)
             database.execute("PRAGMA writable_schema = ON")  # nothing is written: so sqlite reads files cut off
         except sqlite3.Error as error:
             raise InputError(f"cannot read {self.path}: {error}") from error
