@@ -229,12 +229,18 @@ def test_what_the_lidar_is_too_near_to_see_is_not_forgotten_when_all_else_is():
         assert costmap.cost_at(1.0, 1.5) == 0
 
 
-@pytest.mark.parametrize(("gap_m", "squeezes"), [(0.3, True), (0.45, False)])
-def test_a_gap_is_squeezed_through_where_it_is_hardly_wider_than_the_robot(gap_m, squeezes):
+@pytest.mark.parametrize(
+    ("gap_m", "mapped", "squeezes"), [(0.3, False, True), (0.45, False, False), (0.3, True, False)]
+)
+def test_a_gap_is_squeezed_through_where_what_is_seen_leaves_hardly_more_than_the_robot(gap_m, mapped, squeezes):
     n, grid = navigator(), room()
     half = round(gap_m / 0.1)
-    grid.cells[: 60 - half, 80] = grid.cells[60 + half :, 80] = 100  # a wall at x = 4 m, the gap about y = 3 m
+    beside = np.r_[: 60 - half, 60 + half : grid.cells.shape[0]]  # at x = 4 m, the gap about y = 3 m
+    grid.cells[beside, 80] = 100 if mapped else grid.cells[beside, 80]
     n.on_map(grid, 0.0)
+    if not mapped:
+        n.world.seen_s[beside, 80] = 0.0
+        n.world.refresh(n.world.whole, 0.0)
     path = n.plan(START, GOAL).path
     assert len(path) and n.squeezes(path, (4.0, 3.0)) == squeezes
     assert not n.squeezes(path, (2.0, 3.0))

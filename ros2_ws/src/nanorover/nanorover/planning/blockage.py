@@ -66,9 +66,17 @@ def plan_to_blockage(
     return Plan(path if len(path) > 1 else path[:0], global_planner.NO_WAY, reason, blocked_m=(float(x), float(y)))
 
 
-def squeezes(world: Costmap, path: NDArray[np.float64], place_m: tuple[float, float], radius_m: float) -> bool:
-    """Whether a path ``(N, 3)`` leads a robot of this inscribed radius through a gap near a place that is hardly
-    wide enough."""
+def squeezes(
+    world: Costmap,
+    to_walls_m: NDArray[np.float32],
+    path: NDArray[np.float64],
+    place_m: tuple[float, float],
+    radius_m: float,
+) -> bool:
+    """Whether a path ``(N, 3)`` leads a robot of this inscribed radius through a gap near a place that something
+    not on the map makes hardly wide enough; ``to_walls_m`` is the distance of the world's cells from the map's own
+    walls."""
     near = path[np.hypot(path[:, 0] - place_m[0], path[:, 1] - place_m[1]) < NEAR_M]
     rows, columns = np.array([world.raster.cell(x, y) for x, y, _ in near], int).reshape(-1, 2).T
-    return bool((world.distance_m[rows, columns] < radius_m + OPEN_MARGIN_M).any())
+    room_m = world.distance_m[rows, columns]
+    return bool(((room_m < radius_m + OPEN_MARGIN_M) & (room_m < to_walls_m[rows, columns])).any())

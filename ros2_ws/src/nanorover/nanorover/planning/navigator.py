@@ -239,9 +239,10 @@ class Navigator:
         return blockage.plan_to_blockage(self.world, costs, T_map_base, goal, people, self.settings.global_planner)
 
     def squeezes(self, path: NDArray[np.float64], place_m: tuple[float, float]) -> bool:
-        """Whether a path ``(N, 3)`` leads through a gap near a place that is hardly wide enough."""
+        """Whether a path ``(N, 3)`` leads through a gap near a place that what is seen makes too narrow."""
         assert self.world is not None
-        return blockage.squeezes(self.world, path, place_m, self.settings.robot.inscribed_radius_m)
+        radius_m = self.settings.robot.inscribed_radius_m
+        return blockage.squeezes(self.world, self._to_walls_m, path, place_m, radius_m)
 
     def planning_cost(self, T_map_base: Pose) -> NDArray[np.uint8]:
         """The world's costs with objects and their ways in them."""
