@@ -51,6 +51,16 @@ def results() -> Console:
     return Console(highlight=False, width=None if in_terminal else FILE_COLUMNS)
 
 
+def warn(sentence: str) -> None:
+    """Say what is odd and goes on."""
+    console.print(f"[bold yellow]warning:[/] {escape(sentence)}", soft_wrap=True)
+
+
+def say_refused(reason: object) -> None:
+    """Say which input is left out, and why."""
+    console.print(f"[bold red]refused:[/] {escape(str(reason))}", soft_wrap=True)
+
+
 def was_given(context: typer.Context, parameter: str) -> bool:
     """Whether a parameter of the command stands on the command line."""
     source = context.get_parameter_source(parameter)

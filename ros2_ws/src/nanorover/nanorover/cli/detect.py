@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from nanorover.cli import console, was_given
+from nanorover.cli import console, say_refused, warn, was_given
 from nanorover.errors import InputError
 
 IGNORED_BY_EXPLAIN = ("model", "weights", "engine", "precision", "as_json")
@@ -70,10 +69,10 @@ def detect(
     refused = 0
     try:
         with detector.engine:
-            for picture in pictures(sources, _warn):
+            for picture in pictures(sources, warn):
                 if picture.image_bgr is None:
                     refused += 1
-                    console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
+                    say_refused(picture.refused)
                     continue
                 found += _one(detector, picture, out, not as_json)
     finally:
@@ -84,10 +83,6 @@ def detect(
         console.print(f"pictures with boxes: {out}")
     if refused:
         raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
-
-
-def _warn(sentence: str) -> None:
-    console.print(f"[bold yellow]warning:[/] {escape(sentence)}", soft_wrap=True)
 
 
 def _one(detector: Any, picture: Any, out: Path | None, say: bool) -> list[dict[str, Any]]:

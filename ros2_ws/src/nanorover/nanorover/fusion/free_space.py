@@ -155,14 +155,10 @@ class FreeSpace:
 
     def entered(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
         """Whether something new has come to each point ``(N, 2)``; ask before the scan is taken."""
-        if self.start_ns is None:
-            return np.zeros(len(points_m), bool)
         return _entered(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
 
     def came(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
         """Whether what stands at each point ``(N, 2)`` came there; ask after the scan was taken."""
-        if self.start_ns is None:
-            return np.zeros(len(points_m), bool)
         return _came(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
 
     def new(self, points_m: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -171,8 +167,6 @@ class FreeSpace:
 
     def gone(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
         """Whether what was hit at each point ``(N, 2)`` shortly before has gone; ask after the scan was taken."""
-        if self.start_ns is None:
-            return np.zeros(len(points_m), bool)
         return _gone(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
 
     def take(self, beams: Beams, T_map_base: Pose) -> None:
@@ -185,8 +179,8 @@ class FreeSpace:
         _take(self.layers, ends, beams.kinds, (origin[0], origin[1]), self._seconds(beams.stamp_ns))
 
     def _seconds(self, stamp_ns: int) -> float:
-        assert self.start_ns is not None
-        return (stamp_ns - self.start_ns) * 1e-9
+        """Since the first scan; before it nothing is known of any cell, at whatever time."""
+        return 0.0 if self.start_ns is None else (stamp_ns - self.start_ns) * 1e-9
 
     def _follow(self, T_map_base: Pose) -> None:
         off = T_map_base[:2] - self.corner_m - CELLS * CELL_M / 2.0

@@ -35,7 +35,6 @@ UNDEFINED = (TypesysError, SerdeError, ValueError, KeyError, IndexError, Asserti
 SWAPPED_NS, PAUSE_NS = 2 * NS, 60 * NS
 STANDING = (TF, GRID)  # types of what is said again at the start of every file, with its old time
 
-
 NOT_NAMED = "file that metadata.yaml does not name left out"
 
 

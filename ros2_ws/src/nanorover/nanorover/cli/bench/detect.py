@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from nanorover.cli import console, results
+from nanorover.cli import console, results, say_refused, warn
 from nanorover.cli.bench import AsJson
 from nanorover.errors import InputError
 
@@ -41,9 +41,9 @@ def detect(
 
     settings = load(DetectorParams, "detector", params_file, **({} if model is None else {"model": model}))
     images = []
-    for picture in pictures(sources, console.print):
+    for picture in pictures(sources, warn):
         if picture.image_bgr is None:
-            console.print(f"[bold red]refused:[/] {escape(str(picture.refused))}", soft_wrap=True)
+            say_refused(picture.refused)
             continue
         images.append(picture.image_bgr)
         if len(images) == most:
