@@ -29,9 +29,14 @@ def ok(sentence: str) -> list[Finding]:
     return [Finding(OK, sentence)]
 
 
+def unseen() -> list[Finding]:
+    """There was nothing to look at."""
+    return [Finding(NOTE, "nothing to look at")]
+
+
 def ok_of(count: int, sentence: str) -> list[Finding]:
     """All of ``count`` things are well; a note where there was nothing to look at."""
-    return ok(f"{count} {sentence}") if count else [Finding(NOTE, "nothing to look at")]
+    return ok(f"{count} {sentence}") if count else unseen()
 
 
 def worst(findings: list[Finding]) -> str:
