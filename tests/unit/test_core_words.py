@@ -4,9 +4,15 @@ import subprocess
 import sys
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from nanorover import __version__
+from nanorover.bringup.run_state import RunState
+from nanorover.cli import doctor, results, status, with_commands
 from nanorover.cli.sim import _show
+from nanorover.doctor.findings import Finding
+from nanorover.errors import InputError
 
 COMMAND = [sys.executable, "-c", "from nanorover.cli import main; main()"]
 
@@ -21,6 +27,54 @@ def test_what_is_said_stands_alone(command, said, tmp_path):
     words = [*COMMAND, command, "none.log"]
     ended = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ended.returncode == 2 and ended.stderr.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("slam none.log --out taken", "cannot write into taken"),
+        ("replay none.log --out taken", "cannot write into taken"),
+        ("detect none.jpg --out taken", "cannot write into taken"),
+        ("calibrate wheels none.bag --out taken", "cannot write into taken"),
+        ("calibrate lidar none.bag --out taken", "cannot write into taken"),
+        ("calibrate camera none --out taken", "cannot write into taken"),
+        ("calibrate extrinsics none.bag --out taken", "cannot write into taken"),
+        ("lidar --port /nowhere --out taken/scans.npz", "cannot write into taken"),
+        ("lidar --port /nowhere --out folder.npz", "no .npz file"),
+        ("sim --mission corridor --in-process --picture taken/ways.png", "cannot write into taken"),
+        ("sim --mission corridor --in-process --picture ways.txt", "no .png file"),
+        ("sim world --out room.yaml --picture room.xyz", "no .png file"),
+        ("map save folder.npz", "name the map in it: folder.npz/flat"),
+        ("map save .", "is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(command, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
+    (tmp_path / "folder.npz").mkdir()
+    refused = CliRunner().invoke(with_commands(), command.split()).exception
+    assert isinstance(refused, InputError) and said in str(refused)
+    assert not (tmp_path / "room.yaml").exists()
+
+
+@pytest.mark.parametrize("command", ["emulate g4 --seed -1", "model render --seed -1", "sim --seed -1"])
+def test_a_negative_seed_is_refused(command):
+    ended = CliRunner().invoke(with_commands(), command.split())
+    assert ended.exit_code == 2 and "--seed" in ended.output
+
+
+def test_names_in_brackets_stay_whole(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    node = {"state": "active", "level": "OK", "restarts": 0, "up_s": 1.0, "message": "reads drive[/old][red].yaml"}
+    with RunState("") as state:
+        state.write({"mode": "robot", "pid": 1, "log": "logs[/a]", "nodes": {"slam": node}})
+        with pytest.raises(typer.Exit):
+            status.status()
+    said = capsys.readouterr().out
+    assert "reads drive[/old][red].yaml" in said and "logs in logs[/a]" in said
+    doctor._print(results(), [("drive[/a].mcap", "scans", Finding("error", "no scan in [/b]"))])
+    said = capsys.readouterr().out
+    assert "drive[/a].mcap" in said and "no scan in [/b]" in said
 
 
 def test_figures_have_the_digits_that_a_person_reads(capsys):

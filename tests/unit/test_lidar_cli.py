@@ -53,7 +53,7 @@ def test_decodes_what_is_left_of_a_damaged_capture(tmp_path):
 def test_a_file_that_is_no_capture(tmp_path):
     (tmp_path / "text").write_text("no lidar at all\n" * 100)
     run = nanorover("lidar", "--decode", str(tmp_path / "text"), "--json")
-    assert run.returncode == 0 and json.loads(run.stdout)["packets"] == 0
+    assert run.returncode == 2 and not run.stdout
     assert "no lidar packet" in run.stderr
 
 
@@ -109,6 +109,21 @@ def test_live_scans_go_to_a_file_and_can_be_a_world(tmp_path):
             np.zeros(900), -(scans["angle_min_rad"] + np.arange(900) * scans["angle_increment_rad"])
         )
         assert np.median(np.abs(scans["ranges_m"][-1] - truth)) < 0.03
+
+
+def test_scans_are_kept_where_the_lidar_is_unplugged_for_good(tmp_path):
+    impatient = "from nanorover.cli import lidar, main; lidar.PATIENCE_S = 1.0; main()"
+    out = tmp_path / "scans.npz"
+    with PtyServer(G4(ROOM)) as server:
+        command = subprocess.Popen(
+            [sys.executable, "-c", impatient, "lidar", "--port", server.path, "--out", str(out)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_until(lambda: server.g4.packets_sent > 400, "some revolutions")
+    said = command.communicate(timeout=20)[1]
+    assert command.returncode == 2 and "no scan for 1 s" in said
+    with np.load(out) as scans:
+        assert len(scans["ranges_m"]) >= 2
 
 
 def test_a_terminated_command_stops_the_motor(tmp_path):

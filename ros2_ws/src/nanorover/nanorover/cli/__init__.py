@@ -7,6 +7,7 @@ import os
 import pkgutil
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,6 +17,7 @@ from rich.markup import escape
 from nanorover import __version__
 from nanorover.errors import InputError
 from nanorover.extras import lacking
+from nanorover.files import make_folder
 from nanorover.programs import INTERRUPTED
 
 # Progress and errors go here, so that stdout carries only results.
@@ -51,9 +53,21 @@ def results() -> Console:
     return Console(highlight=False, width=None if in_terminal else FILE_COLUMNS)
 
 
+def say(sentence: str) -> None:
+    """Say what goes on; a path or a command in it is not broken."""
+    console.print(sentence, soft_wrap=True, markup=False)
+
+
 def warn(sentence: str) -> None:
     """Say what is odd and goes on."""
     console.print(f"[bold yellow]warning:[/] {escape(sentence)}", soft_wrap=True)
+
+
+def refuse_unfit_file(option: str, path: Path, suffix: str) -> None:
+    """Raise InputError, before any work, for a file of an option that could not be written after it."""
+    if path.suffix != suffix or path.is_dir():
+        raise InputError(f"{option} {path} is no {suffix} file", f"name it e.g. {path.stem or 'result'}{suffix}")
+    make_folder(path.parent)
 
 
 def say_refused(reason: object) -> None:

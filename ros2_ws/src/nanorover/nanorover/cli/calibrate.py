@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from nanorover.cli import console
+from nanorover.cli import console, say
 from nanorover.errors import InputError
+from nanorover.files import make_folder
 
 if TYPE_CHECKING:
     from nanorover.calibration.motion import MotionFit
@@ -97,6 +98,7 @@ def camera(
     from nanorover.calibration.intrinsics import calibrate_lens
     from nanorover.calibration.sources import pictures_of
 
+    make_folder(out)
     lens = calibrate_lens(pictures_of(pictures), Board.named(board, square))
     lens.write(out / "camera.yaml", name)
     draw_pixels(out / "camera.png", lens.residuals_px, lens.corners_px, lens.size_px)
@@ -127,6 +129,7 @@ def extrinsics(
     from nanorover.calibration.sources import believed_mounting, camera_parameters, views_of
 
     chessboard = Board.named(board, square)
+    make_folder(out)
     T_camera_laser, T_base_laser = believed_mounting(params_file)
     result = calibrate_extrinsics(views_of(recording, chessboard), chessboard, T_camera_laser)
     draw_distances(out / "extrinsics.png", result.before_m, result.after_m, f"{result.views} views of the board")
@@ -141,6 +144,7 @@ def _motion(recording: Path, picture: Path, params_file: Path | None) -> "Motion
     from nanorover.calibration.motion import fit_motion, steps_of
     from nanorover.calibration.sources import believed_laser, scans_and_odometry
 
+    make_folder(picture.parent)
     scans, odometry, problems = scans_and_odometry(recording)
     for line in problems.lines():
         console.print(f"[yellow]skipped:[/] {escape(line)}", soft_wrap=True)
@@ -181,7 +185,7 @@ def _tell(section: str, found: dict[str, Found], path: Path, as_json: bool, qual
     with replacing(path) as temporary:
         temporary.write_text(text)
     if hidden:
-        console.print(f"not shown by this drive: {', '.join(hidden)}; {more}", soft_wrap=True)
+        say(f"not shown by this drive: {', '.join(hidden)}; {more}")
     if as_json:
         typer.echo(json.dumps({**values, **sigma, **quality, "not_shown": hidden, "file": str(path)}))
         return

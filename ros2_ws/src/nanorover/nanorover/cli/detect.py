@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from nanorover.cli import console, say_refused, warn, was_given
+from nanorover.cli import say, say_refused, warn, was_given
 from nanorover.errors import InputError
+from nanorover.files import make_folder
 
 IGNORED_BY_EXPLAIN = ("model", "weights", "engine", "precision", "as_json")
 SIMULATED = "rover"  # the shipped model, which has never seen a photograph
@@ -58,13 +59,15 @@ def detect(
         from nanorover.cli.model import torch_models
 
         folder = out or Path("out/explain")
-        written = torch_models("explain").explain(explain, sources, folder, limits_of(settings), console.print)
+        written = torch_models("explain").explain(explain, sources, folder, limits_of(settings), say)
         print("\n".join(map(str, written)))
         return
-    detector = make_detector(settings, say=console.print)
-    console.print(f"{detector.description.name}: {detector.engine.title}; {detector.engine.notice}")
+    if out is not None:
+        make_folder(out)
+    detector = make_detector(settings, say=say)
+    say(f"{detector.description.name}: {detector.engine.title}; {detector.engine.notice}")
     if detector.description.name == SIMULATED:
-        console.print(f"{SIMULATED} knows the simulated world only; for photographs: --model yolox_nano_416.onnx")
+        say(f"{SIMULATED} knows the simulated world only; for photographs: --model yolox_nano_416.onnx")
     found: list[dict[str, Any]] = []
     refused = 0
     try:
@@ -80,7 +83,7 @@ def detect(
         if as_json:
             print(json.dumps(found), flush=True)
     if out is not None:
-        console.print(f"pictures with boxes: {out}")
+        say(f"pictures with boxes: {out}")
     if refused:
         raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from nanorover.cli import results
 
@@ -76,8 +77,8 @@ def _print(out, looked: "list[tuple[str, str, Finding]]") -> None:
     for of, name, finding in looked:
         if of != heading:
             heading = of
-            out.print(f"[bold]{of}[/]")
-        out.print(f"  {MARKS[finding.level]} {name:<20}{finding.sentence}", soft_wrap=True, markup=True)
+            out.print(f"[bold]{escape(of)}[/]", soft_wrap=True)
+        out.print(f"  {MARKS[finding.level]} {name:<20}{escape(finding.sentence)}", soft_wrap=True)
         if finding.mend and finding.level != "ok":
             out.print(f"    {'':<20}→ {finding.mend}", soft_wrap=True, markup=False)
 

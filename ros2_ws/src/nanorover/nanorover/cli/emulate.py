@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import say
 from nanorover.lidar.protocol import FASTEST_HZ, SLOWEST_HZ
 
 
@@ -39,7 +39,7 @@ def g4(
             "stuck, silence, reboot, disconnect, health"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the rotation's jitter and of the faults")] = 0,
+    seed: Annotated[int, typer.Option(help="of the rotation's jitter and of the faults", min=0)] = 0,
     speed: Annotated[float, typer.Option(help="multiple of real time", min=0.1, max=100.0)] = 1.0,
 ) -> None:
     """A YDLIDAR G4 on a pseudo terminal until Ctrl-C; prints the port to open."""
@@ -59,7 +59,7 @@ def g4(
         signal.signal(sign, lambda *_: ended.set())
     with PtyServer(device, link, speed) as server:
         print(server.path, flush=True)
-        console.print(f"a G4 at {rate} kHz and {frequency:g} Hz; Ctrl-C ends it")
+        say(f"a G4 at {rate} kHz and {frequency:g} Hz; Ctrl-C ends it")
         while not ended.wait(0.5):
             server.check()
-    console.print(f"{device.packets_sent} packets sent, {device.packets_damaged} damaged on request")
+    say(f"{device.packets_sent} packets sent, {device.packets_damaged} damaged on request")

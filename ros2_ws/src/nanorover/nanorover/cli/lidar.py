@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import console, refuse_unfit_file, say
 from nanorover.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def lidar(
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
     """Show what the lidar measures and how it is; without a lidar try `nanorover emulate g4`."""
-    if out is not None and out.suffix != ".npz":
-        raise InputError(f"--out {out} is no .npz file", "name it e.g. scans.npz")
+    if out is not None:
+        refuse_unfit_file("--out", out, ".npz")
     if decode is not None:
         if port is not None or view or frames is not None:
             raise InputError("--decode reads a file, it goes with --out and --json only", "leave the others out")
@@ -63,7 +63,7 @@ def _decode(capture_path: Path, out: Path | None) -> dict[str, Any]:
 
     capture = read_capture(capture_path)
     if not len(capture.packets):
-        console.print(f"no lidar packet in {capture_path}: it is no capture of a YDLIDAR, or all damaged")
+        raise InputError(f"no lidar packet in {capture_path}", "it is no capture of a YDLIDAR, or all damaged")
     if out is not None:
         write_capture(out, capture)
     return {
@@ -89,13 +89,13 @@ def _live(
     started_s = time.monotonic()
     kept: list[Revolution] = []
     with Lidar(settings, arrived.put) as device:
-        console.print(f"{device.info} on {settings.port}")
+        say(f"{device.info} on {settings.port}")
         try:
             seen, first_s, last = _watch(device, arrived, frames, kept if out is not None else None, view)
         finally:
             status = device.status()
-    if out is not None and kept:
-        write_scans(out, kept)
+            if out is not None and kept:  # also where the lidar fell silent for good
+                write_scans(out, kept)
     return {
         "port": settings.port,
         "device": status.device,
@@ -160,7 +160,7 @@ def _explain_silence(device: "Lidar", last_s: float, said: str) -> str:
     if time.monotonic() - last_s > PATIENCE_S:
         raise InputError(f"no scan for {PATIENCE_S:.0f} s: {sentence}")
     if sentence != said:
-        console.print(sentence)
+        say(sentence)
     return sentence
 
 

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from nanorover.cli import say
+from nanorover.errors import InputError
+
 Namespace = Annotated[str, typer.Option(help="namespace with which the robot was started")]
 
 
@@ -22,6 +25,8 @@ def save(
     namespace: Namespace = "",
 ) -> None:
     """Write the map that the robot has now: PATH.yaml and PATH.pgm, as Nav2's map_server does."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder", f"name the map in it: {path / 'flat'}")
     service = "slam/serialize_map" if graph else "slam/save_map"
     _ask(service, {"path": str(path.absolute())}, namespace)
 
@@ -41,9 +46,11 @@ def _ask(service: str, fields: dict[str, Any], namespace: str) -> None:
     """Print what the service says; InputError with its sentence where it refuses."""
     import json
 
-    from nanorover.errors import InputError
+    from nanorover.bringup.run_state import RunState
     from nanorover.programs import run_program
 
+    if not RunState(namespace).running():
+        say("no robot runs here by `nanorover up`; looking for one that was started otherwise")
     asked = run_program("ask", service, json.dumps(fields), namespace, capture_output=True)
     if asked.returncode:
         raise InputError(asked.stderr.strip() or "nothing was answered")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nanorover.cli import console, results
+from nanorover.cli import console, results, say
 from nanorover.errors import InputError
 
 group = typer.Typer(no_args_is_help=True, help="Train, evaluate, compress, export and build detectors.")
@@ -44,7 +44,7 @@ def torch_models(module: str) -> Any:
 @group.command()
 def render(
     out: Out = Path("out/render"),
-    seed: Annotated[int, typer.Option(help="the same seed gives the same pictures")] = 1,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same pictures", min=0)] = 1,
     count: Annotated[int, typer.Option(help="pictures", min=1)] = 1600,
 ) -> None:
     """Render labelled pictures of the simulated world, as a COCO data set."""
@@ -109,7 +109,7 @@ def evaluate(
     if figures["unknown_classes"]:
         unknown = ", ".join(figures["unknown_classes"])
         sentence = f"{model} does not know these classes of the data, which count as not found: {unknown}"
-        console.print(sentence, soft_wrap=True)
+        say(sentence)
     if as_json:
         print(json.dumps({"model": model, **figures}))
         return
@@ -199,7 +199,7 @@ def export(
 ) -> None:
     """Write ONNX that TensorRT 8.2 to 11 take (opset 13), with its YAML; checks operators and parity."""
     commands = torch_models("commands")
-    differences = commands.export_files(checkpoint, out, tuple(precision.split(",")), console.print)
+    differences = commands.export_files(checkpoint, out, tuple(precision.split(",")), say)
     for name, difference in differences.items():
         print(f"{name}: differs from torch by {difference:.1e} of the largest output; operators fit TensorRT 8.2")
     print(f"written to {out}")
@@ -216,7 +216,7 @@ def build(
     from nanorover.perception.params import DetectorParams, make_detector
 
     settings = load(DetectorParams, "detector", params_file, model=model, engine="tensorrt", precision=precision)
-    detector = make_detector(settings, say=console.print)
+    detector = make_detector(settings, say=say)
     with detector.engine:
         print(f"{detector.engine.title}: {detector.engine.notice}")
 
@@ -238,7 +238,7 @@ def card(
         model, checkpoint, commands.load_all(data, images), described or " ".join(map(str, data)), command
     )
     _show(costs, as_json)
-    console.print(f"card: {path}")
+    say(f"card: {path}")
 
 
 def _settings(params_file: Path | None, epochs: int | None) -> tuple[Any, Any]:
@@ -260,7 +260,7 @@ def _first() -> bool:
 
 def _say(line: str) -> None:
     if _first():
-        console.print(line)
+        say(line)
 
 
 def _show(costs: list[Any], as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import say
 from nanorover.errors import InputError
 
 
@@ -47,11 +47,11 @@ def _recover(path: Path, folder: Path | None) -> None:
         raise InputError(f"{path} does not exist", "give the folder or the .mcap file of a recording")
     path = path.resolve()  # "." has a name too
     whole = (folder or path.parent) / f"{path.stem}_recovered"
-    console.print(f"writing {whole}; --out FOLDER writes it elsewhere", soft_wrap=True)
+    say(f"writing {whole}; --out FOLDER writes it elsewhere")
     count, problems = recover(path, whole)
     for line in problems.lines():
-        console.print(f"  {line}")
-    console.print(f"{count} messages recovered into {whole}", soft_wrap=True)
+        say(f"  {line}")
+    say(f"{count} messages recovered into {whole}")
 
 
 def _record(topics: list[str], out: Path | None, params_file: Path | None) -> NoReturn:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from nanorover.cli import console, was_given
+from nanorover.cli import console, say, was_given
 from nanorover.errors import InputError
+from nanorover.files import make_folder
 
 if TYPE_CHECKING:
     from nanorover.replay.cases import Case, Result
@@ -91,6 +92,7 @@ def replay(
     if unfit:
         words = ", ".join(f"--{name.replace('_', '-')}" for name in unfit)
         raise InputError(f"{words}: not {'with' if ros else 'without'} --ros", "leave it out")
+    make_folder(out)
     if ros:
         _through_nodes(recordings, out, speed, as_json)
     from nanorover.replay.cases import DIFFERS, FAILED, Case, check_references
@@ -107,7 +109,7 @@ def replay(
         print(json.dumps({"cases": [result.as_dict() for result in results], "report": str(page)}))
     else:
         print(text_report(results), end="")
-        console.print(f"report: {page}")
+        say(f"report: {page}")
     statuses = {result.status for result in results}
     raise typer.Exit(2 if FAILED in statuses else 1 if DIFFERS in statuses else 0)
 

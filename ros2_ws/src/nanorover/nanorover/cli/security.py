@@ -21,12 +21,12 @@ def security(
     import subprocess
 
     from nanorover.bringup.security import write_policy
-    from nanorover.cli import console
+    from nanorover.cli import say
     from nanorover.errors import InputError
 
     path = keystore / "policy.xml"
     write_policy(path, namespace)
-    console.print(f"policy: {path}")
+    say(f"policy: {path}")
     if policy_only:
         return
     if shutil.which("ros2") is None:
@@ -41,9 +41,8 @@ def security(
         if made.returncode:
             *_, said = ["nothing said", *made.stderr.strip().splitlines()]
             raise InputError(f"`ros2 security {step[0]}` failed: {said}", "is the package sros2 installed?")
-    console.print(
+    say(
         "switch it on for every node:\n"
         f"  export ROS_SECURITY_KEYSTORE={keystore.resolve()}\n"
-        "  export ROS_SECURITY_ENABLE=true ROS_SECURITY_STRATEGY=Enforce",
-        soft_wrap=True,
+        "  export ROS_SECURITY_ENABLE=true ROS_SECURITY_STRATEGY=Enforce"
     )

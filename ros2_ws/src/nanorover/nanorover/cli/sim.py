@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanorover.cli import console, results, was_given
+from nanorover.cli import console, refuse_unfit_file, results, was_given
 from nanorover.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def mission(
 
     if mission is None:
         raise InputError("no mission is given", "try: nanorover sim --mission wander --seed 1")
+    if picture is not None:
+        refuse_unfit_file("--picture", picture, ".png")
     if mission == "all" or mission in SCENARIOS:
         if world or duration or view or not headless:
             raise InputError(
@@ -134,6 +136,8 @@ def world(
     from nanorover.sim.scene import save_scene
     from nanorover.sim.simulation import Simulation
 
+    if picture is not None:
+        refuse_unfit_file("--picture", picture, ".png")
     scene = _scene(world, seed)
     simulation = Simulation(scene, seed)  # refuses a robot inside a wall
     save_scene(scene, out)

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from nanorover.cli import console
 from nanorover.cli.replay import ClockChoice, Stamps, TopicChoices, WheelTopics, reading_of
+from nanorover.files import make_folder
 
 # Times are written to the microsecond; what lies further off than that is told.
 ROUNDED_MS = 0.001
@@ -42,6 +43,7 @@ def slam(
     from nanorover.slam.offline import map_recording
     from nanorover.slam.params import slam_params
 
+    make_folder(out)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("mapping", total=None)
         result = map_recording(
@@ -54,7 +56,7 @@ def slam(
             on_progress=lambda scans: progress.update(task, description=f"mapping: {scans} scans"),
         )
     for line in result["problems"]:
-        console.print(f"[yellow]problem:[/] {escape(line)}")
+        console.print(f"[yellow]problem:[/] {escape(line)}", soft_wrap=True)
     if as_json:
         print(json.dumps(result))
     else:

@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from nanorover.cli import results
 
@@ -51,9 +52,10 @@ def _print(content: dict[str, Any]) -> None:
     for name, node in content.get("nodes", {}).items():
         level = node["level"] or "-"
         health = f"[{COLOURS[level]}]{level}[/]" if level in COLOURS else level
-        table.add_row(name, node["state"], health, str(node["restarts"]), f"{node['up_s']:.0f} s", node["message"])
+        table.add_row(
+            name, node["state"], health, str(node["restarts"]), f"{node['up_s']:.0f} s", escape(node["message"])
+        )
     out = results()
-    out.print(
-        f"mode {content.get('mode')}, process {content.get('pid')}, logs in {content.get('log')}", soft_wrap=True
-    )
+    mode, pid, log = (content.get(name) for name in ("mode", "pid", "log"))
+    out.print(f"mode {mode}, process {pid}, logs in {log}", soft_wrap=True, markup=False)
     out.print(table)

@@ -25,7 +25,7 @@ def up(
     Arguments follow as NAME:=VALUE, the same as for `ros2 launch`: nanorover up robot map:=office.yaml slam:=false
     """
     from nanorover.bringup import arguments, run
-    from nanorover.cli import console
+    from nanorover.cli import say
 
     words = list(context.args)
     if ":=" in mode or mode.startswith("--"):
@@ -38,6 +38,4 @@ def up(
     given = arguments.split(words)
     if view:
         given["view"] = "true"
-    raise typer.Exit(
-        run.run(mode, given, log_dir or run.default_log_base(), lambda text: console.print(text, soft_wrap=True))
-    )
+    raise typer.Exit(run.run(mode, given, log_dir or run.default_log_base(), say))

@@ -23,16 +23,14 @@ def view(
 ) -> None:
     """Serve the page of a robot that runs already: map, scan, camera, health; goals, driving, stop."""
     from nanorover.bringup import run
-    from nanorover.cli import console
+    from nanorover.cli import say
     from nanorover.errors import InputError
 
     if not rerun:
         if bag is not None:
             raise InputError("a recording is shown with --rerun", f"nanorover view --rerun {bag}")
         given = {"view_host": host, "view_port": "" if port is None else str(port), "namespace": namespace}
-        raise typer.Exit(
-            run.run("view", given, run.default_log_base(), lambda text: console.print(text, soft_wrap=True))
-        )
+        raise typer.Exit(run.run("view", given, run.default_log_base(), say))
     if host or port is not None:
         raise InputError("--host and --port are the page's, not rerun's", "leave them out")
     if bag is None:
@@ -43,4 +41,4 @@ def view(
 
     path = out or Path(bag.stem).with_suffix(".rrd")
     counts = export(bag, path)
-    console.print(f"{path}: {', '.join(f'{n} {name}' for name, n in counts.items())}; open it with: rerun {path}")
+    say(f"{path}: {', '.join(f'{n} {name}' for name, n in counts.items())}; open it with: rerun {path}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from nanorover.cli import console, results, say_refused, warn
+from nanorover.cli import results, say, say_refused, warn
 from nanorover.cli.bench import AsJson
 from nanorover.errors import InputError
 
@@ -50,7 +50,7 @@ def detect(
             break
     if not images:
         raise InputError("there is no picture to measure with", "name pictures, folders, videos or bags")
-    measured = list(compare_engines(settings, images, runs, console.print))
+    measured = list(compare_engines(settings, images, runs, say))
     machine, date = one_core(), time.strftime("%Y-%m-%d")
     if as_json:
         engines = [row.as_dict() for row in measured]

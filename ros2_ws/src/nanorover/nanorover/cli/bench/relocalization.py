@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nanorover.cli import console
+from nanorover.cli import say
 from nanorover.cli.bench import AsJson, write_results
 from nanorover.files import make_folder
 
@@ -28,7 +28,7 @@ def relocalization(
     from nanorover.slam.params import slam_params
 
     make_folder(out)  # measuring takes minutes
-    result = measure(slam_params(), range(buildings), console.print)
+    result = measure(slam_params(), range(buildings), say)
     now = datetime.now(timezone.utc)
     page = table(result, f"nanorover bench relocalization --buildings {buildings}", now.strftime("%Y-%m-%d"))
     figures = {"date": now.isoformat(), **result}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from nanorover.cli import console
+from nanorover.cli import console, say
 from nanorover.cli.bench import AsJson, write_results
 from nanorover.errors import InputError
 from nanorover.files import make_folder
@@ -50,7 +50,7 @@ def slam(
             pictures = out if case.seed == 0 else None
             try:
                 results.append(pool.submit(benchmark.run_case, case, pictures).result())
-                console.print(_line(results[-1]))
+                say(_line(results[-1]))
             except InputError as error:
                 failed.append(
                     f"{case.log.name if case.log else case.name}, odometry {case.odometry}: {error.args[0]}"
