@@ -2,6 +2,7 @@
 
 import sys
 from enum import IntEnum
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -107,6 +108,20 @@ def test_a_gpu_says_what_it_is(opened) -> None:
     device = opened(Gpu(1 << 20))
     assert (device.name, device.compute_capability) in {("Tegra X1", "5.3"), ("Orin", "8.7")}
     assert device.allocate(1 << 19) == 4096
+
+
+def test_a_library_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As pycuda does that was built against another driver: to call it absent would send people the wrong way."""
+    (tmp_path / "pycuda").mkdir()
+    (tmp_path / "pycuda" / "__init__.py").touch()
+    (tmp_path / "pycuda" / "driver.py").write_text("raise ImportError('undefined symbol: cuArrayCreate_v2')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("pycuda", "pycuda.driver"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("cuda", "cuda.bindings"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=r"neither .* can be loaded: undefined symbol: cuArrayCreate_v2; .*cuda"):
+        open_device()
 
 
 def test_no_gpu_is_said(opened) -> None:

@@ -1,6 +1,7 @@
 """Engine files, their cache, and the choice of engine and precision; what needs no GPU."""
 
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from detect_helpers import described
 
 from nanorover.errors import InputError
+from nanorover.perception.engines import cache as engine_cache
 from nanorover.perception.engines.cache import EngineCache, require_memory
 from nanorover.perception.engines.choice import choose_on_cpu, choose_on_gpu, gpu_abilities, make_engine
 from nanorover.perception.engines.cuda import Device
@@ -78,6 +80,24 @@ def test_the_cache_builds_once_and_times_it(tmp_path: Path) -> None:
     assert [p.suffix for p in cache.folder.iterdir()] == [".engine"], "nothing half-written is left"
 
 
+def test_a_build_that_takes_longer_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_cache, "TICK_S", 0.01)
+    key, late, said = NANO._replace(compute_capability="8.7"), threading.Event(), []
+    write_engine(tmp_path / "earlier.engine", key, b"plan", 0.02)
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        if "longer than" in sentence:
+            late.set()
+
+    def make_plan() -> bytes:
+        assert late.wait(20.0)
+        return b"plan"
+
+    EngineCache(tmp_path).build("m", key, make_plan, 1, say)
+    assert "  … 0 s, longer than the 0 s expected" in said
+
+
 def test_a_build_is_expected_to_take_as_long_as_the_longest_of_its_kind(tmp_path: Path) -> None:
     cache, orin = EngineCache(tmp_path), NANO._replace(compute_capability="8.7")
     for stem, key, build_s in (("a", NANO, 100.0), ("b", NANO, 200.0), ("c", NANO, 150.0), ("d", orin, 700.0)):
@@ -85,7 +105,7 @@ def test_a_build_is_expected_to_take_as_long_as_the_longest_of_its_kind(tmp_path
     (tmp_path / "e.engine").write_bytes(b"damaged")
     assert cache.estimate_s(NANO) == 200.0
     assert cache.estimate_s(orin) == 700.0
-    assert cache.estimate_s(orin._replace(precision="int8")) == 60.0, "nothing of its kind: a guess"
+    assert cache.estimate_s(orin._replace(precision="int8")) == 180.0, "nothing of its kind: a guess"
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:

@@ -186,14 +186,14 @@ class CudaPythonDevice(Device):
 
 
 def open_device() -> Device:
-    """The first GPU through whichever library is there; InputError when none is or it has no GPU."""
-    try:
-        return PycudaDevice()
-    except ImportError:
-        pass  # cuda-python may be there instead
-    try:
-        return CudaPythonDevice()
-    except ImportError:
-        raise InputError(
-            "neither pycuda nor cuda-python is installed", "pip install pycuda (on a Jetson) or cuda-python"
-        )
+    """The first GPU through whichever library is there; InputError when neither loads or it has no GPU."""
+    refusals = []
+    for library in (PycudaDevice, CudaPythonDevice):
+        try:
+            return library()
+        except ImportError as error:
+            refusals.append(str(error))
+    raise InputError(
+        "neither pycuda nor cuda-python can be loaded: " + "; ".join(refusals),
+        "pip install pycuda (on a Jetson) or cuda-python",
+    )

@@ -155,7 +155,10 @@ def start(trt: Any, what: Any, logger: Any) -> Any:
     try:
         return what(logger)
     except TypeError:  # what its bindings make of a null pointer
-        raise InputError("TensorRT %s cannot start: %s" % (trt.__version__, logger.words()), NO_GPU_HINT)
+        raise InputError(
+            "TensorRT %s cannot start: %s" % (trt.__version__, logger.words()),
+            NO_GPU_HINT + " If so, install TensorRT again: its files may be damaged",
+        )
 
 
 def build_plan(onnx: Path, precision: str, shape: Tuple[int, ...], workspace_bytes: int) -> bytes:
