@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from nanorover.errors import InputError
 from nanorover.mapping.grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid, is_free, is_wall
@@ -51,6 +52,32 @@ def test_a_map_of_another_saver_keeps_its_unknown_cells(tmp_path, negate, pixels
     assert load_map(tmp_path / "a.yaml").cells.tolist() == [[OCCUPIED, UNKNOWN, FREE]]
 
 
+@pytest.mark.parametrize("channels", ["grey", "colour", "alpha", "palette"])
+def test_what_a_picture_editor_saves_as_png_is_the_same_map(tmp_path, channels):
+    facts = save_map(OccupancyGrid(CELLS, 0.05), tmp_path / "room")
+    picture = Image.open(tmp_path / "room.pgm")
+    picture.convert({"grey": "L", "colour": "RGB", "alpha": "RGBA", "palette": "P"}[channels]).save(
+        tmp_path / "room.png"
+    )
+    (tmp_path / "room.pgm").unlink()
+    facts.write_text(facts.read_text().replace("room.pgm", "room.png"))
+    assert np.array_equal(load_map(facts).cells, STATES)
+
+
+def test_zones_in_any_colour_are_dark_and_what_is_erased_is_unknown(tmp_path):
+    red, green, blue, white, erased = (255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255), (255,) * 4, (0,) * 4
+    Image.fromarray(np.array([[red, green, blue, white, erased]], np.uint8)).save(tmp_path / "zones.png")
+    (tmp_path / "zones.yaml").write_text("image: zones.png\nresolution: 0.1\norigin: [0, 0, 0]\n")
+    assert load_map(tmp_path / "zones.yaml").cells.tolist() == [[OCCUPIED] * 3 + [FREE, UNKNOWN]]
+
+
+def test_a_picture_of_more_than_8_bits_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((2, 3), 300, np.uint16))
+    (tmp_path / "deep.yaml").write_text("image: deep.png\nresolution: 0.1\norigin: [0, 0, 0]\n")
+    with pytest.raises(InputError, match=r"deep.png: it has more than 8 bits"):
+        load_map(tmp_path / "deep.yaml")
+
+
 @settings(max_examples=50, deadline=None)
 @given(arrays.arrays(np.int8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-1, 100)))
 def test_any_map_survives_a_second_round_unchanged(tmp_path_factory, cells):
@@ -79,7 +106,7 @@ def test_a_bad_yaml_is_named(tmp_path, change, named):
         load_map(facts)
 
 
-@pytest.mark.parametrize("keep", [0, 4, 12])
+@pytest.mark.parametrize("keep", [0, 4, 12, 14])
 def test_a_truncated_picture_is_named(tmp_path, keep):
     facts = save_map(OccupancyGrid(CELLS, 0.05), tmp_path / "room")
     picture = tmp_path / "room.pgm"

@@ -34,6 +34,7 @@ setup(
         "numba",
         "scipy",
         "opencv-python-headless",
+        "pillow",
         "pyserial",
         "typer",
         "rich",

@@ -1,4 +1,4 @@
-"""Maps as files, as the map_server of ROS reads and writes them: a picture (pgm) and its facts (yaml)."""
+"""Maps as files, as the map_server of ROS reads and writes them: a picture and its facts (yaml)."""
 
 import math
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from PIL import Image
 
 from nanorover.errors import InputError
 from nanorover.files import replacing
@@ -16,7 +17,7 @@ OCCUPIED_THRESHOLD, FREE_THRESHOLD = WALL_FROM / OCCUPIED, FREE_UP_TO / OCCUPIED
 # all that is unknown for free.
 FREE_THRESHOLD_WRITTEN = 0.196
 PIXEL_OCCUPIED, PIXEL_FREE, PIXEL_UNKNOWN = 0, 254, 205
-MOST_CELLS = 400_000_000
+MOST_CELLS = Image.MAX_IMAGE_PIXELS = 400_000_000  # the reader's own bound is below large maps
 
 
 def trinary(cells: NDArray[np.int8], occupied: int, free: int, unknown: int) -> NDArray[np.int64]:
@@ -53,16 +54,16 @@ def save_map(grid: OccupancyGrid, path: Path) -> Path:
 
 
 def load_map(path: Path) -> OccupancyGrid:
-    """Read a map_server map by its yaml file, in mode ``trinary`` or ``scale``.
+    """Read a map_server map by its yaml file, in mode ``trinary`` or ``scale``; what is transparent is unknown.
 
+    The picture may be a pgm or what picture editors make of it: png, bmp and the like, in grey or colours.
     In a trinary map the savers' grey 205 is unknown whatever the thresholds: map savers write it beside a
     ``free_thresh`` of 0.25, which taken by the letter would make it free.
     Raises InputError naming the file and what is wrong in it.
     """
     path = Path(path)
     facts = _facts(path)
-    image = path.parent / str(facts["image"])
-    pixels = _pgm(image)
+    pixels, transparent = _pixels(path.parent / str(facts["image"]))
     dark = pixels.astype(np.float32) / 255.0 if facts["negate"] else (255.0 - pixels.astype(np.float32)) / 255.0
     occupied, free = dark >= facts["occupied_thresh"], dark <= facts["free_thresh"]
     cells = np.full(pixels.shape, UNKNOWN, np.int8)
@@ -73,6 +74,7 @@ def load_map(path: Path) -> OccupancyGrid:
     cells[occupied], cells[free] = OCCUPIED, FREE
     if facts["mode"] == "trinary":
         cells[pixels == (255 - PIXEL_UNKNOWN if facts["negate"] else PIXEL_UNKNOWN)] = UNKNOWN
+    cells[transparent] = UNKNOWN
     return OccupancyGrid(np.ascontiguousarray(np.flipud(cells)), facts["resolution"], np.array(facts["origin"]))
 
 
@@ -80,8 +82,10 @@ def _facts(path: Path) -> dict:
     """The checked content of a map's yaml."""
     try:
         document = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read map {path}: {error}", "give the .yaml file of the map") from error
+    except OSError as error:
+        raise InputError(f"cannot read map {path}: {error.strerror}", "give the .yaml file of the map") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read map {path}: it is no text", "give the .yaml file of the map") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(document, dict) or "image" not in document or "resolution" not in document:
@@ -112,35 +116,23 @@ def _facts(path: Path) -> dict:
     return facts
 
 
-def _pgm(path: Path) -> NDArray[np.uint8]:
-    """The pixels (H, W) of a binary 8-bit pgm, top row first."""
+def _pixels(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """How bright the cells (H, W) of a map's picture are, top row first, and which are transparent.
+
+    Colours count by the mean of their parts, as in map_server.
+    """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the map's picture {path}: {error.strerror}") from error
-    words: list[bytes] = []
-    position = 0
-    while len(words) < 4 and position < len(data):
-        if data[position : position + 1] == b"#":
-            end = data.find(b"\n", position)
-            position = len(data) if end < 0 else end
-        elif data[position : position + 1].isspace():
-            position += 1
-        else:
-            end = position
-            while end < len(data) and not data[end : end + 1].isspace():
-                end += 1
-            words.append(data[position:end])
-            position = end
-    position += 1  # one white space ends the header
-    try:
-        if words[0] != b"P5":
-            raise ValueError(f"it begins with {words[0][:8]!r}")
-        width, height, depth = (int(word) for word in words[1:4])
-        if not (0 < width * height <= MOST_CELLS and width > 0 and depth == 255):
-            raise ValueError(f"{width} × {height} with values up to {depth}")
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{path} is no binary 8-bit pgm: {error}", "save the map again") from error
-    if len(data) - position < width * height:
-        raise InputError(f"{path} ends early: {len(data) - position} of {width * height} pixels", "save it again")
-    return np.frombuffer(data, np.uint8, width * height, position).reshape(height, width)
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MOST_CELLS:
+                raise ValueError(f"{picture.width} × {picture.height} cells are too many")
+            if picture.mode.startswith(("I", "F")):
+                raise ValueError("it has more than 8 bits per pixel")
+            if picture.mode == "L" and "transparency" not in picture.info:
+                return np.array(picture), np.zeros((picture.height, picture.width), bool)
+            layers = np.asarray(picture.convert("RGBA"))
+    except Exception as error:  # the readers of the many formats raise whatever they stumble upon
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot read the map's picture {path}: {reason}", "save it again, as pgm or png with 8 bits of grey"
+        ) from error
+    return layers[:, :, :3].mean(axis=2).round().astype(np.uint8), layers[:, :, 3] < 255
