@@ -16,6 +16,7 @@ from nanorover.planning.costmap import LocalCostmap
 from nanorover.planning.costmap_params import CostmapParams
 from nanorover.planning.motion import MotionParams, check_against_base, footprint_circles
 from nanorover.planning.mppi import Mppi, MppiParams
+from nanorover.planning.navigator import load_settings
 from nanorover.robot import RobotParams
 
 ROOM = [(0, 0, 8, 0), (8, 0, 8, 6), (8, 6, 0, 6), (0, 6, 0, 0)]
@@ -99,6 +100,23 @@ def test_where_the_robot_must_be_slow_it_is_as_much_slower_backwards():
         slowest = min(slowest, velocity.linear_m_s)
     assert slowest >= -MOTION.max_reverse_m_s * 0.2 / MOTION.max_linear_m_s - 1e-6
     assert slowest < 0.0
+
+
+@pytest.mark.parametrize(("heading_rad", "drives"), [(0.0, True), (math.pi, False)])
+def test_one_who_stands_as_near_as_touching_is_left_and_not_come_nearer(heading_rad, drives):
+    """He stands 30 cm behind the robot; the path leads away from him or into him."""
+    settings = load_settings()
+    controller = Mppi(settings.mppi, settings.motion, settings.robot, 0)
+    local = LocalCostmap(settings.costmap, settings.robot)
+    pose = np.array([0.0, 0.0, heading_rad])
+    local.follow(pose, None)
+    local.refresh(local.whole, 0.0)
+    path = np.array([[0.05 * i * math.cos(heading_rad), 0.0, heading_rad] for i in range(40)])
+    person = np.array([[-0.3, 0.0, 0.0, 0.0, 0.2, 0.5, 0.0, 0.0]], np.float32)
+    velocity = Velocity(0.0, 0.0)
+    for _ in range(20):
+        velocity = controller.control(pose, velocity, path, local, person).velocity
+    assert (velocity.linear_m_s > 0.2) if drives else (velocity.linear_m_s < 0.05)
 
 
 def test_limits_of_speed_and_acceleration_are_kept():

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from numba import njit
 from numpy.typing import NDArray
 
+TOUCHES_M = 0.05  # nearer to what moves is contact with it
+
 
 class Weights(NamedTuple):
     """How much each critic counts, and its reach."""
@@ -108,7 +110,7 @@ def people_cost(w: Weights, objects: NDArray, t: float, x: float, y: float, reac
         if gap < clearance:
             share = 1.0 - max(gap, 0.0) / clearance
             total += w.people * share * share
-            touched = touched or gap < 0.05
+            touched = touched or gap < TOUCHES_M
     return total, touched
 
 

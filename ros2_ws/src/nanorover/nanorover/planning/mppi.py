@@ -222,8 +222,9 @@ class Mppi:
         state = (*start, velocity.linear_m_s, velocity.angular_rad_s)
         _imagine(
             self.controls, self._noise, np.array(state, np.float32), limits, line, remaining_m, goal,
-            costmap.distance_m, (r.x_m, r.y_m, r.resolution_m), circles, (self.inscribed_m, self.reach_m), objects,
-            self.weights, (p.step_s, p.knot_steps, m.delay_s), self._drives, self._costs,
+            costmap.distance_m, (r.x_m, r.y_m, r.resolution_m), circles, (self.inscribed_m, self.reach_m),
+            self._not_in_contact(objects, start), self.weights, (p.step_s, p.knot_steps, m.delay_s), self._drives,
+            self._costs,
         )  # fmt: skip
         if self._costs.min() >= COLLISION:
             self.reset()
@@ -244,6 +245,13 @@ class Mppi:
                 return circles
             circles[:, 2] -= DRAW_IN_M
         return None
+
+    def _not_in_contact(self, objects: Floats, start: Pose) -> Floats:
+        """The objects, drawn in where the robot stands so near to one that it seems to touch it: it may leave."""
+        drawn = objects.copy()
+        away_m = np.hypot(objects[:, 0] - start[0], objects[:, 1] - start[1]) - self.inscribed_m
+        drawn[:, 4] = np.minimum(objects[:, 4], away_m - critics.TOUCHES_M - DRAW_IN_M)
+        return drawn
 
     def _draw(self) -> None:
         """New noise. A few samples are none: the last plan itself, to brake, to reverse, to turn either way."""
