@@ -145,7 +145,7 @@ def test_trouble_is_said_while_it_lasts_and_after_it_and_stands_in_the_log(graph
     controller.port.firmware.receive = answers
     says(ahead, b"\x01", "well again since")
     said = [s.message for m in diagnostics for s in m.status if s.name == "/base"]
-    assert any("before: no answer to b'" in message for message in said), "the cause, not what followed from it"
+    assert any("before: no answer to '" in message for message in said), "the cause, not what followed from it"
     log = graph.processes.log_path("base").read_text()
     for words in ("driving", "nothing answers on", "well again since"):
         assert 1 <= log.count(words) <= 2, "a line where it changed, not one a second"

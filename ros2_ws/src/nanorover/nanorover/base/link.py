@@ -42,6 +42,11 @@ def explained(port: str, baud: int) -> Iterator[None]:
         ) from error
 
 
+def readable(command: bytes) -> str:
+    """A command as it stands in a message for people."""
+    return command[:LONGEST_LINE_BYTES].decode("ascii", "replace").strip()
+
+
 class Link(Protocol):
     """A line to the controller. ``ask`` raises LinkError, PortLost or ProtocolError."""
 
@@ -83,10 +88,10 @@ class SerialLink:
                 if len(answer) > LONGEST_LINE_BYTES:
                     raise ProtocolError(f"an answer without end: {answer[:20]!r}…")
                 if not received or (time.monotonic() > deadline and not answer.endswith(b"\n")):
-                    raise LinkError(f"no answer to {command!r} within {self.answer_timeout_s:g} s")
+                    raise LinkError(f"no answer to '{readable(command)}' within {self.answer_timeout_s:g} s")
         except serial.SerialTimeoutException as error:  # a busy computer too, though all was written
             raise LinkError(
-                f"{command[:LONGEST_LINE_BYTES]!r} was not sent within {self.answer_timeout_s:g} s"
+                f"'{readable(command)}' was not sent within {self.answer_timeout_s:g} s"
             ) from error
         except VANISHED as error:
             raise PortLost(f"the port failed: {error}") from error

@@ -14,7 +14,7 @@ from nanorover.slam.params import SlamParams
 
 Mode = Literal["mapping", "localization", "lifelong"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-PICTURE_SUFFIXES = (".yaml", ".yml", ".pgm")
+PICTURE_SUFFIXES = (".yaml", ".yml", ".pgm", ".png")
 
 
 class Session:
@@ -46,10 +46,10 @@ class Session:
             if mode != "localization":
                 raise InputError(
                     f"{path} is a picture of a map, {mode} needs its graph",
-                    "give the file that slam/serialize_map wrote, or use mode localization",
+                    "give the file that `nanorover map save NAME --graph` wrote, or use mode localization",
                 )
             estimator = Localizer(
-                self.params, load_map(path.with_suffix(".yaml") if path.suffix == ".pgm" else path)
+                self.params, load_map(path if path.suffix in (".yaml", ".yml") else path.with_suffix(".yaml"))
             )
         else:
             mapper = Mapper(self.params, *load_graph(path))
@@ -61,7 +61,8 @@ class Session:
         refuse_unknown([mode], MODES, "unknown mode of slam")
         if self.mapper is None:
             raise InputError(
-                f"this map is a picture, {mode} needs its graph", "open the file that slam/serialize_map wrote"
+                f"this map is a picture, {mode} needs its graph",
+                "open the file that `nanorover map save NAME --graph` wrote",
             )
         known, T_map_base = self.place_known(), self.estimator.T_map_base()
         if mode == "mapping" and not known:
