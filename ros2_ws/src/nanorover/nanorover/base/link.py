@@ -90,9 +90,7 @@ class SerialLink:
                 if not received or (time.monotonic() > deadline and not answer.endswith(b"\n")):
                     raise LinkError(f"no answer to '{readable(command)}' within {self.answer_timeout_s:g} s")
         except serial.SerialTimeoutException as error:  # a busy computer too, though all was written
-            raise LinkError(
-                f"'{readable(command)}' was not sent within {self.answer_timeout_s:g} s"
-            ) from error
+            raise LinkError(f"'{readable(command)}' was not sent within {self.answer_timeout_s:g} s") from error
         except VANISHED as error:
             raise PortLost(f"the port failed: {error}") from error
         try:
