@@ -82,16 +82,18 @@ class Walker:
 
 @dataclass
 class FlatWorld:
-    """Steps in simulated time; the robot obeys a command ``delay_s`` after it was given."""
+    """Steps in simulated time; the robot obeys a command ``delay_s`` after it was given. Segments that are
+    ``unseen`` hold it, while its wheels turn on; those that are seen only count."""
 
     segments: list[tuple[float, float, float, float]]
     pose: np.ndarray
     walkers: list[Walker] = field(default_factory=list)
     seed: int = 0
     delay_s: float = 0.1
+    unseen: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.t = 0.0
+        self.t = self.held_s = 0.0
         self.velocity = STILL
         self.gate = VelocityGate(BASE)
         self.commands: list[tuple[float, Velocity]] = []
@@ -118,8 +120,16 @@ class FlatWorld:
         while self.commands and self.commands[0][0] <= self.t + 1e-9:
             self.gate.want(self.commands.pop(0)[1], self.t)
         self.velocity, _ = self.gate.permit(self.t, dt_s)
-        self.pose = pose_after(self.pose, self.velocity, dt_s)
+        pose = pose_after(self.pose, self.velocity, dt_s)
+        if self._unseen_gap_m(pose) < min(0.0, self._unseen_gap_m(self.pose)):
+            self.held_s += dt_s
+        else:
+            self.pose = pose
         self._measure()
+
+    def _unseen_gap_m(self, pose: np.ndarray) -> float:
+        points = [np.linspace(s[:2], s[2:], 50) for s in self.unseen]
+        return float(_gap(transform_points(inverse(pose), np.concatenate(points))).min()) if points else math.inf
 
     def _measure(self) -> None:
         """The gaps to walls and people; exact to a millimetre."""

@@ -311,6 +311,7 @@ class PlannerNode(Component):
             "says": self.last_word,
             "objects": len(self.navigator.objects),
             "pose jumps": self.navigator.jumps,
+            "bumps": self.navigator.bumps,
             "missed cycles": self.misses,
             **self.refused.values(),
         }

@@ -225,7 +225,7 @@ class Actions:
         return result
 
     def _clear(self, request: Any) -> str:
-        self.node.navigator.clear_costmaps(time.monotonic())
+        self.node.navigator.clear_costmaps(time.monotonic(), touched=True)
         return "cleared"
 
     # -- what is told ---------------------------------------------------------------------------------

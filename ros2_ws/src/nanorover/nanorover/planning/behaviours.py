@@ -18,6 +18,8 @@ from nanorover.planning.pilot import Pilot, Progress
 LOST, UNKNOWN_ERROR = 1102, 1
 GOAL_MOVED_M = 0.3
 SAME_BLOCKAGE_M = 1.0
+HELD = "held by something that the lidar does not see"
+SAME_BUMP_M, MOST_BUMPS = 0.5, 3
 LOOK_AHEAD_S = 0.4
 # Docking steers at a point so far ahead on the axis, and over the last piece of way for the yaw alone, so fast.
 AHEAD_M, STRAIGHTEN_M, STRAIGHTEN_1_S = 0.2, 0.12, 1.5
@@ -48,6 +50,36 @@ class Leaf(Behaviour):
         self.pilot.trajectory = self.pilot.moment.T_map_base[None]
         self.feedback_message = sentence
         return Status.RUNNING
+
+    def held(self) -> bool:
+        """Whether something unseen holds the robot; it is an obstacle from now on."""
+        moment = self.pilot.moment
+        return self.pilot.navigator.held(self.pilot.command, moment.T_map_base, moment.now_s)
+
+
+class Retreat:
+    """Backing off from what holds the robot and the lidar does not see, as far as there is room; ``times`` is how
+    often it was needed about here."""
+
+    def __init__(self, pilot: Pilot) -> None:
+        self.pilot = pilot
+        self.off: Straight | None = None
+        self.place_m, self.times = np.full(2, math.inf), 0
+
+    def tick(self) -> bool:
+        """Whether the robot backs off now, and commands that."""
+        pilot, moment = self.pilot, self.pilot.moment
+        if self.off is None:
+            if not pilot.navigator.held(pilot.command, moment.T_map_base, moment.now_s):
+                return False
+            self.times = self.times + 1 if math.dist(self.place_m, moment.T_map_base[:2]) < SAME_BUMP_M else 1
+            self.place_m = moment.T_map_base[:2].copy()
+            way_m = pilot.params.back_off_m if pilot.command.linear_m_s < 0.0 else -pilot.params.back_off_m
+            self.off = Straight(pilot, way_m, pilot.params.back_up_speed_m_s)
+        self.off.tick_once()
+        if self.off.status != Status.RUNNING:
+            self.off = None
+        return self.off is not None
 
 
 class Reachable(Leaf):
@@ -88,10 +120,18 @@ class Drive(Leaf):
         self.planned_s, self.planned_to = -math.inf, np.full(2, math.inf)
         self.why = ""
         self.blocked_m: tuple[float, float] | None = None
+        self.retreat = Retreat(self.pilot)
         self.pilot.waited_in_vain = False
 
     def update(self) -> Status:
         pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
+        if self.retreat.tick():
+            navigator.stop()
+            self.planned_s = -math.inf
+            self.feedback_message = HELD
+            return Status.RUNNING
+        if self.retreat.times > MOST_BUMPS:
+            return self.failed(f"{HELD}, {self.retreat.times} times")
         goals = self.goals()
         if goals is None:
             return self.failed("there is nothing to drive to any more", LOST)
@@ -173,6 +213,8 @@ class FollowPath(Leaf):
         pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
         if navigator.arrived(moment.T_map_base):
             return self.succeeded("arrived")
+        if self.held():
+            return self.failed(HELD)
         control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
         pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
         stuck_s = self.progress.lost_patience(moment, navigator.person_near(moment.T_map_base))
@@ -208,6 +250,8 @@ class Straight(Leaf):
             return self.succeeded(f"{self.name} by {self.gone_m():.2f} m")
         if elapsed_s > min(self.within_s, 2.0 * needed_s + 2.0):
             return self.failed(f"could {self.name} by {self.gone_m():.2f} m only")
+        if self.held():
+            return self.failed(f"could {self.name} by {self.gone_m():.2f} m only: {HELD}")
         velocity = Velocity(math.copysign(self.speed_m_s, self.distance_m), 0.0)
         if self.pilot.navigator.runs_into(self.pilot.moment.T_map_base, velocity, LOOK_AHEAD_S):
             return self.failed(f"could {self.name} by {self.gone_m():.2f} m only: there is an obstacle")
@@ -239,6 +283,8 @@ class Spin(Leaf):
         allowed_s = 3.0 * abs(self.angle_rad) / motion.max_angular_rad_s + 3.0
         if moment.now_s - self.start_s > min(self.within_s, allowed_s):
             return self.failed(f"could turn by {self.turned_rad:.2f} rad only")
+        if self.held():
+            return self.failed(f"could turn by {self.turned_rad:.2f} rad only: {HELD}")
         step_s = self.pilot.navigator.step_s
         self.turning_rad_s = turn_towards(left_rad, self.turning_rad_s, motion, step_s)
         if self.pilot.navigator.runs_into(moment.T_map_base, Velocity(0.0, self.turning_rad_s), LOOK_AHEAD_S):

@@ -215,6 +215,14 @@ class Costmap:
         row, column = r.cell(*origin)
         return Window(row, row + 1, column, column + 1).grown(reach, r.shape)
 
+    def remind(self, points_m: NDArray[np.float64], until_s: NDArray[np.float64]) -> None:
+        """Mark points ``(N, 2)`` that no beam shows as obstacles until ``until_s`` ``(N,)``, after ``observe``."""
+        r, start_s = self.raster, self.start_s or 0.0
+        cells = np.floor((points_m - (r.x_m, r.y_m)) / r.resolution_m).astype(int)
+        within = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
+        at = cells[within, 1], cells[within, 0]
+        self.seen_s[at] = np.maximum(self.seen_s[at], until_s[within] - self.params.forget_s - start_s)
+
     def refresh(self, window: Window, now_s: float) -> None:
         """Bring distances and costs up to date in the window and as far around it as it reaches."""
         if window.empty:

@@ -16,6 +16,8 @@ from nanorover.robot import RobotParams
 
 # Farther than anything in a costmap, but finite: the rollouts are compiled without infinities.
 FAR_M = 1e3
+# Slower wheels stand.
+STANDS_M_S, STANDS_RAD_S = 0.015, 0.06
 
 
 @dataclass(frozen=True)

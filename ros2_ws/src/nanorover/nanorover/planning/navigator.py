@@ -16,10 +16,11 @@ from nanorover import params
 from nanorover.base.gate import Velocity
 from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
-from nanorover.geometry.se2 import Pose, wrap_angle
+from nanorover.geometry.se2 import Pose, transform_points, wrap_angle
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import param
 from nanorover.planning import blockage, global_planner
+from nanorover.planning.bump import Bump, BumpParams, touched_by
 from nanorover.planning.caution import Caution, CautionParams
 from nanorover.planning.costmap import INSCRIBED, LETHAL, NO_CIRCLES, Costmap, LocalCostmap, Window
 from nanorover.planning.costmap_params import CostmapParams
@@ -76,6 +77,7 @@ class Settings:
     pure_pursuit: PurePursuitParams
     semantics: SemanticsParams
     caution: CautionParams
+    bump: BumpParams
 
 
 PARTS: dict[str, Any] = get_type_hints(Settings)  # name, also of the file of values, → class
@@ -90,6 +92,8 @@ class Navigator:
         self.semantics = Semantics(settings.semantics)
         self.caution = Caution(settings.caution, settings.robot)
         self.local = LocalCostmap(settings.costmap, settings.robot)
+        self.bump = Bump(settings.bump)
+        self.touched = np.zeros((0, 3))  # x, y in the map frame, and until when it is remembered
         self.world: Costmap | None = None
         step_s = 1.0 / settings.navigator.control_rate_hz
         self.controller: Mppi | PurePursuit
@@ -101,7 +105,7 @@ class Navigator:
         self.objects: list[TrackedObject] = []
         self.unsure: list[TrackedObject] = []
         self.path = np.zeros((0, 3))
-        self.jumps = 0
+        self.jumps = self.bumps = 0
         self._to_walls_m = np.zeros((0, 0), np.float32)
         self.known_cost = np.zeros((0, 0), np.uint8)  # of the map alone, without what is seen now
         self._at = 0
@@ -139,11 +143,14 @@ class Navigator:
         """Mark and clear, seen from the pose at the scan's stamp."""
         if self._jumped(T_map_base):
             self.jumps += 1
+            self.touched = self.touched[:0]
             self.local.clear()
             if self.world is not None:
                 self.world.clear()
                 self.world.refresh(self.world.whole, now_s)
         self._last_pose = T_map_base.copy()
+        self.bump.on_scan(scan, now_s)
+        self._remember_touched(T_map_base, now_s)
         beams = beams_of(scan, velocity)
         self._blind_m = beams.blind_m + math.hypot(*beams.origin_m)
         moving = self.semantics.moving(self.objects)
@@ -154,13 +161,35 @@ class Navigator:
             self._open_zone(self.world, T_map_base, now_s)
         self.local.follow(T_map_base, self.world)
         self.local.observe(beams, T_map_base, now_s, circles)
+        self.local.remind(self.touched[:, :2], self.touched[:, 2])
         self.local.refresh(self.local.whole, now_s)
         self.caution.look(beams, T_map_base, self.local)
         if self.world is not None:
-            self.world.refresh(self.world.observe(beams, T_map_base, now_s, circles), now_s)
+            seen = self.world.observe(beams, T_map_base, now_s, circles)
+            self.world.remind(self.touched[:, :2], self.touched[:, 2])
+            self.world.refresh(seen, now_s)
             if now_s - self._forgot_s > FORGET_PERIOD_S:
                 self._forgot_s = now_s
                 self.world.refresh(self.world.forget(now_s), now_s)
+
+    def held(self, wanted: Velocity, T_map_base: Pose, now_s: float) -> bool:
+        """Whether something holds the robot that the lidar does not see, against the velocity that is wanted. What
+        was touched is an obstacle then, from the next scan on; asked again, it is another bump."""
+        motion = self.bump.held
+        if motion is None or wanted.linear_m_s * motion[0] + wanted.angular_rad_s * motion[2] <= 0.0:
+            return False
+        self.bumps += 1
+        self.bump.begin_anew()
+        points = transform_points(T_map_base, touched_by(self.settings.robot, motion))
+        until_s = np.full(len(points), now_s + self.settings.bump.bump_memory_s)
+        self.touched = np.vstack([self.touched, np.column_stack([points, until_s])])
+        return True
+
+    def _remember_touched(self, T_map_base: Pose, now_s: float) -> None:
+        """Leave out what was touched long ago, and where the robot stands now."""
+        away_m = np.hypot(*(self.touched[:, :2] - T_map_base[:2]).T)
+        kept = (self.touched[:, 2] > now_s) & (away_m > self.settings.robot.inscribed_radius_m)
+        self.touched = self.touched[kept]
 
     def _open_zone(self, world: Costmap, T_map_base: Pose, now_s: float) -> None:
         """Let a robot that stands in a keep-out zone drive out of it; once it is out, the zone is shut again."""
@@ -197,10 +226,11 @@ class Navigator:
         away[inside] = self._to_walls_m[cells[inside, 1], cells[inside, 0]]
         return away
 
-    def clear_costmaps(self, now_s: float) -> None:
-        """Forget every marked obstacle but what is nearer to the robot than the lidar can see: that would not be
-        marked again."""
+    def clear_costmaps(self, now_s: float, *, touched: bool = False) -> None:
+        """Forget every marked obstacle but what is nearer to the robot than the lidar can see, and what it cannot
+        see at all: that would not be marked again. What was ``touched`` only if that is said."""
         kept = None if self._last_pose is None else (*self._last_pose[:2].tolist(), self._blind_m)
+        self.touched = self.touched[:0] if touched else self.touched
         self.local.clear(kept)
         self.local.refresh(self.local.whole, now_s)
         if self.world is not None:

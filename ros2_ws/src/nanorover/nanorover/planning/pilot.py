@@ -8,10 +8,9 @@ import numpy as np
 from nanorover.base.gate import STILL, Velocity
 from nanorover.geometry.se2 import Pose
 from nanorover.params import param
+from nanorover.planning.motion import STANDS_M_S, STANDS_RAD_S
 from nanorover.planning.navigator import Navigator
 
-# Slower wheels stand.
-STANDS_M_S, STANDS_RAD_S = 0.015, 0.06
 STANDS_FOR_S = 1.0
 PAUSE_S = 0.5  # whoever was not asked for so long, blind perhaps, begins anew
 
@@ -32,7 +31,10 @@ class BehavioursParams:
     progress_m: float = param("so far is progress", "m", minimum=0.01, maximum=5.0)
     pass_within_m: float = param("a pose on the way is passed within this", "m", minimum=0.05, maximum=5.0)
     back_up_m: float = param("recovery: back up by this", "m", minimum=0.0, maximum=5.0)
-    back_up_speed_m_s: float = param("at this speed", "m/s", minimum=0.01, maximum=1.0)
+    back_off_m: float = param(
+        "back off by this from what holds the robot and cannot be seen", "m", minimum=0.0, maximum=1.0
+    )
+    back_up_speed_m_s: float = param("speed of both", "m/s", minimum=0.01, maximum=1.0)
     spin_rad: float = param("recovery: turn by this", "rad", minimum=0.0, maximum=6.3)
     wait_s: float = param("recovery: wait for this long", "s", minimum=0.0, maximum=600.0)
     least_frontier_m: float = param(
