@@ -57,6 +57,19 @@ def picture_jpeg() -> bytes:
     return cv2.imencode(".jpg", picture)[1].tobytes()
 
 
+def detection(
+    label: str, score: float, middle_px: tuple[float, float], size_px: tuple[float, float]
+) -> Detection2D:
+    """One box as a detector publishes it."""
+    seen = Detection2D(id="7")
+    seen.bbox.center.position.x, seen.bbox.center.position.y = middle_px
+    seen.bbox.size_x, seen.bbox.size_y = size_px
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id, result.hypothesis.score = label, score
+    seen.results.append(result)
+    return seen
+
+
 class ShownRobot:
     """Publishes all of it through a test's graph."""
 
@@ -68,6 +81,8 @@ class ShownRobot:
     def __init__(self, graph) -> None:
         self.graph = graph
         self.stopped = False  # as its safety says
+        self.boxes = [("person", 0.91, (150.0, 130.0), (40.0, 96.0))]  # label, score, middle and size in pixels
+        self.T_map_base = T_MAP_BASE
         self.out = {topic: graph.offer(topic) for topic in self.TOPICS}
 
     def wait_for_listener(self) -> None:
@@ -93,19 +108,13 @@ class ShownRobot:
 
     def publish_moment(self, stamp_ns: int = 0) -> None:
         """What comes ten times a second."""
-        moving = [("map", "odom", np.zeros(3)), ("odom", "base_link", T_MAP_BASE)]
+        moving = [("map", "odom", np.zeros(3)), ("odom", "base_link", self.T_map_base)]
         self.out["/tf"].publish(TFMessage(transforms=[convert.transform_msg(stamp_ns, *edge) for edge in moving]))
         self.out["scan"].publish(convert.scan_msg(scan_of_room(stamp_ns)))
         picture = CompressedImage(format="jpeg")
         picture.data = convert.array("B", picture_jpeg())
         self.out["camera/image_raw/compressed"].publish(picture)
-        person = Detection2D(id="7")
-        person.bbox.center.position.x, person.bbox.center.position.y = 150.0, 130.0
-        person.bbox.size_x, person.bbox.size_y = 40.0, 96.0
-        result = ObjectHypothesisWithPose()
-        result.hypothesis.class_id, result.hypothesis.score = "person", 0.91
-        person.results.append(result)
-        self.out["detections"].publish(Detection2DArray(detections=[person]))
+        self.out["detections"].publish(Detection2DArray(detections=[detection(*box) for box in self.boxes]))
         walker = TrackedObject(id=7, class_id="person", score=0.9, radius_m=0.25)
         walker.pose.pose = convert.pose_msg(np.array([0.6, 1.3, 0.0]))
         walker.velocity.twist.linear.x, walker.velocity.twist.linear.y = 0.2, -0.7

@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import Page, chromium
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -97,6 +98,18 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     assert page.value("document.getElementById('held').innerText") == "safety: obstacle in 0.3 s"
     shown.picture("desktop.png")
 
+    page.click("fit")
+    left, top, right, bottom = *shown.screen_of(-4.0, 3.0), *shown.screen_of(4.0, -3.0)
+    assert left > page.value("document.getElementById('drive').getBoundingClientRect().right")
+    assert right < page.value("document.querySelector('aside').getBoundingClientRect().left")
+    assert 48 < top < bottom < 800
+    shown.wait_for(
+        "(bar => bar.innerText.endsWith(' m')"
+        f" && Math.abs(bar.offsetWidth - parseFloat(bar.innerText) * {(right - left) / 8.0}) < 1"
+        ")(document.getElementById('scale'))"
+    )
+    shown.picture("fitted.png")
+
     # The wall at x = 3.5 m is drawn where the map says: bright there, dark beside it.
     u, v = shown.screen_of(3.525, 0.0)
     pixel = "document.getElementById('map').getContext('2d').getImageData({u}, {v}, 1, 1).data[0]"
@@ -116,6 +129,25 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     assert pose_of(poses[-1].pose.pose)[:2] == pytest.approx([-2.0, -1.0], abs=0.02)
     assert abs(pose_of(poses[-1].pose.pose)[2]) == pytest.approx(math.pi, abs=0.02)
     assert page.value("document.body.dataset.tool") == "look", "one click gives one goal"
+
+
+def test_labels_of_boxes_lie_in_the_picture_and_not_over_one_another(shown):
+    page, size = shown.page, (20.0, 40.0)
+    at = (310.0, 120.0), (312.0, 121.0), (308.0, 119.0), (10.0, 5.0)
+    shown.robot.boxes = [("potted plant", 0.9, middle, size) for middle in at]
+    shown.wait_for("document.body.dataset.boxes === '4' && document.getElementById('picture').labels.length === 4")
+    labels = page.value("document.getElementById('picture').labels")
+    for n, a in enumerate(labels):
+        assert 0 <= a["left"] <= 320 - a["width"] and 0 <= a["top"] <= 240 - a["height"]
+        for b in labels[:n]:
+            beside = a["left"] >= b["left"] + b["width"] or b["left"] >= a["left"] + a["width"]
+            assert beside or abs(a["top"] - b["top"]) >= a["height"]
+    shown.picture("labels.png")
+
+
+def test_a_robot_at_the_origin_is_at_no_negative_zero(shown):
+    shown.robot.T_map_base = np.array([-0.001, -0.002, 0.0])
+    shown.wait_for("document.getElementById('pose').innerText === 'x 0.00 m y 0.00 m 0°'")
 
 
 def place_on_map(page: Page, tool: str, at: tuple[float, float], heading_px: tuple[float, float]) -> None:
@@ -247,6 +279,12 @@ def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):
         shown.wait_for(f"{covering} === ''")
         shown.picture(f"phone_goal_{width}.png")
         page.value("document.querySelector('nav [data-tool=look]').click()")
+    page.click("health-button")
+    shown.wait_for("document.querySelectorAll('#health li').length >= 5")
+    assert page.value(f"{COVERED}(document.getElementById('health'))") == ""
+    assert page.value("document.getElementById('health').clientHeight") > 120, "some nodes are seen at once"
+    shown.picture("phone_health_844.png")
+    page.click("health-button")
     page.size(390, 844, phone=True)
     page.click("health-button")
     shown.wait_for("document.querySelectorAll('#health li').length >= 5")

@@ -34,6 +34,8 @@ function setConnection(state, text) {
   $("connection").textContent = text;
 }
 
+const metres = (value) => `${(Math.round(value * 100) / 100 || 0).toFixed(2)} m`; // never −0.00
+
 function receive(data) {
   const view = new DataView(data), length = view.getUint32(1, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 5, length)));
@@ -47,7 +49,7 @@ let noticeTimer = 0;
 const show = {
   state(state) {
     map.setPose(state.pose);
-    $("pose").textContent = state.pose ? `x ${state.pose[0].toFixed(2)} m  y ${state.pose[1].toFixed(2)} m  ${Math.round(state.pose[2] * 180 / Math.PI) || 0}°` : "not located";
+    $("pose").textContent = state.pose ? `x ${metres(state.pose[0])}  y ${metres(state.pose[1])}  ${Math.round(state.pose[2] * 180 / Math.PI) || 0}°` : "not located";
     $("battery").textContent = state.battery.voltage ? `${state.battery.voltage.toFixed(1)} V` : "";
     body.toggleAttribute("data-stopped", state.stopped);
     $("release").hidden = !state.stopped;
@@ -107,15 +109,27 @@ function drawPicture() {
   c.lineWidth = 2 * unit;
   c.font = `600 ${12 * unit}px system-ui, sans-serif`;
   c.textBaseline = "bottom";
-  for (const [left, top, right, bottom, label, score] of boxes) {
+  c.strokeStyle = "#ffb547";
+  for (const [left, top, right, bottom] of boxes) c.strokeRect(left, top, right - left, bottom - top);
+  canvas.labels = []; // so that the console (and a test) can ask where they are
+  for (const [left, top, , , label, score] of boxes) {
     const text = `${label} ${Math.round(score * 100)} %`;
-    c.strokeStyle = c.fillStyle = "#ffb547";
-    c.strokeRect(left, top, right - left, bottom - top);
-    const above = Math.max(top, 16 * unit);
-    c.fillRect(left, above - 16 * unit, c.measureText(text).width + 8 * unit, 16 * unit);
+    const place = freePlace(left, top, c.measureText(text).width + 8 * unit, 16 * unit, canvas);
+    canvas.labels.push(place);
+    c.fillStyle = "#ffb547";
+    c.fillRect(place.left, place.top, place.width, place.height);
     c.fillStyle = "#241500";
-    c.fillText(text, left + 4 * unit, above - 1 * unit);
+    c.fillText(text, place.left + 4 * unit, place.top + place.height - 1 * unit);
   }
+}
+
+// Where a label of this size goes: above its box where there is room, within the picture, below labels that are there.
+function freePlace(left, top, width, height, canvas) {
+  const place = { left: Math.max(0, Math.min(left, canvas.width - width)), top: Math.max(0, top - height), width, height };
+  const taken = () => canvas.labels.some((other) => place.left < other.left + other.width
+    && other.left < place.left + width && place.top < other.top + height && other.top < place.top + height);
+  while (taken()) place.top += height;
+  return place;
 }
 
 function chooseTool(tool) {
@@ -125,6 +139,10 @@ function chooseTool(tool) {
 }
 
 for (const button of document.querySelectorAll("nav [data-tool]")) button.onclick = () => chooseTool(button.dataset.tool);
+map.onScale = (length, px) => {
+  $("scale").textContent = `${length} m`;
+  $("scale").style.setProperty("--length", `${px}px`);
+};
 map.onFollow = (on) => { $("follow").ariaPressed = String(on); };
 $("follow").onclick = () => map.setFollow(!map.follow);
 $("fit").onclick = () => { map.setFollow(false); map.fit(); };
@@ -143,6 +161,6 @@ $("health-button").onclick = () => {
   $("health").hidden = hidden;
   $("health-button").ariaExpanded = String(!hidden);
 };
-if (matchMedia("(max-width: 800px)").matches) $("health-button").click();
+if (matchMedia("(max-width: 800px), (max-height: 520px)").matches) $("health-button").click();
 chooseTool("look");
 connect();

@@ -5,6 +5,8 @@ const COLOURS = {
   robot: "#4aa8ff", goal: "#3ecf8e", object: "#ff8fa3", pose: "#a58bff",
 };
 const MIN_SCALE = 4, MAX_SCALE = 600; // pixels per metre
+const NARROW_PX = 800, BESIDE_PX = [234, 344]; // where there is room, a fitted map lies between stick and lists
+const SCALE_BAR_PX = 74; // at most; the width of the tools on a phone
 
 export class MapView {
   constructor(canvas, onPlace) {
@@ -60,9 +62,10 @@ export class MapView {
   fit() {
     if (!this.map) return;
     const { width, height, resolution, origin } = this.map;
-    this.centre = [origin[0] + width * resolution / 2, origin[1] + height * resolution / 2];
-    const fits = Math.min(this.canvas.clientWidth / (width * resolution), (this.canvas.clientHeight - 60) / (height * resolution));
+    const [left, right] = this.canvas.clientWidth > NARROW_PX ? BESIDE_PX : [0, 0];
+    const fits = Math.min((this.canvas.clientWidth - left - right) / (width * resolution), (this.canvas.clientHeight - 60) / (height * resolution));
     this.scale = Math.min(MAX_SCALE, Math.max(MIN_SCALE, fits * 0.9));
+    this.centre = [origin[0] + width * resolution / 2 + (right - left) / 2 / this.scale, origin[1] + height * resolution / 2];
     this.dirty = true;
   }
 
@@ -143,6 +146,7 @@ export class MapView {
 
   draw() {
     this.dirty = false;
+    this.tellScale();
     const c = this.context, ratio = window.devicePixelRatio || 1;
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
@@ -155,6 +159,15 @@ export class MapView {
     if (this.goal && this.lines.plan?.length) this.drawArrow(c, this.goal, COLOURS.goal);
     if (this.pose) this.drawRobot(c);
     if (this.placing) this.drawArrow(c, this.placing, COLOURS[this.tool]);
+  }
+
+  // The longest of 1, 2, 5, 10 … metres that the scale bar has room for.
+  tellScale() {
+    if (this.scale === this.toldScale) return;
+    this.toldScale = this.scale;
+    const most = SCALE_BAR_PX / this.scale, decade = 10 ** Math.floor(Math.log10(most));
+    const length = Number(([5, 2, 1].find((n) => n * decade <= most) * decade).toPrecision(1));
+    this.onScale?.(length, length * this.scale);
   }
 
   drawGrid(c) {
