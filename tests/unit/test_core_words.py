@@ -1,5 +1,6 @@
 """What commands print, as a person reads it."""
 
+import os
 import subprocess
 import sys
 
@@ -20,6 +21,18 @@ COMMAND = [sys.executable, "-c", "from nanorover.cli import main; main()"]
 def test_the_version():
     said = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
     assert said.stdout == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("nanorover li", "lidar"), ("nanorover slam --rel", "--relations")]
+)
+def test_the_shell_completes_commands_and_options(typed, completed):
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_NANOROVER_COMPLETE": "complete_bash"}
+    program = "import sys; sys.argv[0] = 'nanorover'; from nanorover.cli import main; main()"
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+    assert said.stdout.split() == [completed]
 
 
 @pytest.mark.parametrize(("command", "said"), [("slam", "error: none.log does not exist"), ("replay", "report: ")])

@@ -28,7 +28,6 @@ app = typer.Typer(
     name="nanorover",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 
