@@ -62,7 +62,8 @@ class Driven:
         return np.array(rows).reshape(-1, 5)
 
     def moment(self) -> Moment:
-        return Moment(self.world.pose.copy(), self.world.velocity, self.world.t, self.world.stamp_ns)
+        w = self.world
+        return Moment(w.pose.copy(), w.velocity, w.t, w.stamp_ns, w.told)
 
     def run(
         self, tree: Callable[[Pilot], Behaviour], within_s: float, each: Callable[[Mission], None] = lambda _: None

@@ -83,7 +83,7 @@ class Walker:
 @dataclass
 class FlatWorld:
     """Steps in simulated time; the robot obeys a command ``delay_s`` after it was given. Segments that are
-    ``unseen`` hold it, while its wheels turn on; those that are seen only count."""
+    ``unseen`` hold it, while its wheels turn on, or do not where it ``stalls``; those that are seen only count."""
 
     segments: list[tuple[float, float, float, float]]
     pose: np.ndarray
@@ -91,10 +91,11 @@ class FlatWorld:
     seed: int = 0
     delay_s: float = 0.1
     unseen: list[tuple[float, float, float, float]] = field(default_factory=list)
+    stalls: bool = False
 
     def __post_init__(self) -> None:
         self.t = self.held_s = 0.0
-        self.velocity = STILL
+        self.velocity = self.told = STILL
         self.gate = VelocityGate(BASE)
         self.commands: list[tuple[float, Velocity]] = []
         self.generator = np.random.default_rng(self.seed)
@@ -119,10 +120,11 @@ class FlatWorld:
         self.t += dt_s
         while self.commands and self.commands[0][0] <= self.t + 1e-9:
             self.gate.want(self.commands.pop(0)[1], self.t)
-        self.velocity, _ = self.gate.permit(self.t, dt_s)
+        self.velocity = self.told = self.gate.permit(self.t, dt_s)[0]
         pose = pose_after(self.pose, self.velocity, dt_s)
         if self._unseen_gap_m(pose) < min(0.0, self._unseen_gap_m(self.pose)):
             self.held_s += dt_s
+            self.velocity = STILL if self.stalls else self.told
         else:
             self.pose = pose
         self._measure()

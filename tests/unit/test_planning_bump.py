@@ -10,7 +10,7 @@ from flat_world import FlatWorld, box
 from py_trees.common import Status
 
 from nanorover import params
-from nanorover.base.gate import Velocity
+from nanorover.base.gate import STILL, Velocity
 from nanorover.geometry.scan import LaserScan, Odometry
 from nanorover.geometry.se2 import between
 from nanorover.planning import missions
@@ -28,8 +28,9 @@ START = np.array([1.0, 3.0, 0.0])
 GOAL = np.array([6.0, 3.0, 0.0])
 
 
-def test_what_holds_the_robot_unseen_is_noticed_within_a_second_left_and_driven_round():
-    world = FlatWorld(ROOM, START, unseen=box(3.0, 3.0, 0.4, 0.5))
+@pytest.mark.parametrize("stalls", [False, True])
+def test_what_holds_the_robot_unseen_is_noticed_within_a_second_left_and_driven_round(stalls):
+    world = FlatWorld(ROOM, START, unseen=box(3.0, 3.0, 0.4, 0.5), stalls=stalls)
     driven, held_s, command = Driven(world), [], []
 
     def note(mission: missions.Mission) -> None:
@@ -122,7 +123,7 @@ def fed(records) -> tuple[Bump, int]:
             if last is not None:
                 elapsed_s = (record.stamp_ns - last.stamp_ns) * 1e-9
                 motion = between(last.T_odom_base, record.T_odom_base)
-                bump.on_wheels(Velocity(motion[0] / elapsed_s, motion[2] / elapsed_s), now_s)
+                bump.on_wheels(Velocity(motion[0] / elapsed_s, motion[2] / elapsed_s), STILL, now_s)
             last = record
     return bump, held
 

@@ -18,7 +18,7 @@ from nanorover.planning.pilot import Pilot, Progress
 LOST, UNKNOWN_ERROR = 1102, 1
 GOAL_MOVED_M = 0.3
 SAME_BLOCKAGE_M = 1.0
-HELD = "held by something that the lidar does not see"
+HELD = "held, and the lidar does not see by what"
 SAME_BUMP_M, MOST_BUMPS = 0.5, 3
 LOOK_AHEAD_S = 0.4
 # Docking steers at a point so far ahead on the axis, and over the last piece of way for the yaw alone, so fast.

@@ -1,4 +1,4 @@
-"""Is the robot held by something that its lidar does not see? Its wheels turn, and the world stands still.
+"""Is the robot held by something that its lidar does not see? Its wheels turn, or should; the world stands still.
 
 A scan is held against an earlier one, without map and pose, for both go wrong where the wheels err so much: of
 what was seen, how much is seen now where it was, and how much where it would be after the motion of the wheels?
@@ -27,6 +27,7 @@ LEAST_TOLD = 0.1  # of what is seen tells the one from the other
 AGAINST = 5  # times as many beams speak for standing as for moving
 # What was compared over a longer way of the wheels, or for longer, says as much of the wheels' errors.
 LONGEST_M, LONGEST_RAD, LONGEST_S = 0.4, 1.5, 3.0
+TURNS_M = 0.1  # about the way of a wheel for a radian
 UNHEARD_S = 0.3  # wheels of which nothing was heard for so long may have turned meanwhile
 AHEAD_M = 0.03  # of the outline is marked what was touched
 SPACING_M = 0.02
@@ -60,8 +61,9 @@ class Bump:
         self._began_s = 0.0
         self._scans = 0
 
-    def on_wheels(self, velocity: Velocity, now_s: float) -> None:
-        """What the wheels do now."""
+    def on_wheels(self, measured: Velocity, told: Velocity, now_s: float) -> None:
+        """What the wheels do now, and what they were told: what holds the robot may hold them too."""
+        velocity = max(measured, told, key=lambda v: abs(v.linear_m_s) + TURNS_M * abs(v.angular_rad_s))
         elapsed_s, self._heard_s, self._velocity = now_s - self._heard_s, now_s, velocity
         if elapsed_s > UNHEARD_S:
             self.begin_anew()

@@ -259,7 +259,7 @@ class Mission:
         """One step; the pilot holds still unless the tree is running."""
         assert self.tree is not None
         self.pilot.moment = moment
-        self.pilot.navigator.bump.on_wheels(moment.velocity, moment.now_s)
+        self.pilot.navigator.bump.on_wheels(moment.velocity, moment.told, moment.now_s)
         self.tree.tick_once()
         if self.tree.status != Status.RUNNING:
             self.pilot.hold(self.pilot.reason)

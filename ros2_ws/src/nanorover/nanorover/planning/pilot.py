@@ -51,12 +51,14 @@ class BehavioursParams:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What the robot knows of itself when a behaviour is ticked. ``now_s`` is the monotonic clock's."""
+    """What the robot knows of itself when a behaviour is ticked. ``now_s`` is the monotonic clock's, ``told`` what
+    the wheels were told last, as far as that is known."""
 
     T_map_base: Pose
     velocity: Velocity
     now_s: float
     now_ns: int
+    told: Velocity = STILL
 
 
 @dataclass
