@@ -150,8 +150,14 @@ def test_a_token_that_was_half_written_is_made_anew(tmp_path):
 
 def test_a_port_that_is_taken_is_named(server, robot):
     second = WebServer("127.0.0.1", server.port, "", robot.take, robot.left.append)
-    with pytest.raises(InputError, match=f"127.0.0.1:{server.port}"):
+    with pytest.raises(InputError, match=f"127.0.0.1:{server.port}(.|\n)*choose another port"):
         second.start()
+
+
+def test_an_address_that_is_not_this_machines_is_no_matter_of_the_port(robot):
+    page = WebServer("192.0.2.1", 0, "token", robot.take, robot.left.append)
+    with pytest.raises(InputError, match="192.0.2.1(.|\n)*name an address of this machine"):
+        page.start()
 
 
 def test_a_map_reaches_the_browser_top_row_first():

@@ -1,7 +1,7 @@
 """``nanorover up``: the robot's processes, supervised."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,8 +24,7 @@ def up(
 
     Arguments follow as NAME:=VALUE, the same as for `ros2 launch`: nanorover up robot map:=office.yaml slam:=false
     """
-    from nanorover.bringup import arguments, run
-    from nanorover.cli import say
+    from nanorover.bringup import arguments
 
     words = list(context.args)
     if ":=" in mode or mode.startswith("--"):
@@ -38,4 +37,15 @@ def up(
     given = arguments.split(words)
     if view:
         given["view"] = "true"
-    raise typer.Exit(run.run(mode, given, log_dir or run.default_log_base(), say))
+    start(mode, given, log_dir)
+
+
+def start(mode: str, given: dict[str, str], log_dir: Path | None = None) -> NoReturn:
+    """Run a mode until it ends, with its exit code; raises InputError where its logs cannot be written."""
+    from nanorover.bringup import run
+    from nanorover.cli import say
+    from nanorover.files import make_folder
+
+    log_base = log_dir or run.default_log_base()
+    make_folder(log_base)
+    raise typer.Exit(run.run(mode, given, log_base, say))

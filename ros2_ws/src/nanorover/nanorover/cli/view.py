@@ -5,6 +5,10 @@ from typing import Annotated
 
 import typer
 
+from nanorover.cli import refuse_unfit_file, say
+from nanorover.cli.up import start
+from nanorover.errors import InputError
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -22,17 +26,17 @@ def view(
     ] = None,
 ) -> None:
     """Serve the page of a robot that runs already: map, scan, camera, health; goals, driving, stop."""
-    from nanorover.bringup import run
-    from nanorover.cli import say
-    from nanorover.errors import InputError
-
     if not rerun:
         if bag is not None:
             raise InputError("a recording is shown with --rerun", f"nanorover view --rerun {bag}")
+        if out is not None:
+            raise InputError("--out is the file that --rerun writes", "add --rerun, or leave it out")
         given = {"view_host": host, "view_port": "" if port is None else str(port), "namespace": namespace}
-        raise typer.Exit(run.run("view", given, run.default_log_base(), say))
+        start("view", given)
     if host or port is not None:
         raise InputError("--host and --port are the page's, not rerun's", "leave them out")
+    if out is not None:
+        refuse_unfit_file("--out", out, ".rrd")
     if bag is None:
         from nanorover.programs import become_program
 

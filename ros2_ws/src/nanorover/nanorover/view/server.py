@@ -5,6 +5,7 @@ From the browser come JSON objects with a ``type``. A slow browser gets the newe
 """
 
 import asyncio
+import errno
 import http
 import json
 import math
@@ -39,6 +40,11 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-cache",
 }
 SOCKET_PATH = "/socket"
+# What to do where an address cannot be listened on.
+UNSERVED = {
+    errno.EADDRINUSE: "another program listens there; choose another port",
+    errno.EACCES: "ports below 1024 are root's; choose another",
+}
 KINDS = {
     "state": 0,
     "map": 1,
@@ -128,7 +134,7 @@ class WebServer:
             self._end_loop()
             raise InputError(
                 f"the page cannot be served at {self.host}:{self.port}: {error.strerror}",
-                "another program listens there? choose another port",
+                UNSERVED.get(error.errno or 0, "name an address of this machine, or 0.0.0.0 for all it has"),
             ) from error
         self.port = next(iter(self._server.sockets)).getsockname()[1]
 
