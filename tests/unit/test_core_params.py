@@ -81,8 +81,9 @@ def test_a_file_whose_only_part_is_mistyped_is_refused_and_one_of_another_node_i
     file.write_text("/rover7/detecter: {ros__parameters: {score_threshold: 0.9}}\n")
     with pytest.raises(InputError, match="unknown section 'detecter'\n.*did you mean 'detector'"):
         params.load(DetectorParams, "detector", file)
-    file.write_text("/rover7/slam: {ros__parameters: {score_threshold: 0.9}}\n")
-    assert params.load(DetectorParams, "detector", file) == params.load(DetectorParams, "detector")
+    for another in ("slam", "planner"):  # a parameter set, a node of several
+        file.write_text(f"/rover7/{another}: {{ros__parameters: {{score_threshold: 0.9}}}}\n")
+        assert params.load(DetectorParams, "detector", file) == params.load(DetectorParams, "detector")
 
 
 def test_of_what_is_for_every_node_a_component_takes_what_it_has(tmp_path):

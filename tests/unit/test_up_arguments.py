@@ -1,15 +1,27 @@
 """The arguments of a start: named as Nav2 names them, refused with the name, the value and what is allowed."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from nanorover.bringup import arguments
 from nanorover.bringup.plan import chosen_nodes, managed_nodes, plan
 from nanorover.errors import InputError
+from nanorover.mapping.grid import OccupancyGrid
+from nanorover.mapping.map_files import save_map
 from nanorover.tables import GROUPS, MODES, NODES
 
 NAV2 = {
     "namespace", "use_sim_time", "params_file", "map", "slam", "autostart", "use_respawn", "log_level", "use_rviz",
 }  # fmt: skip
+
+
+def drawn_map(path: Path) -> Path:
+    """A map of a small room, at ``path``."""
+    cells = np.zeros((20, 20), np.int8)
+    cells[[0, -1]] = cells[:, [0, -1]] = 100
+    return save_map(OccupancyGrid(cells, 0.05, np.zeros(3)), path)
 
 
 def test_every_mode_takes_the_arguments_of_nav2_and_the_robots_own():
@@ -73,6 +85,32 @@ def test_what_is_asked_for_and_is_not_there_is_refused_before_the_start(mode, ar
         plan(mode, arguments.check(mode, given))
 
 
+@pytest.mark.parametrize(
+    ("node", "given", "named"),
+    [
+        ("slam", ["map:=empty.yaml"], "node slam: {here}/empty.yaml is no map"),
+        ("slam", ["map:=folder"], "{here}/folder: Is a directory"),
+        ("slam", ["map:=blind.yaml"], "picture {here}/blind.pgm: No such file"),
+        ("slam", ["map:=good.yaml", "slam_mode:=mapping"], "is a picture of a map, mapping needs its graph"),
+        ("planner", ["params_file:=robot.yaml"], "node planner: cannot read map {here}/nowhere.yaml"),
+        ("playback", ["bag:=notes.txt"], "node playback: {here}/notes.txt is no recording"),
+    ],
+)
+def test_a_file_that_its_node_could_not_use_is_refused_before_the_start(tmp_path, monkeypatch, node, given, named):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.yaml").touch()
+    Path("folder").mkdir()
+    Path("blind.yaml").write_text("image: blind.pgm\nresolution: 0.05\norigin: [0, 0, 0]\n")
+    drawn_map(Path("good.yaml"))
+    Path("robot.yaml").write_text(f"planner: {{ros__parameters: {{keep_out_mask: {tmp_path}/nowhere.yaml}}}}\n")
+    Path("notes.txt").write_text("no bag")
+    mode = "replay" if node == "playback" else "robot"
+    others = {"without": ",".join(name for name in NODES if name != node)}
+    with pytest.raises(InputError) as refusal:
+        plan(mode, arguments.check(mode, arguments.split(given) | others))
+    assert named.format(here=tmp_path) in str(refusal.value)
+
+
 def test_values_come_checked(tmp_path):
     file = tmp_path / "p.yaml"
     file.touch()
@@ -131,8 +169,7 @@ def test_a_map_given_is_localized_in(tmp_path, mode, given, slam_mode):
 
 
 def test_map_and_mode_reach_the_node(tmp_path):
-    file = tmp_path / "office.yaml"
-    file.touch()
+    file = drawn_map(tmp_path / "office.yaml")
     planned = plan("localization", arguments.check("localization", {"map": str(file)}))
     assert [p.node.name for p in planned] == ["slam"]
     assert (planned[0].parameters["mode"], planned[0].parameters["map"]) == ("localization", str(file))

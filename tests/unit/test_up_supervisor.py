@@ -151,6 +151,27 @@ def test_what_waits_in_the_queue_of_a_manager_that_wakes_up_is_no_silence(tmp_pa
         assert run.supervisor.programs[0].silence == "" and run.supervisor.programs[0].restarts == 0
 
 
+def test_why_a_node_cannot_begin_is_said_once_and_again_after_it_had_begun(tmp_path):
+    with Run(tmp_path, {"slam": LIVES, MANAGER: LIVES}, heartbeat=True) as run:
+
+        def hear_for_some_states(state: str, level: str, message: str) -> None:
+            def hear() -> None:
+                run.hear({"slam": beat(state) | {"level": level, "message": message}, MANAGER: beat()})
+
+            seen = len(run.states)
+            run.wait_until(lambda: len(run.states) > seen + 2, meanwhile=hear)
+
+        hear_for_some_states("unconfigured", "STALE", "not active")
+        hear_for_some_states("configuring", "ERROR", "no map")
+        assert run.said == []
+        hear_for_some_states("unconfigured", "ERROR", "no map")
+        hear_for_some_states("inactive", "ERROR", "no map")
+        assert run.said == ["node slam cannot begin: no map"]
+        hear_for_some_states("active", "ERROR", "no scan")
+        hear_for_some_states("unconfigured", "ERROR", "no map")
+    assert run.said[1:] == ["all 2 nodes are active", "node slam cannot begin: no map"]
+
+
 @pytest.mark.parametrize("code", [LIVES, DEAF])
 def test_everything_is_stopped_within_three_seconds(tmp_path, code):
     processes = Processes(tmp_path, params.load(SupervisorParams, "supervisor").stop_patience_s)

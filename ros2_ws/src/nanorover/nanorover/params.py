@@ -8,7 +8,7 @@ line and the nodes load the same file, so no default hides in code.
 import dataclasses
 import difflib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 
 from nanorover.errors import InputError
+from nanorover.tables import NODES
 
 FOLDER = Path(__file__).parent / "params"
 
@@ -79,6 +80,11 @@ def from_mapping(cls: type[T], values: dict[str, Any], source: str) -> T:
     if missing:
         raise InputError(f"{source}: parameter '{missing[0]}' is missing", known[missing[0]][1].description)
     return cls(**{name: _checked(name, kind, d, values[name], source) for name, (kind, d) in known.items()})
+
+
+def part_of(cls: type[T], values: Mapping[str, Any], source: str) -> T:
+    """``cls`` from its own among the parameters of a whole node. Raises InputError as ``from_mapping`` does."""
+    return from_mapping(cls, {name: values[name] for name in declared(cls)}, source)
 
 
 def _checked(name: str, kind: type, declaration: Declared, value: Any, source: str) -> Any:
@@ -155,7 +161,7 @@ def for_every_node(sections: dict[str, dict[str, Any]], path: Path) -> dict[str,
 
 def _require_known(path: Path) -> None:
     """InputError for a file of which no part is meant for anything here, as when the only name is mistyped."""
-    known = {"**", *(shipped.stem for shipped in FOLDER.glob("*.yaml"))}
+    known = {"**", *NODES, *(shipped.stem for shipped in FOLDER.glob("*.yaml"))}
     given = [name.rsplit("/", 1)[-1] for name in read_sections(path)]
     if not known & set(given):
         refuse_unknown(given, known, f"{path}: unknown section")

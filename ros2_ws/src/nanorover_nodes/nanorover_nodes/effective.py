@@ -2,7 +2,8 @@
 
 ``python -m nanorover_nodes.effective`` reads one JSON object from stdin, ``{"nodes": {name: overrides},
 "params_file": path or null}``, and prints the parameters of every node as one JSON object. A parameter that is
-unknown, of a wrong type, out of range or at odds with another node's ends it with a sentence and exit code 2.
+unknown, of a wrong type, out of range or at odds with another node's ends it with a sentence and exit code 2, and
+so does one that names what its node cannot use.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 from nanorover import params
 from nanorover.bringup.agreement import check_agreement
+from nanorover.bringup.named import check_named
 from nanorover.errors import InputError
 from nanorover.extras import lacking
 from nanorover.tables import NODES
@@ -66,6 +68,7 @@ def effective(nodes: dict[str, dict[str, Any]], params_file: Path | None) -> dic
             params.from_mapping(cls, values, f"{source}, node {node}")
             result[node] |= values
     check_agreement(result)
+    check_named(result, nodes)
     return result
 
 

@@ -1,17 +1,15 @@
 """What the parameters of several nodes say of the same thing must agree: no node can see that alone."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from nanorover.base.params import BaseParams
 from nanorover.errors import InputError
-from nanorover.params import declared, from_mapping
+from nanorover.params import part_of
 from nanorover.planning import caution, motion, safety_params
 from nanorover.planning.caution import CautionParams
 from nanorover.planning.motion import MotionParams
 from nanorover.planning.safety_params import SafetyParams
-
-T = TypeVar("T")
 
 # Parameters that mean the same in every node that has them.
 COMMON = (
@@ -48,13 +46,9 @@ def check_agreement(nodes: Mapping[str, Mapping[str, Any]]) -> None:
             )
     if "base" not in nodes:
         return
-    base = _of(BaseParams, "base", nodes)
+    base = part_of(BaseParams, nodes["base"], "node base")
     if "safety" in nodes:
-        safety_params.check_against_base(_of(SafetyParams, "safety", nodes), base)
+        safety_params.check_against_base(part_of(SafetyParams, nodes["safety"], "node safety"), base)
     if "planner" in nodes:
-        motion.check_against_base(_of(MotionParams, "planner", nodes), base)
-        caution.check_against_base(_of(CautionParams, "planner", nodes), base)
-
-
-def _of(cls: type[T], node: str, nodes: Mapping[str, Mapping[str, Any]]) -> T:
-    return from_mapping(cls, {name: nodes[node][name] for name in declared(cls)}, f"node {node}")
+        motion.check_against_base(part_of(MotionParams, nodes["planner"], "node planner"), base)
+        caution.check_against_base(part_of(CautionParams, nodes["planner"], "node planner"), base)

@@ -77,8 +77,8 @@ def managed_nodes(mode: str, values: dict[str, Any]) -> list[str]:
 def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
     """The nodes to start here with their effective parameters, checked as the nodes will check them.
 
-    Raises InputError for a parameter that is unknown or out of range, and for a serial port, world, camera or
-    model that was asked for and is not there.
+    Raises InputError for a parameter that is unknown or out of range, for what a parameter names and its node
+    could not use, and for a serial port that is not there.
     """
     if mode == "sim":
         values = _simulated_ports(values)
@@ -92,8 +92,6 @@ def plan(mode: str, values: dict[str, Any]) -> list[PlannedNode]:
         for argument, name in node.arguments.items():
             if ARGUMENTS[argument].kind is SerialPort and mode != "sim":
                 _check_port(parameters[node.name][name], node.name, argument)
-            elif argument in NAMED and values[argument]:
-                NAMED[argument](parameters[node.name])
     sim_time = {"use_sim_time": values["use_sim_time"] or mode == "replay"}
     return [PlannedNode(node, _sayable(parameters[node.name] | sim_time)) for node in nodes]
 
@@ -127,30 +125,6 @@ def _check_port(port: str, node: str, argument: str) -> None:
             f"the serial port '{port}' of node {node} does not exist",
             f"give {argument}:=PORT; present here: {', '.join(present) or 'none, is the cable plugged in?'}",
         )
-
-
-def _check_world(parameters: dict[str, Any]) -> None:
-    from nanorover.sim.floorplan import scene_of
-
-    scene_of(parameters["world"])
-
-
-def _check_camera(parameters: dict[str, Any]) -> None:
-    from nanorover.perception.camera import existing, is_pipeline
-
-    if not is_pipeline(parameters["source"]):
-        existing(parameters["source"])
-
-
-def _check_model(parameters: dict[str, Any]) -> None:
-    from nanorover.perception.description import load_model
-
-    if parameters["engine"] != "remote":
-        load_model(parameters["model"])
-
-
-# What a person names in an argument and the node would find missing only after the start.
-NAMED = {"world": _check_world, "camera": _check_camera, "model": _check_model}
 
 
 def effective_parameters(

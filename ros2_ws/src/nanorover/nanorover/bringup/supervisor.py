@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ REFUSED_EXIT_CODE = 4
 
 CYCLE_S = 0.1
 STATE_PERIOD_S = 0.5
+# What a node's own word on its state is while it is not at work, and not on the way there.
+IDLE = ("unconfigured", "inactive")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Program:
     exit_code: int | None = None
     silence: str = ""
     last_fault: str = ""
+    # Why it could not begin, as far as it was said, since it was active last.
+    refusals: set[str] = field(default_factory=set)
 
 
 class Supervisor:
@@ -175,10 +179,20 @@ class Supervisor:
         self._state_due_s = self.clock() + STATE_PERIOD_S
         nodes = {program.name: self._of(program) for program in self.programs}
         self.write_state({"nodes": nodes})
+        for program in self.programs:
+            self._say_refusal(program, nodes[program.name])
         watched = [n for n, p in zip(nodes.values(), self.programs, strict=True) if p.has_heartbeat]
         if not self._was_up and watched and all(n["state"] == "active" for n in watched):
             self._was_up = True
             self.say(f"all {len(watched)} nodes are active")
+
+    def _say_refusal(self, program: Program, node: dict[str, Any]) -> None:
+        """Why a node that lives cannot begin: it says so as often as it is asked, here it is said once."""
+        if node["state"] == "active":
+            program.refusals.clear()
+        elif node["state"] in IDLE and node["level"] == "ERROR" and node["message"] not in program.refusals:
+            program.refusals.add(node["message"])
+            self.say(f"node {program.name} cannot begin: {node['message']}")
 
     def _of(self, program: Program) -> dict[str, Any]:
         health = self.health.get(program.name, {})
