@@ -19,7 +19,7 @@ from nav2_msgs.action import (
     Wait,
 )
 from rclpy.action import ActionClient
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Empty
 from tf2_msgs.msg import TFMessage
 
 from nanorover.base.gate import Velocity
@@ -236,6 +236,33 @@ def test_goal_pose_cancel_and_preempt(graph, robot):
     assert robot.result(second).mapped_area_m2 > 20.0
 
 
+def test_a_goal_without_an_action_is_cancelled_by_its_topic_and_no_way_is_shown_any_more(graph, robot):
+    cancel, plans = graph.offer("cancel"), graph.collect("plan")
+    robot.outputs["goal_pose"].publish(goal(5.0, 3.5))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.15, "it drives")
+    robot.until(lambda: plans and plans[-1].poses, "its way is shown")
+    cancel.publish(Empty())
+    robot.until(lambda: robot.world.velocity == Velocity(0.0, 0.0), "it stands")
+    robot.until(lambda: robot.says("planner", "cancelled"), "and says why")
+    robot.until(lambda: not plans[-1].poses, "its way is gone")
+    robot.outputs["goal_pose"].publish(goal(5.0, 3.5))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.15, "the next goal drives")
+    handle = robot.ask(Wait, "wait", Wait.Goal(time=Duration(sec=600)))
+    robot.until(lambda: robot.says("planner", "wait"), "another task")
+    cancel.publish(Empty())
+    assert robot.result(handle).error_msg == "cancelled", "whatever it does"
+
+
+def test_what_became_of_an_earlier_task_is_not_said_of_the_next(robot):
+    robot.outputs["goal_pose"].publish(goal(50.0, 50.0))
+    robot.until(lambda: robot.says("planner", "goal_pose failed: "), "no way leads there")
+    robot.diagnostics.clear()
+    robot.outputs["goal_pose"].publish(goal(5.0, 3.5))
+    robot.until(lambda: robot.world.velocity.linear_m_s > 0.15, "it drives")
+    said = [s.message for message in robot.diagnostics for s in message.status if s.name == "/planner"]
+    assert not [words for words in said if words.startswith("goal_pose: goal_pose failed")], said
+
+
 def test_the_emergency_stop_ends_the_task_and_its_release_sets_nothing_going(graph, robot):
     stop = graph.offer("e_stop")
     handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
@@ -245,7 +272,9 @@ def test_the_emergency_stop_ends_the_task_and_its_release_sets_nothing_going(gra
     robot.until(lambda: robot.world.velocity == Velocity(0.0, 0.0), "it stands")
     refused = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 3.5)))
     assert "release it first" in robot.result(refused).error_msg
+    robot.until(lambda: robot.says("planner", "emergency stop"), "it says so")
     stop.publish(Bool(data=False))
+    robot.until(lambda: robot.says("planner", "idle"), "and no longer once it is released")
     asked, stands = graph.collect("cmd_vel_nav"), robot.world.pose.copy()
     steps = robot.steps + 40
     robot.until(lambda: robot.steps > steps, "two seconds pass")

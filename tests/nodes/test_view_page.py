@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import Page, chromium
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from shown_robot import ShownRobot
 from websockets.sync.client import connect
 
@@ -119,6 +119,14 @@ def test_the_page_shows_the_robot_and_a_click_becomes_a_goal(shown, graph):
     failure = DiagnosticStatus(name="/planner", message="goal_pose failed: there is no way to it")
     graph.offer("/diagnostics").publish(DiagnosticArray(status=[failure]))
     shown.wait_for("document.getElementById('notice').innerText === 'goal_pose failed: there is no way to it'")
+
+    cancels = graph.collect("cancel")
+    assert page.value("document.getElementById('cancel').disabled"), "nothing is to be cancelled"
+    busy = DiagnosticStatus(name="/planner", values=[KeyValue(key="task", value="explore")])
+    graph.offer("/diagnostics").publish(DiagnosticArray(status=[busy]))
+    shown.wait_for("!document.getElementById('cancel').disabled")
+    page.click("cancel")
+    graph.wait_until(lambda: cancels, "the robot hears of it")
 
     place_on_map(page, "goal", shown.screen_of(1.0, 0.25), heading_px=(0, -60))
     graph.wait_until(lambda: goals, "a goal")

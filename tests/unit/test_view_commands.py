@@ -74,12 +74,20 @@ def test_everybody_stops_and_a_stop_takes_back_the_goal_that_waits(commands):
     assert commands.wishes() == [Wish("release")]
 
 
+def test_a_cancel_takes_back_the_goal_that_waits_and_stops_nothing_else(commands):
+    commands.take(1, {"type": "pose", "x": 1, "y": 2, "yaw": 0})
+    commands.take(1, {"type": "goal", "x": 1, "y": 2, "yaw": 0})
+    assert commands.take(2, {"type": "cancel"}) == ""
+    assert commands.wishes() == [Wish("pose", (1.0, 2.0, 0.0)), Wish("cancel")]
+    assert commands.take(1, drive(1, 0)) == "" and not commands.stopped
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
-kinds = st.sampled_from(["drive", "goal", "pose", "stop", "release", "", 3, None])
+kinds = st.sampled_from(["drive", "goal", "pose", "cancel", "stop", "release", "", 3, None])
 
 
 @given(

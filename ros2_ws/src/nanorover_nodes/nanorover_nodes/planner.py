@@ -13,7 +13,7 @@ from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
 from sensor_msgs.msg import CameraInfo as CameraInfoMsg
 from sensor_msgs.msg import LaserScan as LaserScanMsg
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Empty
 from vision_msgs.msg import Detection2DArray
 
 from nanorover import params
@@ -40,7 +40,7 @@ from nanorover_nodes.component import OK, WARN, Component, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.goals import GoalReader
 from nanorover_nodes.planner_actions import Actions
-from nanorover_nodes.planner_tasks import Tasks
+from nanorover_nodes.planner_tasks import IDLE, NO_POSE, Tasks
 from nanorover_nodes.planner_views import Views
 from nanorover_nodes.pose_source import PoseSource
 from nanorover_nodes.process import run
@@ -107,7 +107,7 @@ class PlannerNode(Component):
         self.misses, self.last_cycle_s = 0, 0.0
         self.scan_at_s = self.pose_at_s = self.blind_since_s = 0.0
         self.deviation_m = 0.0
-        self.last_word = "idle"
+        self.last_word = IDLE
         self.commands = self.offer("cmd_vel_nav")
         self.views = Views(self.offer, self._now_ns, s.map_frame)
         self.listen("map", self.on_map)
@@ -117,6 +117,7 @@ class PlannerNode(Component):
         self.listen("camera/camera_info", self.on_camera)
         self.listen("detections", self.on_detections)
         self.listen("goal_pose", self.on_goal)
+        self.listen("cancel", self.on_cancel)
         self.stopped = False
         self.stop_note = Note(self.params["run"], STOPPED_NOTE)
         self.listen("e_stop", self.on_stop)
@@ -231,11 +232,17 @@ class PlannerNode(Component):
             self.refused.note("goal")
             self.get_logger().warning(self.last_word)
 
+    def on_cancel(self, _: Empty) -> None:
+        """Whatever the robot does, however it was asked for, is over."""
+        self.tasks.end_all("cancelled")
+
     def on_stop(self, message: Bool) -> None:
         """The emergency stop ends what the robot does: its release must not set it going again."""
         self.stopped = message.data
         if self.stopped:
             self.tasks.end_all(STOPPED)
+        elif self.last_word == STOPPED:
+            self.last_word = IDLE
         self.stop_note.set(self.stopped)
 
     # -- the drive ------------------------------------------------------------------------------------
@@ -286,7 +293,7 @@ class PlannerNode(Component):
         self.last_word = why
         self._command(STILL)
         if now_s - self.blind_since_s > self.settings.blind_patience_s:
-            self.tasks.end_all(f"{why}, for {now_s - self.blind_since_s:.0f} s")
+            self.tasks.end_all(f"{why}, for {now_s - self.blind_since_s:.0f} s", NO_POSE)
             self.blind_since_s = 0.0
 
     def _command(self, velocity: Velocity) -> None:

@@ -25,6 +25,7 @@ FEEDBACK_PERIOD_S = 0.5
 NO_POSE = 202  # TF_ERROR of ComputePathToPose
 UNKNOWN = 1
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
+IDLE = "idle"
 # Stands between the task and its reason, in what the node says of itself.
 TASK_FAILED = " failed: "
 
@@ -68,7 +69,7 @@ class Tasks:
     @property
     def name(self) -> str:
         """The task's name."""
-        return self.task.name if self.task else "idle"
+        return self.task.name if self.task else IDLE
 
     def trajectory(self) -> NDArray[np.float64]:
         """Where the last command leads."""
@@ -82,7 +83,7 @@ class Tasks:
         """One control cycle: the command, and what the task says."""
         task = self.task
         if task is None:
-            return STILL, "idle"
+            return STILL, IDLE
         if task.goal is not None and task.goal.is_cancel_requested:
             self._end(End(CANCELLED, 0, "cancelled"))
             return STILL, "cancelled"
@@ -97,11 +98,11 @@ class Tasks:
         self._end(End(FAILED, pilot.error or UNKNOWN, pilot.reason))
         return STILL, f"{task.name}{TASK_FAILED}{pilot.reason}"
 
-    def end_all(self, reason: str) -> bool:
+    def end_all(self, reason: str, error: int = UNKNOWN) -> bool:
         """The task is over, for a reason outside it; False where there was none."""
         if self.task is None:
             return False
-        self._end(End(FAILED, NO_POSE, reason))
+        self._end(End(FAILED, error, reason))
         self.node.last_word = reason
         return True
 
@@ -122,7 +123,7 @@ class Tasks:
         task = Task(name, mission, Future(), goal, poses)
         mission.start(tree(mission.pilot, task))
         self.task = task
-        self.node.blind_since_s = 0.0
+        self.node.blind_since_s, self.node.last_word = 0.0, "begins"
         return task
 
     def _end(self, end: End, drive_on: bool = False) -> None:
@@ -132,6 +133,7 @@ class Tasks:
         task.mission.cancel(end.reason)
         if not drive_on:
             self.node._command(STILL)
+            self.node.views.show_no_way()
         if end.outcome == FAILED:
             self.node.get_logger().warning(f"{task.name}: {end.reason}")
         task.future.set_result(end)

@@ -48,6 +48,11 @@ class Views:
         if self.wanted("local_plan"):
             self._outputs["local_plan"].publish(self.path_msg(trajectory()))
 
+    def show_no_way(self) -> None:
+        """Nothing is driven any more."""
+        none = np.zeros((0, 3))
+        self.show_ways(none, lambda: none)
+
     def show_costs(self, topic: str, costmap: Costmap, cost: NDArray[np.uint8]) -> None:
         """Costs of a costmap's cells."""
         origin = np.array([costmap.raster.x_m, costmap.raster.y_m, 0.0])

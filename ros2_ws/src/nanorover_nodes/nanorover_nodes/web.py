@@ -10,7 +10,7 @@ from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Path as PathMsg
 from sensor_msgs.msg import BatteryState, CompressedImage
 from sensor_msgs.msg import LaserScan as LaserScanMsg
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Empty
 from vision_msgs.msg import Detection2DArray
 
 from nanorover.base.gate import STILL, STOPPED, Velocity
@@ -73,7 +73,8 @@ class WebNode(PatientComponent):
         self.state_pace, self.health_pace = Pace(self.settings.rate_hz), Pace(HEALTH_RATE_HZ)
         self.picture_pace, self.lines_pace = Pace(self.settings.picture_rate_hz), Pace(LINES_RATE_HZ)
         self.driving = self.stop_heard = False
-        self.outputs = {t: self.offer(t) for t in ("cmd_vel_teleop", "goal_pose", "initialpose", "e_stop")}
+        asked_for = ("cmd_vel_teleop", "goal_pose", "cancel", "initialpose", "e_stop")
+        self.outputs = {topic: self.offer(topic) for topic in asked_for}
         self.listen("map", self.on_map)
         self.listen("scan", self.on_scan)
         self.line_topics = [
@@ -227,6 +228,9 @@ class WebNode(PatientComponent):
         self.get_logger().info(f"asked in the browser: {wish}")
         if wish.kind in ("stop", "release"):
             self.outputs["e_stop"].publish(Bool(data=wish.kind == "stop"))
+            return
+        if wish.kind == "cancel":
+            self.outputs["cancel"].publish(Empty())
             return
         pose = np.array(wish.pose)
         stamp_ns = self.get_clock().now().nanoseconds

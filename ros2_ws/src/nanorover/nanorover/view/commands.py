@@ -19,7 +19,7 @@ FARTHEST_M = 1e4
 
 @dataclass(frozen=True)
 class Wish:
-    """One command for the robot: ``goal``, ``pose`` (with x, y, yaw in the map frame), ``stop`` or ``release``."""
+    """One command: ``goal``, ``pose`` (with x, y, yaw in the map frame), ``cancel``, ``stop`` or ``release``."""
 
     kind: str
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -46,6 +46,8 @@ class Commands:
                     return self._drive(client, command)
                 case "stop" | "release" as kind:
                     return self._stop(kind)
+                case "cancel":
+                    return self._cancel()
                 case "goal" | "pose" as kind:
                     return self._place(kind, command)
                 case _:
@@ -72,6 +74,11 @@ class Commands:
         self._driver, self._valid_until_s = None, 0.0
         self._wishes = [wish for wish in self._wishes if wish.kind == "pose"]
         self._wishes.append(Wish(kind))
+        return ""
+
+    def _cancel(self) -> str:
+        self._wishes = [wish for wish in self._wishes if wish.kind != "goal"]
+        self._wishes.append(Wish("cancel"))
         return ""
 
     def _place(self, kind: str, command: dict[str, Any]) -> str:

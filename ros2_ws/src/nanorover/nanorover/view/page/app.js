@@ -88,6 +88,7 @@ const show = {
       return item;
     });
     $("health").querySelector("ul").replaceChildren(...items);
+    $("cancel").disabled = (nodes.planner?.values.task ?? "idle") === "idle";
     const safety = nodes.safety;
     $("held").hidden = !safety || safety.level === "ok";
     $("held").textContent = safety ? `safety: ${safety.message}` : "";
@@ -145,6 +146,7 @@ map.onScale = (length, px) => {
 };
 map.onFollow = (on) => { $("follow").ariaPressed = String(on); };
 $("follow").onclick = () => map.setFollow(!map.follow);
+$("cancel").onclick = () => send({ type: "cancel" });
 $("fit").onclick = () => { map.setFollow(false); map.fit(); };
 function stop() {
   if (socket?.readyState !== WebSocket.OPEN) stopWanted = true;
