@@ -208,6 +208,46 @@ def test_a_wrong_room_is_refused(tmp_path, text):
         read_world(path)
 
 
+SCANS = {"ranges_m": np.ones((2, 40)), "angle_min_rad": -np.pi, "angle_increment_rad": 0.1, "scan_time_s": [0.1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"ranges_m": np.ones((0, 40))}, "ranges_m is empty"),
+        ({"ranges_m": np.ones((1, 2, 3))}, "a row of ranges"),
+        ({"ranges_m": np.array(["far"])}, "far"),
+        ({"scan_time_s": [0.0]}, "some way apart"),
+        ({"angle_increment_rad": np.nan}, "some way apart"),
+        ({"angle_increment_rad": [0.1, 0.2]}, ""),
+    ],
+)
+def test_recorded_scans_that_cannot_be_played_are_refused(tmp_path, change, why):
+    path = tmp_path / "scans.npz"
+    np.savez(path, **SCANS)
+    assert read_world(path).ranges(np.zeros(1), np.zeros(1)) == [1.0]
+    np.savez(path, **(SCANS | change))
+    with pytest.raises(InputError, match=rf"scans\.npz holds no recorded scans: .*{why}"):
+        read_world(path)
+
+
+def test_files_that_are_no_recorded_scans_are_refused(tmp_path):
+    path = tmp_path / "scans.npz"
+    np.savez_compressed(path, **SCANS)
+    whole = path.read_bytes()
+    for content in (b"", b"PK nonsense", b"words", whole[:-30], whole[:100] + b"?" * 40 + whole[140:]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"scans\.npz holds no recorded scans: \S"):
+            read_world(path)
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(InputError, match="a single array"):
+        read_world(path)
+    np.savez(path, ranges_m=np.ones((2, 3)))
+    with pytest.raises(InputError, match="angle_min_rad is missing"):
+        read_world(path)
+
+
 def test_recorded_scans_play_in_a_loop():
     scans = np.array([[1.0, 2.0, 3.0, 4.0], [5.0, np.inf, 7.0, -np.inf]])
     world = RecordedScans(scans, -np.pi, np.pi / 2, 0.1)

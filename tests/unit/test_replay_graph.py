@@ -208,9 +208,12 @@ def test_a_reference_comes_back_as_it_was_saved_with_its_commit(tmp_path):
 
 
 def test_a_damaged_reference_is_named(tmp_path):
-    (tmp_path / "a.npz").write_bytes(b"PK nonsense")
-    with pytest.raises(InputError, match=r"a\.npz is damaged"):
-        load_reference(tmp_path / "a.npz")
+    save_reference(tmp_path / "a.npz", columns(), {"recording": "a"})
+    whole = (tmp_path / "a.npz").read_bytes()
+    for content in (b"PK nonsense", b"", whole[:-30], whole[: len(whole) // 2]):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.npz is damaged: \S"):
+            load_reference(tmp_path / "a.npz")
 
 
 def test_choices_of_topics():

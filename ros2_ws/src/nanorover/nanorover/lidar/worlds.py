@@ -8,9 +8,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from nanorover.arrays import read_arrays
 from nanorover.errors import InputError
 
 Floats = NDArray[np.float64]
+
+# What a file of recorded scans must hold.
+SCAN_ARRAYS = ("ranges_m", "angle_min_rad", "angle_increment_rad", "scan_time_s")
 
 
 class World(Protocol):
@@ -130,14 +134,26 @@ def _room(described: Any, source: str) -> Room:
 
 def _recorded(path: Path) -> RecordedScans:
     try:
-        with np.load(path) as scans:
-            return RecordedScans(
-                np.atleast_2d(scans["ranges_m"]).astype(float),
-                float(scans["angle_min_rad"]),
-                float(scans["angle_increment_rad"]),
-                float(np.median(scans["scan_time_s"])),
-            )
-    except (OSError, KeyError, ValueError) as error:
+        ranges_m, angle_min_rad, angle_increment_rad, scan_time_s = _arrays_of_scans(path)
+        scans = RecordedScans(
+            np.atleast_2d(ranges_m.astype(float)),
+            float(angle_min_rad),
+            float(angle_increment_rad),
+            float(np.median(scan_time_s)),
+        )
+        apart = 0 < scans.angle_increment_rad < math.inf and 0 < scans.period_s < math.inf
+        if scans.ranges_m.ndim != 2 or not (apart and math.isfinite(scans.angle_min_rad)):
+            raise ValueError("a scan has a row of ranges, and its rays and times are some way apart")
+    except (ValueError, TypeError) as error:
         raise InputError(
             f"{path} holds no recorded scans: {error}", "record some with 'nanorover lidar --out scans.npz'"
         ) from error
+    return scans
+
+
+def _arrays_of_scans(path: Path) -> list[NDArray[Any]]:
+    stored = read_arrays(path)
+    for name in SCAN_ARRAYS:
+        if name not in stored or stored[name].size == 0:
+            raise ValueError(f"{name} is {'empty' if name in stored else 'missing'}")
+    return [stored[name] for name in SCAN_ARRAYS]

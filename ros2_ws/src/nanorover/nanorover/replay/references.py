@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nanorover.arrays import read_arrays
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.replay.graph import Column
@@ -38,10 +39,9 @@ def load_reference(path: Path) -> Reference | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            columns = {name: stored[name] for name in stored.files}
+        columns = read_arrays(path)
         note = json.loads(str(columns.pop(NOTE)))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError) as error:
         raise InputError(f"reference {path} is damaged: {error}", "restore it, or --update-references") from error
     if note.get("format") != FORMAT:
         raise InputError(f"reference {path} has the format {note.get('format')}", "renew it: --update-references")

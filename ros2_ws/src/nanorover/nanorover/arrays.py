@@ -1,0 +1,34 @@
+"""Arrays in ``.npz`` files, whatever became of them."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What numpy, zipfile and zlib raise at a file that is cut off or changed somewhere.
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Name → array of an ``.npz``. Raises ValueError, saying why, for a file that cannot be read or is none."""
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array")
+        with stored:
+            return {name: stored[name] for name in stored.files}
+    except DAMAGED as error:
+        raise ValueError(str(error)) from error
