@@ -58,13 +58,23 @@ def test_a_bad_scene_is_refused_by_name(tmp_path, change, said):
 
 
 def test_files_that_are_no_scene(tmp_path):
-    with pytest.raises(InputError, match="shipped scenes: flat"):
-        load_scene(tmp_path / "none.yaml")
     for text in ("[1, 2", "just words", ""):
         with pytest.raises(InputError):
             load_scene(written(tmp_path, text))
     with pytest.raises(InputError, match="style"):
         scene_of("castle:3")
+
+
+def test_a_world_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    assert scene_of("flat").name == "flat"
+    for text in ("nothere", str(tmp_path / "none.yaml"), "castle:x"):
+        with pytest.raises(InputError) as refusal:
+            scene_of(text)
+        assert str(refusal.value).startswith(f"there is no world '{text}'\n")
+        assert "known: flat, SEED, apartment:SEED, office:SEED, or the path of a scene file" in str(refusal.value)
+    for text, seed in (("-7", "-7"), ("office:-7", "-7"), ("apartment:1.5", "1.5"), ("office:", "")):
+        with pytest.raises(InputError, match=f"'{seed}' is no seed of a world\n.*whole number"):
+            scene_of(text)
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,23 @@
 
 import colorsys
 import math
+import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from nanorover.errors import InputError
 from nanorover.sim.furnish import Room, furnish
 from nanorover.sim.people import peopled
-from nanorover.sim.scene import Opening, Scene, Start, Wall, as_saved, load_scene
+from nanorover.sim.scene import SHIPPED, Opening, Scene, Start, Wall, as_saved, load_scene
 from nanorover.sim.solids import Colour
 
 DOOR_M = 0.92
 STYLES = ("apartment", "office")
 ATTEMPTS = 40
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,18 @@ def scene_of(text: str) -> Scene:
     Raises InputError for what is none of these.
     """
     style, _, seed = text.rpartition(":")
-    if seed.isdigit():
+    if seed.isdecimal():
         return random_scene(int(seed), style)
-    return load_scene(text)
+    if style in STYLES or NUMBER.fullmatch(seed):
+        raise InputError(f"'{seed}' is no seed of a world", "a seed is a whole number from 0 on, as 7 or office:7")
+    path = SHIPPED.get(text, Path(text))
+    if not path.exists():
+        seeded = ", ".join(f"{style}:SEED" for style in STYLES)
+        raise InputError(
+            f"there is no world '{text}'",
+            f"known: {', '.join(SHIPPED)}, SEED, {seeded}, or the path of a scene file",
+        )
+    return load_scene(path)
 
 
 def _attempt(rng: np.random.Generator, seed: int, style: str) -> Scene | None:

@@ -13,7 +13,7 @@ from nanorover.files import replacing
 from nanorover.sim.shapes import solids_of
 from nanorover.sim.solids import SURFACES, Colour, Size, Solid, box
 
-SHIPPED = Path(__file__).parent / "scenes"
+SHIPPED = {file.stem: file for file in sorted((Path(__file__).parent / "scenes").glob("*.yaml"))}
 
 Point = tuple[float, float]
 T = TypeVar("T")
@@ -155,19 +155,15 @@ def _leaf(opening: Opening, hinge_m: float, half_wall_m: float) -> Solid:
     return leaf.placed(hinge_m, half_wall_m, math.radians(opening.leaf_deg or 0.0))
 
 
-def load_scene(path: Path | str) -> Scene:
-    """Read a scene file; a bare name is one of the shipped scenes.
+def load_scene(path: Path) -> Scene:
+    """Read a scene file.
 
     Raises InputError for a missing file, an unknown or missing key, a wrong type, an unknown class.
     """
-    path = Path(path)
-    if not path.suffix and not path.exists():
-        path = SHIPPED / f"{path}.yaml"
     try:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
-        known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
-        raise InputError(f"cannot read scene {path}: {error.strerror}", f"shipped scenes: {known}") from error
+        raise InputError(f"cannot read scene {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     scene = _build(Scene, document, str(path))
