@@ -9,11 +9,13 @@ from bag_samples import NS, START_NS, scan
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan, Odometry
+from nanorover.replay.cases import FAILED, PASSED, Result
 from nanorover.replay.compare import CHANGED, EQUAL, WITHIN, compare
 from nanorover.replay.graph import Row, Several, run
 from nanorover.replay.records import LidarBytes
 from nanorover.replay.references import load_reference, save_reference
 from nanorover.replay.topics import parse_choices
+from nanorover.replay.verdict import text_report
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,3 +223,14 @@ def test_choices_of_topics():
     for wrong in ("scan", "lidar=/front", "scan="):
         with pytest.raises(InputError, match="write ROLE=TOPIC"):
             parse_choices([wrong])
+
+
+def test_the_report_of_a_recording_that_cannot_be_read_has_nothing_empty_in_it():
+    whole = Result("b.mcap", PASSED, digest="8f3a", scans=30, duration_s=3.0, cpu_s=0.1)
+    refused = Result("a.mcap", FAILED, "a.mcap does not exist\n  → give a bag")
+    assert text_report([whole, refused]).splitlines() == [
+        "FAILED  a.mcap  (0 scans)",
+        "    a.mcap does not exist",
+        "      → give a bag",
+        "PASSED  b.mcap  (30 scans, 30 × real time, 8f3a)",
+    ]

@@ -31,10 +31,9 @@ def text_report(results: list[Result]) -> str:
     """Every case with its fields, the changed ones first."""
     lines = []
     for result in sorted(results, key=lambda r: r.good):
-        speed = f", {result.duration_s / result.cpu_s:.0f} × real time" if result.cpu_s else ""
-        lines.append(
-            f"{result.status.upper()}  {result.recording}  ({result.scans} scans{speed}, {result.digest})"
-        )
+        speed = f"{result.duration_s / result.cpu_s:.0f} × real time" if result.cpu_s else ""
+        figures = ", ".join(filter(None, (f"{result.scans} scans", speed, result.digest)))
+        lines.append(f"{result.status.upper()}  {result.recording}  ({figures})")
         if result.reference:
             lines.append(f"    reference of commit {result.reference.get('commit', 'unknown')}")
         if result.message and not result.differences:
