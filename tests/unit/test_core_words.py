@@ -80,6 +80,15 @@ def test_a_negative_seed_is_refused(command):
     assert ended.exit_code == 2 and "--seed" in ended.output
 
 
+@pytest.mark.parametrize("separation", ["-0.3", "0", "nan", "inf"])
+@pytest.mark.parametrize("command", ["slam", "replay"])
+def test_wheels_that_cannot_be_are_refused(command, separation, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [command, "none.bag", "--wheels", "/left", "/right", "0.1", "0.1", separation]
+    refused = CliRunner().invoke(with_commands(), words).exception
+    assert isinstance(refused, InputError) and "are no wheels" in str(refused)
+
+
 def test_names_in_brackets_stay_whole(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     node = {"state": "active", "level": "OK", "restarts": 0, "up_s": 1.0, "message": "reads drive[/old][red].yaml"}

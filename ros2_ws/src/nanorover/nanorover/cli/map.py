@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 
 
 def save(
-    path: Annotated[Path, typer.Argument(help="file to write, without ending; on the machine where SLAM runs")],
+    path: Annotated[
+        Path, typer.Argument(help="a map's name without ending, a graph's whole; on the machine where SLAM runs")
+    ],
     graph: Annotated[bool, typer.Option("--graph", help="write the graph, from which mapping can go on")] = False,
     namespace: Namespace = "",
 ) -> None:

@@ -1,6 +1,7 @@
 """``nanorover replay``: recordings through the components in lock-step, against references and truth."""
 
 import json
+import math
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -49,6 +50,10 @@ def reading_of(
     from nanorover.replay.logs import Reading, Wheels
     from nanorover.replay.topics import parse_choices
 
+    if wheels and not (wheels[4] > 0.0 and all(map(math.isfinite, wheels[2:]))):
+        raise InputError(
+            f"--wheels: {' '.join(map(str, wheels[2:]))} are no wheels", "a separation is positive, in m"
+        )
     made = Wheels(*wheels[:4], Track(wheels[4])) if wheels else None
     return Reading(parse_choices(topic or []), made, clock.value)
 

@@ -26,7 +26,7 @@ def planning(
     with console.status("measuring"):
         result = run(rounds)
     if as_json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(result))
         return
     table = Table("part", "mean ms", "p50 ms", "p99 ms", "budget", title=f"{result['machine']}, {result['date']}")
     for part in result["parts"]:
