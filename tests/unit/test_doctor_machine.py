@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 from base_rig import RunningController
+from typer.testing import CliRunner
 
+from data import REPOSITORY
 from nanorover.base.emulator import ControllerSpec, Firmware
 from nanorover.base.params import BaseParams
 from nanorover.bringup.run_state import RunState
+from nanorover.cli import with_commands
 from nanorover.cli.doctor import _ports
 from nanorover.doctor import machine
 from nanorover.doctor.findings import ERROR, NOTE, OK, WARN
@@ -69,6 +72,24 @@ def test_a_port_that_is_not_there(tmp_path):
     lidar, base = machine.serial_ports(made(tmp_path, ports={"lidar": "/dev/ydlidar", "base": "/dev/ttyNO"}))
     assert lidar.level == ERROR and "/dev/ydlidar of lidar does not exist" in lidar.sentence
     assert "udev" in lidar.mend and "plug it in" in base.mend
+
+
+def test_ports_that_a_desk_lacks_are_no_fault_of_a_recording(tmp_path, monkeypatch):
+    absent = {"lidar": "/dev/ydlidar", "base": "/dev/ttyNO"}
+    beside = made(tmp_path, ports=absent, asked=False)
+    assert [f.level for f in machine.serial_ports(beside)] == [NOTE, NOTE]
+    of_a_robot = dataclasses.replace(beside, robot=frozenset({1}))
+    assert [f.level for f in machine.serial_ports(of_a_robot)] == [ERROR, ERROR]
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    file = tmp_path / "robot.yaml"
+    file.write_text("".join(f"{node}: {{ros__parameters: {{port: {port}}}}}\n" for node, port in absent.items()))
+    bag = str(REPOSITORY / "tests" / "recordings" / "apartment.mcap")
+    for words, level in ((["--bag", bag], NOTE), ([], ERROR)):
+        said = CliRunner().invoke(with_commands(), ["doctor", "--json", "--params-file", str(file), *words])
+        findings = json.loads(said.stdout)["findings"]
+        assert {f["level"] for f in findings if f["check"] == "ports"} == {level}
+        assert said.exit_code == any(f["level"] == ERROR for f in findings)
 
 
 def test_a_port_without_permission(tmp_path):

@@ -61,7 +61,7 @@ def _looked(
     from nanorover.doctor.checks import GRAPH, MACHINE, SIGNALS
     from nanorover.doctor.evidence import evidence_of
 
-    machine = _machine(params_file, namespace)
+    machine = _machine(params_file, namespace, asked=bag is None and live_s == 0.0)
     looked = [("machine", check.name, f) for check in MACHINE for f in check.look(machine)]
     if bag is not None:
         evidence = evidence_of(bag)
@@ -83,7 +83,7 @@ def _print(out, looked: "list[tuple[str, str, Finding]]") -> None:
             out.print(f"    {'':<20}→ {finding.mend}", soft_wrap=True, markup=False)
 
 
-def _machine(params_file: Path | None, namespace: str) -> "Machine":
+def _machine(params_file: Path | None, namespace: str, *, asked: bool) -> "Machine":
     """This machine, with the ports that the running robot has, or else those that the parameters name."""
     import os
 
@@ -101,6 +101,7 @@ def _machine(params_file: Path | None, namespace: str) -> "Machine":
         caches={"kernels": Path(kernels), "engines": Path(engines).expanduser()},
         base=params.load(BaseParams, "base", params_file),
         robot=robot,
+        asked=asked,
     )
 
 

@@ -32,7 +32,8 @@ JETSON = Path("etc/nv_tegra_release")
 class Machine:
     """Where to look. ``root`` is the file system, ``ports`` node → serial port, ``caches`` purpose → folder.
 
-    ``robot`` are the processes of the robot that runs here, who may have its ports.
+    ``robot`` are the processes of the robot that runs here, who may have its ports. ``asked`` is False where the
+    question is another: about a recording, or about a robot that may run elsewhere.
     """
 
     ports: dict[str, str]
@@ -40,6 +41,7 @@ class Machine:
     caches: dict[str, Path] = field(default_factory=dict)
     base: BaseParams = field(default_factory=lambda: load(BaseParams, "base"))
     robot: frozenset[int] = frozenset()
+    asked: bool = True
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     disk: Path = field(default_factory=Path.home)
 
@@ -78,7 +80,8 @@ def serial_ports(machine: Machine) -> list[Finding]:
                 mend = "plug it in; scripts/udev/70-ydlidar.rules gives it this name (docs/lidar.md)"
             else:
                 mend = f"plug it in, or set the parameter 'port' of {node} (docs/hardware.md); {ports_here()}"
-            found.append(Finding(ERROR, f"the port {name} of {node} does not exist", mend))
+            level = ERROR if machine.asked or machine.robot else NOTE
+            found.append(Finding(level, f"the port {name} of {node} does not exist", mend))
         elif not os.access(path, os.R_OK | os.W_OK):
             mend = "sudo usermod -aG dialout $USER, log in again"
             found.append(Finding(ERROR, f"no permission to open the port {name} of {node}", mend))
