@@ -92,8 +92,8 @@ ARGUMENTS = {
         Argument("elsewhere", "", str, "nodes that another machine or container starts; looked after here"),
         Argument("bag", "", Path, "recording to play into the nodes", modes=("replay",)),
         Argument("rate", "1.0", float, "speed of the recording, as a multiple of real time", modes=("replay",)),
-        Argument("world", "", str, "simulated world instead of the parameter's: seed (7), style and seed (office:7),"
-                 " shipped scene or scene file", modes=("sim",)),
+        Argument("world", "", str, "simulated world instead of the parameter's: seed (7), style and seed"
+                 " (office:7), shipped scene or scene file", modes=("sim",)),
         Argument("ports", "", str, "folder in which the simulated robot's ports appear", modes=("sim",)),
     )
 }
