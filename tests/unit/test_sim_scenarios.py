@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from nanorover.bringup.robot_model import FramesParams
@@ -11,13 +12,14 @@ from nanorover.cli import with_commands
 from nanorover.geometry.scan import LaserScan
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.params import load
+from nanorover.perception.images import read_image
 from nanorover.planning.navigator import load_settings
 from nanorover.robot import RobotParams
 from nanorover.sim.outcome import Outcome, ideal_s, known_map
 from nanorover.sim.people_gap import PeopleGap
 from nanorover.sim.scenarios import SCENARIOS, pose_of, scenario_of
 from nanorover.sim.slow_down import SlowDown
-from nanorover.sim.trials import Trial, summary
+from nanorover.sim.trials import Trial, _draw_way, summary, write_picture
 from nanorover.sim.truth import TrueObject
 
 SETTINGS = load_settings()
@@ -43,6 +45,22 @@ def outcome(**changes) -> Outcome:
         "time_s": 10.0, "ideal_s": 10.0, "clearance_m": 0.3, "people_clearance_m": 0.6, "recoveries": 0,
     }  # fmt: skip
     return Outcome(**{**usual, **changes})
+
+
+def test_a_way_is_drawn_in_metres_of_its_world(tmp_path):
+    trial = Trial(outcome(), np.column_stack((np.linspace(1.0, 7.0, 41), np.full(41, 2.0), np.zeros(41))))
+    axis = Figure().subplots()
+    _draw_way(axis, trial)
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == ("x (m)", "y (m)", "pet: 10 s")
+    width, height = scenario_of("pet", 0).scene.size_m
+    left, right, bottom, top = axis.images[0].get_extent()
+    assert -0.6 < left < 0.0 < width < right < width + 0.6 and -0.6 < bottom < 0.0 < height < top < height + 0.6
+    assert axis.get_aspect() == 1.0
+    assert {*np.diff(axis.get_xticks()), *np.diff(axis.get_yticks())} == {1.0}
+    assert axis.collections[0].get_offsets()[[0, -1]].tolist() == [[1.0, 2.0], [7.0, 2.0]]
+    write_picture([trial, trial], tmp_path / "ways.png")
+    picture = read_image(tmp_path / "ways.png")
+    assert picture.shape[1] > 2 * 300
 
 
 def test_the_sum_of_outcomes():

@@ -108,30 +108,40 @@ def _latency(found: list[dict[str, float]]) -> dict[str, float]:
 
 
 def write_picture(trials: list[Trial], path: Path) -> None:
-    """The worlds from above with the ways driven, dark at the start."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    """The worlds from above, in metres of the map, with the ways driven."""
+    from matplotlib.figure import Figure
 
     columns = min(4, len(trials))
     rows = -(-len(trials) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.4 * rows), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for trial, axis in zip(trials, axes.flat, strict=False):
-        outcome, way = trial.outcome, trial.way
-        scenario = scenario_of(outcome.scenario, outcome.seed)
-        grid = Simulation(scenario.scene, outcome.seed).map
-        height, width = np.array(grid.cells.shape) * grid.resolution_m
-        x, y = grid.origin_m
-        axis.imshow(grid.cells > 0, origin="lower", extent=(x, x + width, y, y + height), cmap="Greys", vmax=1.6)
-        for walker in scenario.scene.walkers:
-            axis.plot(*np.array(walker.path_m).T, ":", color="tab:red", lw=1.5)
-        axis.scatter(way[::4, 0], way[::4, 1], c=np.arange(len(way[::4])), cmap="viridis", s=6)
-        axis.plot(*scenario.goal[:2], "*", color="tab:orange", ms=12)
-        axis.set_title(f"{outcome.scenario}: {outcome.time_s:.0f} s" + ("" if outcome.success else " (failed)"))
-    figure.tight_layout()
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for trial, axis in zip(trials, axes, strict=False):
+        _draw_way(axis, trial)
+    for axis in axes[len(trials) :]:
+        axis.remove()
+    shown = {text.get_label(): text for axis in figure.axes for text in axis.get_legend_handles_labels()[0]}
+    figure.legend(handles=[*shown.values()], loc="outside lower center", ncols=len(shown), frameon=False)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=80)
-    plt.close(figure)
+        figure.savefig(temporary, dpi=80, bbox_inches="tight")
+
+
+def _draw_way(axis: Any, trial: Trial) -> None:
+    from matplotlib.ticker import MultipleLocator
+
+    outcome, way = trial.outcome, trial.way[::4]
+    scenario = scenario_of(outcome.scenario, outcome.seed)
+    grid = Simulation(scenario.scene, outcome.seed).map
+    height, width = np.array(grid.cells.shape) * grid.resolution_m
+    x, y = grid.origin_m
+    axis.imshow(grid.cells > 0, origin="lower", extent=(x, x + width, y, y + height), cmap="Greys", vmax=1.6)
+    for walker in scenario.scene.walkers:
+        axis.plot(*np.array(walker.path_m).T, ":", color="tab:red", lw=1.5, label="who walks there")
+    axis.plot(*scenario.goal[:2], "*", color="tab:orange", ms=12, ls="", label="goal")
+    axis.scatter(*way[:, :2].T, c=np.arange(len(way)), cmap="viridis", s=6, label="way, dark at the start")
+    axis.set_title(f"{outcome.scenario}: {outcome.time_s:.0f} s" + ("" if outcome.success else " (failed)"))
+    for along in (axis.xaxis, axis.yaxis):
+        along.set_major_locator(MultipleLocator(1.0))
+    axis.set(xlabel="x (m)", ylabel="y (m)")
+    axis.grid(alpha=0.25)
+    axis.set_axisbelow(False)
+    axis.spines[:].set_visible(False)
