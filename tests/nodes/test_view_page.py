@@ -143,7 +143,9 @@ def test_labels_of_boxes_lie_in_the_picture_and_not_over_one_another(shown):
     page, size = shown.page, (20.0, 40.0)
     at = (310.0, 120.0), (312.0, 121.0), (308.0, 119.0), (10.0, 5.0)
     shown.robot.boxes = [("potted plant", 0.9, middle, size) for middle in at]
-    shown.wait_for("document.body.dataset.boxes === '4' && document.getElementById('picture').labels?.length === 4")
+    shown.wait_for(
+        "document.body.dataset.boxes === '4' && document.getElementById('picture').labels?.length === 4"
+    )
     labels = page.value("document.getElementById('picture').labels")
     for n, a in enumerate(labels):
         assert 0 <= a["left"] <= 320 - a["width"] and 0 <= a["top"] <= 240 - a["height"]
