@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Duration
 from flat_world import FlatWorld, box
-from geometry_msgs.msg import Point, PoseStamped
+from geometry_msgs.msg import Point, PoseStamped, TwistStamped
 from nav2_msgs.action import (
     BackUp,
     ComputePathToPose,
@@ -33,6 +33,7 @@ from nanorover_nodes.convert import (
     pose_with_covariance_msg,
     scan_msg,
     transform_msg,
+    twist_msg,
 )
 
 pytestmark = pytest.mark.nodes
@@ -48,7 +49,8 @@ class Robot:
     def __init__(self, graph, world: FlatWorld, known_without: int = 0) -> None:
         self.graph, self.world = graph, world
         self.outputs = {
-            t: graph.offer(t) for t in ("scan", "odom", "pose", "map", "/tf", "/tf_static", "goal_pose")
+            t: graph.offer(t)
+            for t in ("scan", "odom", "cmd_vel_sent", "pose", "map", "/tf", "/tf_static", "goal_pose")
         }
         self.commands = graph.collect("cmd_vel")
         self.diagnostics = graph.collect("/diagnostics")
@@ -84,6 +86,7 @@ class Robot:
         if self.stopped_clock:
             return
         self.outputs["odom"].publish(odometry)
+        self.outputs["cmd_vel_sent"].publish(TwistStamped(twist=twist_msg(w.told)))
         edges = [("map", "odom", T_MAP_ODOM), ("odom", "base_link", w.pose - T_MAP_ODOM)]
         self.outputs["/tf"].publish(TFMessage(transforms=[transform_msg(stamp_ns, *edge) for edge in edges]))
         if self.steps % 2 == 0:
@@ -163,6 +166,16 @@ def test_it_drives_around_what_the_map_does_not_know(graph, robot):
     health = graph.health_of("planner", robot.diagnostics)
     values = {v.key: v.value for v in health.values}
     assert float(values["cycle p50 ms"]) < float(values["cycle p99 ms"])
+
+
+def test_wheels_that_were_told_to_turn_and_do_not_are_noticed_where_nothing_is_seen(robot):
+    robot.world.unseen, robot.world.stalls = box(1.7, 2.0, 0.2, 0.8), True
+    handle = robot.ask(NavigateToPose, "navigate_to_pose", NavigateToPose.Goal(pose=goal(5.0, 2.0, 1.0)))
+    robot.until(lambda: robot.world.held_s > 0.0, "something holds it")
+    robot.until(lambda: robot.world.told.linear_m_s < 0.0, "it backs off")
+    assert robot.world.held_s < 2.0
+    assert robot.result(handle).error_msg == ""
+    robot.until(lambda: robot.value("planner", "bumps") not in ("", "0"), "bumps are counted")
 
 
 def test_goals_that_make_no_sense_are_refused_with_the_reason(robot):

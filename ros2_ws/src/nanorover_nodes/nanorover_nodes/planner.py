@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TwistStamped
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Odometry as OdometryMsg
 from sensor_msgs.msg import CameraInfo as CameraInfoMsg
@@ -42,11 +42,12 @@ from nanorover_nodes.goals import GoalReader
 from nanorover_nodes.planner_actions import Actions
 from nanorover_nodes.planner_tasks import IDLE, NO_POSE, Tasks
 from nanorover_nodes.planner_views import Views
-from nanorover_nodes.pose_source import PoseSource
+from nanorover_nodes.pose_source import PoseSource, velocity_of
 from nanorover_nodes.process import run
 from nanorover_nodes.refusals import Refusals
 
 TIMES_KEPT = 400
+TOLD_FOR_S = 0.2  # a base that was not told anew for so long may stand
 LATE = 1.5  # a cycle that comes later than so many periods was missed
 # A scan is answered at once, and the timer goes on from there: this many periods later, for it must not come just
 # before the next scan does.
@@ -107,11 +108,13 @@ class PlannerNode(Component):
         self.misses, self.last_cycle_s = 0, 0.0
         self.scan_at_s = self.pose_at_s = self.blind_since_s = 0.0
         self.deviation_m = 0.0
+        self.told, self.told_at_s = STILL, 0.0
         self.last_word = IDLE
         self.commands = self.offer("cmd_vel_nav")
         self.views = Views(self.offer, self._now_ns, s.map_frame)
         self.listen("map", self.on_map)
         self.listen("odom", self.on_odometry)
+        self.listen("cmd_vel_sent", self.on_sent)
         self.listen("pose", self.on_pose)
         self.listen("scan", self.on_scan)
         self.listen("camera/camera_info", self.on_camera)
@@ -175,6 +178,10 @@ class PlannerNode(Component):
 
     def on_odometry(self, message: OdometryMsg) -> None:
         self.poses.on_odometry(message)
+
+    def on_sent(self, message: TwistStamped) -> None:
+        """What the wheels were told."""
+        self.told, self.told_at_s = velocity_of(message.twist), time.monotonic()
 
     def on_pose(self, message: PoseWithCovarianceStamped) -> None:
         """SLAM lives, and is sure or not; the pose itself comes through the transforms, at every moment."""
@@ -252,7 +259,9 @@ class PlannerNode(Component):
         T_map_base = self.poses.latest()
         if T_map_base is None:
             return None
-        return Moment(T_map_base, self.poses.velocity, time.monotonic(), self._now_ns())
+        now_s = time.monotonic()
+        told = self.told if now_s - self.told_at_s < TOLD_FOR_S else STILL
+        return Moment(T_map_base, self.poses.velocity, now_s, self._now_ns(), told)
 
     def blind(self) -> str:
         """Why the robot must not be driven now; empty if it may."""
