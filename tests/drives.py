@@ -36,11 +36,13 @@ def ranges_to_walls(origin: np.ndarray, bearings_rad: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Build:
-    """How the robot is really built, and what it believes: scales are believed over true."""
+    """How the robot is really built, and what it believes: scales are believed over true. It turns by
+    ``drift_rad_m`` per metre of the way that it believes in, and does not know."""
 
     T_base_laser: np.ndarray = field(default_factory=lambda: np.array([0.05, 0.0, 0.0]))
     way_read: float = 1.0
     turn_read: float = 1.0
+    drift_rad_m: float = 0.0
     mirrored: bool = False
     beams: int = 360
     noise_m: float = 0.004
@@ -64,7 +66,8 @@ def drive(build: Build, seconds: float = 40.0, seed: int = 0) -> tuple[list[Lase
         )
         way, turn = maneuver(i)
         true = compose(true, np.array([way, 0.0, turn]))
-        read = compose(read, np.array([way * build.way_read, 0.0, turn * build.turn_read]))
+        way_read = way * build.way_read
+        read = compose(read, np.array([way_read, 0.0, (turn - build.drift_rad_m * way_read) * build.turn_read]))
     return scans, odometry
 
 

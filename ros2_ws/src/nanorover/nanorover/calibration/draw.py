@@ -1,5 +1,6 @@
 """Pictures of what a calibration leaves unexplained."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,16 +25,21 @@ def draw_motion(path: Path, fit: MotionFit) -> None:
     way, turn, left = figure.subplots(1, 3)
     base, laser = fit.steps.base, fit.steps.laser
     ways = np.linalg.norm(base[:, :2], axis=1), np.linalg.norm(laser[:, :2], axis=1)
-    straight = np.abs(base[:, 2]) < 0.1
+    straight = fit.steps.straight
     way.plot(ways[0][~straight], ways[1][~straight], ".", color=PALE, label="steps with a turn")
     way.plot(ways[0][straight], ways[1][straight], ".", color=INK, label="straight steps")
-    _line(way, max(ways[0].max(initial=0.1), 0.1), fit.way_scale, both=False)
+    _line(way, max(ways[0].max(initial=0.1), 0.1), fit.way_scale)
     way.set(xlabel="way by the wheels (m)", ylabel="way by the lidar (m)", title=_factor("way", fit.way_scale))
     turns = np.degrees(base[:, 2]), np.degrees(laser[:, 2])
     turn.plot(*turns, ".", color=INK)
-    _line(turn, max(np.abs(turns[0]).max(initial=1.0), 1.0), fit.turn_scale, both=True)
+    drift_deg = math.degrees(fit.drift_rad_m) if math.isfinite(fit.drift_rad_m) else 0.0
+    reach = max(np.abs(turns[0]).max(initial=1.0), 1.0)
+    _line(turn, reach, fit.turn_scale, from_=-reach, offset=drift_deg * base[:, 0].mean())
+    side = f"; {abs(drift_deg):.1f}° per metre to the {'left' if drift_deg > 0 else 'right'}" if drift_deg else ""
     turn.set(
-        xlabel="turn by the wheels (°)", ylabel="turn by the lidar (°)", title=_factor("turn", fit.turn_scale)
+        xlabel="turn by the wheels (°)",
+        ylabel="turn by the lidar (°)",
+        title=_factor("turn", fit.turn_scale) + side,
     )
     time_s = (fit.steps.stamps_ns - fit.steps.stamps_ns[0]) / 1e9
     left.plot(time_s, 1000 * fit.residuals[:, 0], ".-", color=INK, lw=0.6, label="forward (mm)")
@@ -50,11 +56,11 @@ def _factor(name: str, scale: float) -> str:
     return f"{name} × {scale:.4f}" if np.isfinite(scale) else f"{name}: not shown by this drive"
 
 
-def _line(axes, reach: float, slope: float, both: bool) -> None:
-    ends = np.array([-reach if both else 0.0, reach])
+def _line(axes, reach: float, slope: float, from_: float = 0.0, offset: float = 0.0) -> None:
+    ends = np.array([from_, reach])
     axes.plot(ends, ends, ":", color=PALE, label="as reported")
     if np.isfinite(slope):
-        axes.plot(ends, slope * ends, color=FIT, lw=1, label="fitted")
+        axes.plot(ends, slope * ends + offset, color=FIT, lw=1, label="fitted")
 
 
 def draw_pixels(

@@ -3,7 +3,8 @@
 The lidar's own path through the room, from scan matching without odometry, is the truth here. Between moments
 some way apart, the base moves by A and the lidar by B, and ``A ∘ X = X ∘ B`` for the mounting X: the hand-eye
 equation (Censi et al., Simultaneous calibration of odometry and sensor parameters, T-RO 2013) with a scale on the
-wheels' way and one on their turn. It also shows a mirrored scan, swapped wheels, and a lidar mounted turned.
+wheels' way, one on their turn, and a turn per way that they do not report: one wheel is larger. It also shows a
+mirrored scan, swapped wheels, and a lidar mounted turned.
 """
 
 import math
@@ -23,10 +24,14 @@ from nanorover.slam.params import SlamParams
 
 # Moments this far apart are compared: far enough to stand out from the noise, near enough to be one arc.
 STEP_M, STEP_RAD = 0.25, 0.35
-# Less than this in all says nothing about the wheels' way, or about their turn.
+# A step that turns less than this is straight.
+STRAIGHT_RAD = 0.1
+# Less than this in all says nothing about the wheels' way (straight: about what turns on it), or about their turn.
 LEAST_WAY_M, LEAST_TURN_RAD = 1.0, 2.0
 # Residuals beyond this are slip or a bad match and count less.
 TYPICAL_RESIDUAL_M = 0.02
+# What is so many deviations from nothing is something.
+SURE_SIGMAS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +52,25 @@ class Steps:
         """All the turning that the wheels report, left and right."""
         return float(np.abs(self.base[:, 2]).sum())
 
+    @property
+    def straight(self) -> NDArray[np.bool_]:
+        """Which steps go straight by the wheels, ``(N,)``."""
+        return np.abs(self.base[:, 2]) < STRAIGHT_RAD
+
 
 @dataclass(frozen=True, eq=False)
 class MotionFit:
     """What makes the two motions agree.
 
     ``way_scale`` and ``turn_scale`` are true over reported; a negative turn means that one of the two is
-    mirrored. ``T_base_laser`` is the mounting. NaN where the drive does not show it. ``sigma`` are standard
-    deviations of (way_scale, turn_scale, x, y, yaw). ``residuals`` is ``(N, 3)``: metres and radians.
+    mirrored. ``drift_rad_m`` is the turn, left positive, per metre of reported way that the wheels do not report.
+    ``T_base_laser`` is the mounting. NaN where the drive does not show it. ``sigma`` are standard deviations of
+    (way_scale, turn_scale, x, y, yaw, drift). ``residuals`` is ``(N, 3)``: metres and radians.
     """
 
     way_scale: float
     turn_scale: float
+    drift_rad_m: float
     T_base_laser: Pose
     sigma: NDArray[np.float64]
     residuals: NDArray[np.float64]
@@ -126,20 +138,35 @@ def fit_motion(steps: Steps, T_base_laser: Pose) -> MotionFit:
         )
     turned = (steps.base[:, 2] ** 2).sum()
     turn_scale = float((steps.base[:, 2] * steps.laser[:, 2]).sum() / turned) if shows_turn else 1.0
-    free = np.array([shows_way, shows_turn, shows_turn and shows_way, shows_turn and shows_way, shows_way])
+    shows_place = shows_turn and shows_way
+    # A circle does not tell a turn that is reported too small from one that is not reported.
+    shows_drift = float(np.abs(steps.base[steps.straight, 0]).sum()) >= LEAST_WAY_M
+    free = np.array([shows_way, shows_turn, shows_place, shows_place, shows_way, shows_drift])
     fits = [
-        _solve(steps, np.array([1.0, turn_scale, T_base_laser[0], T_base_laser[1], yaw]), free)
+        _solve(steps, np.array([1.0, turn_scale, T_base_laser[0], T_base_laser[1], yaw, 0.0]), free)
         for yaw in T_base_laser[2] + np.array([0.0, 0.5, 1.0, 1.5]) * math.pi
     ]
     best = min(fits, key=lambda fit: fit.cost)
     if best.x[0] < 0:  # the same motion, looked at from behind
-        best.x *= [-1.0, 1.0, -1.0, -1.0, 1.0]
+        best.x *= [-1.0, 1.0, -1.0, -1.0, 1.0, 1.0]
         best.x[4] += math.pi
     values = np.where(free, best.x, np.nan)
     values[4] = wrap_angle(values[4]) if shows_way else np.nan
-    return MotionFit(
-        float(values[0]), float(values[1]), values[2:], _sigma(best, free), _residuals(best.x, steps), steps
-    )
+    way_scale, turn_scale, drift_rad_m = (float(values[n]) for n in (0, 1, 5))
+    left = _residuals(best.x, steps)
+    return MotionFit(way_scale, turn_scale, drift_rad_m, values[2:5], _sigma(best, free), left, steps)
+
+
+def unlike_wheels(fit: MotionFit, separation_m: float) -> str:
+    """In words, by how much one wheel is larger, ``separation_m`` being what the wheels' driver believes; empty
+    where it is not sure."""
+    if not abs(fit.drift_rad_m) > SURE_SIGMAS * fit.sigma[5]:
+        return ""
+    turn_scale = fit.turn_scale if math.isfinite(fit.turn_scale) else 1.0
+    larger = abs(fit.drift_rad_m * separation_m / turn_scale)
+    wheel, side = ("right", "left") if fit.drift_rad_m > 0 else ("left", "right")
+    drift = f"{math.degrees(abs(fit.drift_rad_m)):.1f}° per metre to the {side}"
+    return f"the {wheel} wheel is {larger:.1%} larger: straight by the wheels is {drift}"
 
 
 def _solve(steps: Steps, start: NDArray[np.float64], free: NDArray[np.bool_]):
@@ -157,14 +184,20 @@ def _solve(steps: Steps, start: NDArray[np.float64], free: NDArray[np.bool_]):
 
 def _residuals(values: NDArray[np.float64], steps: Steps) -> NDArray[np.float64]:
     """``A ∘ X − X ∘ B`` of every step, ``(N, 3)``."""
-    way_scale, turn_scale, x, y, yaw = values
+    way_scale, turn_scale, x, y, yaw, drift_rad_m = values
     mount = np.array([x, y, yaw])
-    turns = steps.base[:, 2] * turn_scale
-    c, s = np.cos(turns), np.sin(turns)
-    ahead = way_scale * steps.base[:, :2] + np.column_stack((c * x - s * y, s * x + c * y))
+    drifts = steps.base[:, 0] * drift_rad_m
+    turns = steps.base[:, 2] * turn_scale + drifts
+    # An arc that turns on has its chord half as much aside.
+    ahead = way_scale * _rotated(steps.base[:, :2], drifts / 2) + _rotated(np.array([[x, y]]), turns)
     seen = transform_points(mount, steps.laser[:, :2])
     angle = np.angle(np.exp(1j * (turns - steps.laser[:, 2])))
     return np.column_stack((ahead - seen, angle))
+
+
+def _rotated(points: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    c, s = np.cos(angles), np.sin(angles)
+    return np.column_stack((c * points[:, 0] - s * points[:, 1], s * points[:, 0] + c * points[:, 1]))
 
 
 def _sigma(found, free: NDArray[np.bool_]) -> NDArray[np.float64]:

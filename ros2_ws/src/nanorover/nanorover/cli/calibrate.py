@@ -50,9 +50,12 @@ def wheels(
     """Wheel radius and separation from a drive: straight ahead for some metres, and turns to both sides."""
     from nanorover import params
     from nanorover.base.params import BaseParams
+    from nanorover.calibration.motion import unlike_wheels
 
     base = params.load(BaseParams, "base", params_file)
     fit = _motion(recording, out / "wheels.png", params_file)
+    if unlike := unlike_wheels(fit, base.wheel_separation_m):
+        say(f"{unlike}; no parameter takes that, SLAM makes up for it")
     radius_m = base.wheel_radius_m * fit.way_scale
     separation_m = base.wheel_separation_m * fit.way_scale / fit.turn_scale
     found = {
@@ -76,7 +79,7 @@ def lidar(
     names = ("laser_x_m", "laser_y_m", "laser_yaw_rad")
     found = {
         name: Found(value, 4, sigma)
-        for name, value, sigma in zip(names, fit.T_base_laser, fit.sigma[2:], strict=True)
+        for name, value, sigma in zip(names, fit.T_base_laser, fit.sigma[2:5], strict=True)
     }
     _tell("frames", found, out / "lidar.yaml", as_json, _left(fit))
 
