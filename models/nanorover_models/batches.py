@@ -70,7 +70,7 @@ class Loaded:
         self.loader = DataLoader(
             self.pictures, min(settings.batch, len(samples) // world.size), sampler=self.sampler,
             num_workers=settings.workers, collate_fn=collate, drop_last=True,
-            pin_memory=world.device.type == "cuda", worker_init_fn=_one_thread,
+            pin_memory=world.device.type == "cuda",
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -82,12 +82,10 @@ class Loaded:
             self.sampler.set_epoch(number)
         else:
             self.sampler.generator.manual_seed(self.seed * 100_003 + number)
+        # The processes that load are forked: as many as threads are wanted, and a pool of OpenCV's, once used here
+        # (for validation, say), would be theirs without its threads, and let them wait for ever.
+        cv2.setNumThreads(1)
         try:
             yield from self.loader
         except InputError as error:  # of a process that loads it has its whole traceback before the sentence
             raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
-
-
-def _one_thread(_: int) -> None:
-    """What a process that loads pictures begins with: there are as many of these as threads are wanted."""
-    cv2.setNumThreads(1)

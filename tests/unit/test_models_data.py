@@ -96,6 +96,18 @@ def test_a_picture_that_cannot_be_read_is_a_sentence_whoever_reads_it(tmp_path: 
     assert said[0].startswith(f"the picture {tmp_path / 'a.png'} cannot be decoded")
 
 
+@pytest.mark.timeout(60)
+def test_processes_load_after_pictures_were_looked_at_here(coco: Path) -> None:
+    """As after the validation of an epoch; OpenCV's threads do not come along into forked processes."""
+    picture = np.zeros((2000, 3000, 3), np.uint8)
+    loaded = Loaded(load_data(coco).samples, settings(64, 64, workers=1), World(0, 1, torch.device("cpu")))
+    for epoch in range(20):
+        cv2.setNumThreads(2)
+        cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
+        images, _ = next(loaded.epoch(epoch))
+        assert images.shape[1:] == (3, 64, 64)
+
+
 def test_one_picture_is_not_split(coco: Path) -> None:
     one = DataSet(load_data(coco).samples[:1], LABELS)
     with pytest.raises(InputError, match="one picture is too few"):
