@@ -247,10 +247,10 @@ class Mppi:
         return None
 
     def _not_in_contact(self, objects: Floats, start: Pose) -> Floats:
-        """The objects, drawn in where the robot stands so near to one that it seems to touch it: it may leave."""
-        drawn = objects.copy()
+        """The objects; one that stands so near that it seems to be touched is drawn in: the robot may leave it."""
+        drawn, stand = objects.copy(), (objects[:, 2:4] == 0.0).all(axis=1)
         away_m = np.hypot(objects[:, 0] - start[0], objects[:, 1] - start[1]) - self.inscribed_m
-        drawn[:, 4] = np.minimum(objects[:, 4], away_m - critics.TOUCHES_M - DRAW_IN_M)
+        drawn[stand, 4] = np.minimum(objects[:, 4], away_m - critics.TOUCHES_M - DRAW_IN_M)[stand]
         return drawn
 
     def _draw(self) -> None:
