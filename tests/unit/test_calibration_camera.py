@@ -10,7 +10,7 @@ from nanorover.calibration.board import Board
 from nanorover.calibration.draw import draw_distances, draw_pixels
 from nanorover.calibration.extrinsics import View, calibrate_extrinsics, hits_of
 from nanorover.calibration.intrinsics import calibrate_lens
-from nanorover.calibration.sources import believed_mounting, camera_parameters
+from nanorover.calibration.sources import believed_mounting, camera_parameters, pictures_of
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
 
@@ -139,3 +139,10 @@ def test_hits_are_the_finite_ranges_within_the_limits():
     ranges = np.array([1.0, np.inf, np.nan, -np.inf, 0.01, 20.0, 2.0], np.float32)
     points = hits_of(LaserScan(0, ranges, 0.0, np.pi / 2, 0.1, 16.0))
     assert points == pytest.approx(np.array([[1.0, 0.0, 0.0], [-2.0, 0.0, 0.0]]), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["absent", "empty"])
+def test_where_there_are_no_pictures_pictures_are_asked_for(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=f"{name}.*\n.*give a folder of pictures .*png.* or a recording"):
+        next(pictures_of(tmp_path / name))

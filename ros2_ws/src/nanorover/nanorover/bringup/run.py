@@ -54,7 +54,7 @@ def run(mode: str, given: Mapping[str, str], log_base: Path, say: Callable[[str]
         )
         os.environ.update(ros_environment())
         if page:
-            say(f"the page: {address_of(*page)}")
+            say(f"the page will be at {address_of(*page)}")
         say(f"starting {', '.join(p.node.name for p in planned)}; logs in {folder}")
         with Processes(folder, settings.stop_patience_s) as processes:
             supervisor = Supervisor(

@@ -50,7 +50,11 @@ def pictures_of(source: Path) -> Iterator[NDArray[np.uint8]]:
                 raise InputError(f"{file} is no picture that can be read")
             yield np.asarray(picture, dtype=np.uint8)
         return
-    log = open_log(source)
+    try:
+        log = open_log(source)
+    except InputError as error:
+        hint = f"give a folder of pictures ({', '.join(PICTURE_SUFFIXES)}) or a recording of the camera"
+        raise InputError(error.args[0], hint) from error
     for record in log:
         if isinstance(record, Picture):
             yield record.rgb()
