@@ -1,6 +1,7 @@
 """Batches of changed training pictures, made by processes that load them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import cv2
@@ -53,6 +54,21 @@ class Pictures(Dataset[tuple[Tensor, Tensor, Tensor]]):
 def collate(items: list[tuple[Tensor, Tensor, Tensor]]) -> Batch:
     """Pictures and their objects as one batch."""
     return torch.stack([i[0] for i in items]), together([(i[1], i[2]) for i in items])
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What uses batches stands in here: that a process which loads them was killed, as where memory is short,
+    becomes an InputError; torch raises it wherever its signal comes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise InputError(
+            f"a process that loads pictures was ended from outside: {error}",
+            "was memory short? fewer workers or smaller pictures take less; --resume goes on",
+        ) from error
 
 
 class Loaded:

@@ -21,7 +21,8 @@ class Sample:
     """One picture: its file, (M, 4) boxes xyxy in its pixels, (M,) labels.
 
     ``ignored`` boxes (K, 4) with their labels (K,) are what nobody is judged by, found or not: COCO's crowds,
-    VOC's difficult objects, things of a render that are nearly hidden.
+    VOC's difficult objects, things of a render that are nearly hidden. ``size_px`` (width, height) is what the
+    boxes were drawn in, where that is said.
     """
 
     path: Path
@@ -29,10 +30,19 @@ class Sample:
     labels: NDArray[np.int64]
     ignored_xyxy: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     ignored_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    size_px: tuple[int, int] | None = None
 
     def image(self) -> NDArray[np.uint8]:
-        """The picture, BGR. Raises InputError where it cannot be read."""
-        return read_image(self.path)
+        """The picture, BGR. Raises InputError where it cannot be read, or is not what its boxes were drawn in."""
+        image = read_image(self.path)
+        height, width = image.shape[:2]
+        if self.size_px not in (None, (width, height)):
+            raise InputError(
+                f"{self.path} is {width} × {height} as it is shown, but its labels say"
+                f" {' × '.join(map(str, self.size_px or ()))}",
+                "label it as it is shown; where its EXIF should not turn it: exiftool -Orientation= FILE",
+            )
+        return image
 
     def marked(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """All boxes (M + K, 4) and labels (M + K,) as training takes them: −1 − class where ignored."""
@@ -135,22 +145,33 @@ def load_coco(annotations: Path, images: Path) -> DataSet:
             x, y, w, h = a["bbox"]
             rows = crowds if a.get("iscrowd") else boxes
             rows[a["image_id"]].append([x, y, x + w, y + h, index[a["category_id"]]])
-        samples = [_sample(images / i["file_name"], boxes[i["id"]], crowds[i["id"]]) for i in document["images"]]
+        samples = [
+            _sample(
+                images / i["file_name"], boxes[i["id"]], crowds[i["id"]], _size(i.get("width"), i.get("height"))
+            )
+            for i in document["images"]
+        ]
         labels = tuple(str(c["name"]) for c in categories)
-        sizes = [(i.get("width", np.inf), i.get("height", np.inf)) for i in document["images"]]
-        _require_pixels(annotations, samples, sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{annotations} is no COCO file: {type(error).__name__} {error}") from error
+    _require_pixels(annotations, samples)
     return DataSet(samples, labels, annotations)
 
 
-def _require_pixels(annotations: Path, samples: list[Sample], sizes: list[tuple[float, float]]) -> None:
-    """InputError when boxes lie outside their picture, or all in its first pixel; ``sizes`` are width, height."""
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Width and height as labels say them; some leave them out or write 0. Raises ValueError for no numbers."""
+    size = int(float(width or 0)), int(float(height or 0))
+    return size if min(size) > 0 else None
+
+
+def _require_pixels(annotations: Path, samples: list[Sample]) -> None:
+    """InputError when boxes lie outside their picture, or all in its first pixel."""
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(sample.marked()[0] for sample in samples)])
     counts = [len(sample.labels) + len(sample.ignored_labels) for sample in samples]
-    ends = np.repeat(np.array(sizes, float).reshape(-1, 2), counts, axis=0)
+    sizes = np.array([sample.size_px or (np.inf, np.inf) for sample in samples]).reshape(-1, 2)
+    ends = np.repeat(sizes, counts, axis=0)
     if len(boxes) and boxes.max() <= 1:
-        raise InputError(f"{annotations}: all boxes lie between 0 and 1", "COCO has x, y, width, height in pixels")
+        raise InputError(f"{annotations}: all boxes lie between 0 and 1", "boxes are in pixels here")
     outside = ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= ends)).any(1)
     if outside.any():
         names = np.repeat([str(sample.path) for sample in samples], counts)
@@ -166,7 +187,7 @@ def load_voc(folder: Path, images: Path) -> DataSet:
 
     Raises InputError that names the xml that is wrong.
     """
-    found: list[tuple[Path, list[tuple[list[float], str, bool]]]] = []
+    found: list[tuple[Path, list[tuple[list[float], str, bool]], tuple[int, int] | None]] = []
     for path in sorted((folder / "Annotations").glob("*.xml")):
         try:
             root = ElementTree.parse(path).getroot()
@@ -179,15 +200,17 @@ def load_voc(folder: Path, images: Path) -> DataSet:
                 for o in root.iter("object")
                 if (name := o.findtext("name"))
             ]
+            size_px = _size(root.findtext("size/width"), root.findtext("size/height"))
         except (ElementTree.ParseError, ValueError) as error:
             raise InputError(f"{path} is no VOC annotation: {error}") from error
-        found.append((images / root.findtext("filename", path.stem + ".jpg"), objects))
-    labels = tuple(sorted({name for _, objects in found for _, name, _ in objects}))
+        found.append((images / root.findtext("filename", path.stem + ".jpg"), objects, size_px))
+    labels = tuple(sorted({name for _, objects, _ in found for _, name, _ in objects}))
 
     def rows(objects: list[tuple[list[float], str, bool]], difficult: bool) -> list[list[float]]:
         return [[*box, labels.index(name)] for box, name, hard in objects if hard == difficult]
 
-    samples = [_sample(path, rows(objects, False), rows(objects, True)) for path, objects in found]
+    samples = [_sample(path, rows(objects, False), rows(objects, True), size) for path, objects, size in found]
+    _require_pixels(folder, samples)
     return DataSet(samples, labels)
 
 
@@ -261,26 +284,30 @@ def _names_in(path: Path) -> tuple[str, ...]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows begins a text with a mark
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8: {error}") from error
 
 
-def _sample(path: Path, rows: Sequence[Sequence[float]], ignored: Sequence[Sequence[float]] = ()) -> Sample:
+def _sample(
+    path: Path,
+    rows: Sequence[Sequence[float]],
+    ignored: Sequence[Sequence[float]] = (),
+    size_px: tuple[int, int] | None = None,
+) -> Sample:
     """A sample of rows x1, y1, x2, y2, label; boxes without area are left out."""
     tables = [np.array(part, np.float32).reshape(-1, 5) for part in (rows, ignored)]
     if not all(np.isfinite(table).all() for table in tables):
         raise InputError(f"{path} has a box that is not finite")
     fair, unfair = (t[(t[:, 2] > t[:, 0]) & (t[:, 3] > t[:, 1])] for t in tables)
-    return Sample(path, fair[:, :4], fair[:, 4].astype(np.int64), unfair[:, :4], unfair[:, 4].astype(np.int64))
+    fair_labels, unfair_labels = fair[:, 4].astype(np.int64), unfair[:, 4].astype(np.int64)
+    return Sample(path, fair[:, :4], fair_labels, unfair[:, :4], unfair_labels, size_px)
 
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        return json.loads(_text(path))
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error

@@ -1,6 +1,7 @@
 """Which network a model is, and its checkpoint: a file that says so itself."""
 
 import dataclasses
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,15 @@ def describe(spec: ModelSpec, model: Network, source: Path, files: dict[str, Pat
 
 
 def save(path: Path, spec: ModelSpec, model: Network, **more: Any) -> None:
-    """Write a checkpoint; ``more`` holds plain values and tensors beside the weights."""
+    """Write a checkpoint; ``more`` holds plain values and tensors beside the weights.
+
+    Raises InputError when the disk takes it not.
+    """
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    content = io.BytesIO()  # torch, writing itself, says of a full disk only that it is at an unexpected place
+    torch.save({"format": FORMAT, "spec": dataclasses.asdict(spec), "weights": state, **more}, content)
     with replacing(path) as temporary:
-        torch.save({"format": FORMAT, "spec": dataclasses.asdict(spec), "weights": state, **more}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

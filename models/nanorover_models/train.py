@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nanorover.errors import InputError
+from nanorover.files import replacing
 from nanorover_models import model as models
-from nanorover_models.batches import Batches, Loaded
+from nanorover_models.batches import Batches, Loaded, loading
 from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.curves import draw_curves
 from nanorover_models.data import DataSet
@@ -124,11 +125,12 @@ class Trainer:
     def _epoch(self, batches: Batches) -> dict[str, float]:
         self.model.train()
         sums: dict[str, Tensor] = {}
-        for step, (images, targets) in enumerate(batches.epoch(self.epoch)):
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._rate(self.epoch + step / self.steps)
-            for name, loss in self._step(images, targets).items():
-                sums[name] = sums[name] + loss if name in sums else loss
+        with loading():
+            for step, (images, targets) in enumerate(batches.epoch(self.epoch)):
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self._rate(self.epoch + step / self.steps)
+                for name, loss in self._step(images, targets).items():
+                    sums[name] = sums[name] + loss if name in sums else loss
         # Only here is a GPU waited for: asked at every step, it would never be ahead.
         means = {name: float(value) / self.steps for name, value in sums.items()}
         if not all(map(math.isfinite, means.values())):
@@ -178,8 +180,8 @@ class Trainer:
 
     def _keep(self, row: dict[str, float]) -> None:
         self.log.append(row)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in self.log))
+        with replacing(self.folder / "log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in self.log))
         draw_curves(self.log, self.folder / "curves.png")
         if not self.keep:
             return

@@ -1,6 +1,9 @@
 """Data sets in three formats, and augmentation that takes the boxes along."""
 
 import json
+import os
+import signal
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: scripts/req
 from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover_models.augment import Augmentation, Augmenter, clip, to_input
-from nanorover_models.batches import Loaded
+from nanorover_models.batches import Loaded, loading
 from nanorover_models.commands import data_of
 from nanorover_models.data import DataSet, Sample, load_data
 from nanorover_models.evaluate import coco_scores
@@ -106,6 +109,73 @@ def test_processes_load_after_pictures_were_looked_at_here(coco: Path) -> None:
         cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
         images, _ = next(loaded.epoch(epoch))
         assert images.shape[1:] == (3, 64, 64)
+
+
+def killed_while_it_reads(path: Path) -> np.ndarray:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_process_that_loads_is_a_sentence(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nanorover_models.data.read_image", killed_while_it_reads)
+    loaded = Loaded(load_data(coco).samples, settings(64, 64, workers=1), World(0, 1, torch.device("cpu")))
+    with pytest.raises(InputError, match="was ended from outside: .*\n.*was memory short"), loading():
+        next(loaded.epoch(0))
+
+
+def turned_by_exif(path: Path, picture: np.ndarray) -> None:
+    """Write a JPEG as a telephone held upright does: lying, and marked to be turned right when it is shown."""
+    plain = cv2.imencode(".jpg", picture)[1].tobytes()
+    orientation = struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 0x112, 3, 1, 6, 0, 0)
+    segment = b"Exif\0\0" + orientation
+    path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:])
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [((64, 96), True), ((96, 64), False), ((32, 48), False), ((0, 0), True)],
+    ids=["shown", "in the file", "scaled since", "not said"],
+)
+def test_labels_are_of_pictures_as_they_are_shown(tmp_path: Path, size: tuple[int, int], *, fits: bool) -> None:
+    """Boxes that were drawn in a lying picture would be wrong in the upright one, and nobody would notice."""
+    for folder in ("Annotations", "JPEGImages"):
+        (tmp_path / folder).mkdir()
+    turned_by_exif(tmp_path / "JPEGImages" / "a.jpg", np.zeros((64, 96, 3), np.uint8))
+    width, height = size
+    picture = {"id": 1, "file_name": "a.jpg", "width": width, "height": height}
+    box = {"image_id": 1, "category_id": 1, "bbox": [2, 3, 20, 30]}
+    document = {"images": [picture], "annotations": [box], "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    (tmp_path / "Annotations" / "a.xml").write_text(
+        f"<annotation><size><width>{width}</width><height>{height}</height></size><object><name>cat</name><bndbox>"
+        "<xmin>2</xmin><ymin>3</ymin><xmax>22</xmax><ymax>33</ymax></bndbox></object></annotation>"
+    )
+    for data in (load_data(tmp_path / "labels.json", tmp_path / "JPEGImages"), load_data(tmp_path)):
+        if fits:
+            assert data.samples[0].image().shape == (96, 64, 3)
+        else:
+            with pytest.raises(
+                InputError, match=f"is 64 × 96 as it is shown, but its labels say {width} × {height}"
+            ):
+                data.samples[0].image()
+
+
+def test_voc_boxes_outside_their_pictures_are_refused(coco: Path, tmp_path: Path) -> None:
+    voc = write_voc(tmp_path / "voc", load_data(coco))
+    for path in (voc / "Annotations").iterdir():
+        small = "<annotation><size><width>64</width><height>96</height></size>"
+        path.write_text(path.read_text().replace("<annotation>", small))
+    with pytest.raises(InputError, match="6 of 12 boxes lie outside their picture, the first in .*000.png"):
+        load_data(voc)
+
+
+def test_texts_of_windows_begin_with_a_mark_that_is_no_part_of_them(coco: Path, tmp_path: Path) -> None:
+    yolo = write_yolo(tmp_path / "yolo", load_data(coco))
+    for path in (yolo / "classes.txt", yolo / "labels" / "000.txt"):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    (tmp_path / "a.json").write_text((coco / "annotations.json").read_text(), encoding="utf-8-sig")
+    assert load_data(yolo).labels == load_data(tmp_path / "a.json", coco / "images").labels == LABELS
 
 
 def test_one_picture_is_not_split(coco: Path) -> None:

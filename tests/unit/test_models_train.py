@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -127,6 +128,26 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(blocks: Path, tmp_path:
     narrow = models.build(replace(spec, width_multiplier=0.1))
     with pytest.raises(InputError, match="other channels, as pruning leaves one"):
         Trainer(spec, narrow, few, tmp_path / "cut", world=join_world()).resume(data)
+
+
+@pytest.mark.parametrize("free_kib", [40, 700])
+def test_a_training_that_does_not_fit_on_the_disk_is_said_and_goes_on_when_it_does(
+    blocks: Path, small_disk: Path, free_kib: int
+) -> None:
+    """The disk fills up after the first epoch; what that left remains whole."""
+    data = load_data(blocks)
+    tiny = settings(width_multiplier=0.25, epochs=2, validate_every=1)
+    filler, out = small_disk / "filler", small_disk / "run"
+
+    def fill(_: str) -> None:
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - (free_kib << 10)))
+
+    with pytest.raises(InputError, match=r"cannot write .*(best|last)\.pt: No space left"):
+        commands.train(data, data, tiny, out, start=None, resume=False, say=fill)
+    filler.unlink()
+    assert models.load_checkpoint(out / "last.pt")["progress"]["epoch"] == 1
+    commands.train(data, data, tiny, out, start=None, resume=True, say=QUIET)
+    assert models.load_checkpoint(out / "last.pt")["progress"]["epoch"] == 2
 
 
 def test_the_best_is_kept_and_norms_do_not_decay(blocks: Path, tmp_path: Path) -> None:
