@@ -97,6 +97,7 @@ def figures_of(model: str, data: DataSet, *, engine: str, precision: str, thread
                     f"--{option} {value} is not for {model}: torch runs a checkpoint, in fp32",
                     "evaluate the files that come from it by: export or quantize",
                 )
+        torch.set_num_threads(threads)
         spec, network = models.load(Path(model))
         return evaluate(torch_detector(spec, network, source=Path(model)), data)
     description = load_model(model)
@@ -119,6 +120,7 @@ def prune_and_tune(
     say: Say,
 ) -> list[Cost]:
     """Prune, then fine-tune, taught by ``teacher`` if given; costs before, after pruning, after tuning."""
+    torch.set_num_threads(settings.threads)
     spec, network = _start(checkpoint, training)
     settings = _for(spec, settings)
     costs = [cost("before", spec, network, validation)]
@@ -144,6 +146,7 @@ def distil(
     say: Say,
 ) -> list[Cost]:
     """Train a student (``checkpoint``, or a new network) with a teacher; costs of teacher, before, after."""
+    torch.set_num_threads(settings.threads)
     if checkpoint is None:
         spec, student = _new(settings, training)
     else:
@@ -186,6 +189,7 @@ def quantize(
     That training has one aim: to say what the FP32 network says of the same pictures. The objects' own loss would
     pull a well trained network towards the few pictures at hand.
     """
+    torch.set_num_threads(settings.threads)
     if trained is not None:
         modelopt()  # before all that takes long
     spec, network = _start(checkpoint, training)

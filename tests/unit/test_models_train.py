@@ -308,6 +308,39 @@ def test_pruning_ends_just_below_its_target(architecture: str, blocks: Path) -> 
     assert any(not torch.equal(was.bias, now.bias) for was, now in predicting), "what is left learns meanwhile"
 
 
+def test_threads_are_as_many_as_wanted_from_the_beginning(
+    trained: Path, blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch itself takes one for each core; where others have them too, a network took 260 times as long."""
+    data, plain = load_data(blocks), settings()
+
+    class Begun(Exception):
+        pass
+
+    def begin(*_: object, **__: object) -> None:
+        raise Begun
+
+    for first in ("cost", "evaluate", "export"):
+        monkeypatch.setattr(commands, first, begin)
+    begun = torch.get_num_threads()
+    for command in (
+        lambda: commands.figures_of(
+            str(trained), data, engine="auto", precision="auto", threads=1, cache=tmp_path
+        ),
+        lambda: commands.prune_and_tune(
+            trained, data, data, plain, tmp_path, part_of_macs=0.5, teacher=None, say=QUIET
+        ),
+        lambda: commands.distil(trained, str(trained), data, data, plain, tmp_path, say=QUIET),
+        lambda: commands.quantize(trained, data, data, plain, tmp_path, trained=None, say=QUIET),
+    ):
+        torch.set_num_threads(2)
+        with pytest.raises(Begun):
+            command()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(begun)
+        assert threads == 1
+
+
 def test_a_target_that_pruning_does_not_reach_is_refused(blocks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nanorover_models.prune.BATCHES", 1)
     given = settings(batch=1, mosaic=0.0, input_width=64, input_height=64)
