@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nanorover.errors import InputError
 from nanorover.perception.images import SUFFIXES, read_image
+from nanorover.perception.picture_header import shown_size
 
 
 @dataclass(frozen=True)
@@ -225,16 +226,26 @@ def load_yolo(folder: Path, images: Path) -> DataSet:
     for path in sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES):
         text = folder / "labels" / path.relative_to(images).with_suffix(".txt")
         rows: list[list[float]] = []
+        size_px = None
         if text.is_file():
-            height, width = read_image(path).shape[:2]
+            size_px = width, height = _size_of(path)
             lines = [(n, line) for n, line in enumerate(_text(text).splitlines(), 1) if line.strip()]
             rows = [_yolo_row(line, f"{text} line {number}", width, height) for number, line in lines]
         highest = max([highest, *(int(row[4]) for row in rows)])
-        samples.append(_sample(path, rows))
+        samples.append(_sample(path, rows, size_px=size_px))
     labels = _yolo_names(folder, highest + 1)
     if highest >= len(labels):
         raise InputError(f"{folder} names {len(labels)} classes, but class {highest} occurs")
     return DataSet(samples, labels)
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Width and height in pixels as a picture is shown: of a JPEG by its header, as decoding it takes long."""
+    header = shown_size(_bytes(path))
+    if header is not None:
+        return header
+    height, width = read_image(path).shape[:2]
+    return width, height
 
 
 def _yolo_row(line: str, where: str, width: int, height: int) -> list[float]:
@@ -282,11 +293,16 @@ def _names_in(path: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8-sig")  # Windows begins a text with a mark
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return _bytes(path).decode("utf-8-sig")  # Windows begins a text with a mark
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8: {error}") from error
 

@@ -11,7 +11,7 @@ from nanorover.errors import InputError
 from nanorover.perception.detector import Detections
 from nanorover.perception.draw import class_colour, draw
 from nanorover.perception.images import ENCODINGS, SUFFIXES, decode_image, from_message, read_image, write_image
-from nanorover.perception.picture_header import size_of
+from nanorover.perception.picture_header import shown_size, size_of
 from nanorover.perception.pictures import pictures
 
 COLOUR = (10, 120, 200)  # blue, green, red
@@ -153,6 +153,17 @@ def test_a_jpeg_is_whole_when_its_last_scan_has_an_end() -> None:
         for kept in (len(whole) - 2, len(whole) // 2, 300):
             with pytest.raises(InputError, match="is cut off"):
                 decoded(held[: len(held) - len(whole) + kept])
+
+
+def test_an_exif_that_is_broken_turns_nothing() -> None:
+    plain = cv2.imencode(".jpg", np.zeros((64, 96, 3), np.uint8))[1].tobytes()
+    assert shown_size(plain) == (96, 64)
+    for tags in (b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0"):
+        segment = b"Exif\0\0" + tags
+        broken = plain[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + plain[2:]
+        assert shown_size(broken) == (96, 64)
+        assert decode_image(np.frombuffer(broken, np.uint8), "broken").shape == (64, 96, 3)
+    assert shown_size(plain[:30]) is None
 
 
 def test_no_two_pictures_are_written_to_the_same_file(tmp_path: Path) -> None:

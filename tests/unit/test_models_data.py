@@ -124,11 +124,11 @@ def test_a_killed_process_that_loads_is_a_sentence(coco: Path, monkeypatch: pyte
         next(loaded.epoch(0))
 
 
-def turned_by_exif(path: Path, picture: np.ndarray) -> None:
+def turned_by_exif(path: Path, picture: np.ndarray, orientation: int = 6) -> None:
     """Write a JPEG as a telephone held upright does: lying, and marked to be turned right when it is shown."""
     plain = cv2.imencode(".jpg", picture)[1].tobytes()
-    orientation = struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 0x112, 3, 1, 6, 0, 0)
-    segment = b"Exif\0\0" + orientation
+    tags = struct.pack("<4sIHHHIHHI", b"II*\0", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    segment = b"Exif\0\0" + tags
     path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:])
 
 
@@ -159,6 +159,23 @@ def test_labels_are_of_pictures_as_they_are_shown(tmp_path: Path, size: tuple[in
                 InputError, match=f"is 64 × 96 as it is shown, but its labels say {width} × {height}"
             ):
                 data.samples[0].image()
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_yolo_parts_are_of_the_picture_as_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    """Also where a telephone's picture lies in its file, which is not decoded for that."""
+    folder = yolo_folder(tmp_path / "d", b"0 0.5 0.25 0.5 0.5", "names: [cat]")
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    name = next((folder / "labels").iterdir()).stem
+    turned_by_exif(folder / "images" / f"{name}.jpg", np.zeros((64, 96, 3), np.uint8), orientation)
+    with monkeypatch.context() as context:
+        context.delattr("nanorover_models.data.read_image")
+        sample = load_data(folder).samples[0]
+    height, width = sample.image().shape[:2]
+    assert sample.boxes_xyxy.tolist() == [[width / 4, 0, width * 3 / 4, height / 2]]
 
 
 def test_voc_boxes_outside_their_pictures_are_refused(coco: Path, tmp_path: Path) -> None:
