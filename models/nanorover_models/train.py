@@ -6,11 +6,13 @@ Started plainly or through ``torchrun``; the first process alone writes. A run's
 
 import copy
 import dataclasses
+import fcntl
 import json
 import math
+import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nanorover.errors import InputError
-from nanorover.files import replacing
+from nanorover.files import make_folder, replacing
 from nanorover_models import model as models
 from nanorover_models.batches import Batches, Loaded, loading
 from nanorover_models.blocks import Network, fast_layout
@@ -98,7 +100,10 @@ class Trainer:
         self.log: list[dict[str, float]] = []
 
     def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
-        """Train; returns the checkpoint of the best validation. Raises InputError where that has no boxes."""
+        """Train; returns the checkpoint of the best validation.
+
+        Raises InputError where that has no boxes, and for a folder that cannot be written or another run writes.
+        """
         require_boxes(validation)
         if len(training) < self.world.size:
             raise InputError(f"{len(training)} pictures for {self.world.size} processes", "start fewer processes")
@@ -107,19 +112,20 @@ class Trainer:
         kept = s.pictures_on_gpu and world.device.type == "cuda"
         batches: Batches = (Kept if kept else Loaded)(training.samples, s, world)
         self.steps = len(batches)
-        while self.epoch < s.epochs:
-            begin = time.monotonic()
-            row = {"epoch": self.epoch + 1, **self._epoch(batches)}
-            if world.first:
-                last = self.epoch + 1 == s.epochs
-                if last or (self.epoch + 1) % s.validate_every == 0:
-                    row |= self._validate(validation)
-                row["seconds"] = round(time.monotonic() - begin, 1)
-                self._keep(row)
-                say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
-            self.epoch += 1
-            if world.size > 1:
-                torch.distributed.barrier()
+        with _alone(self.folder) if world.first else nullcontext():
+            while self.epoch < s.epochs:
+                begin = time.monotonic()
+                row = {"epoch": self.epoch + 1, **self._epoch(batches)}
+                if world.first:
+                    last = self.epoch + 1 == s.epochs
+                    if last or (self.epoch + 1) % s.validate_every == 0:
+                        row |= self._validate(validation)
+                    row["seconds"] = round(time.monotonic() - begin, 1)
+                    self._keep(row)
+                    say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+                self.epoch += 1
+                if world.size > 1:
+                    torch.distributed.barrier()
         return self.folder / "best.pt"
 
     def _epoch(self, batches: Batches) -> dict[str, float]:
@@ -234,6 +240,28 @@ class Trainer:
         progress = content["progress"]
         self.epoch, self.best, self.log = progress["epoch"], progress["best"], progress["log"]
         self.average.steps = progress["steps"]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else trains into ``folder`` meanwhile: files of two runs would belong to neither.
+
+    Raises InputError where somebody does, or where it cannot be written.
+    """
+    make_folder(folder)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another training writes into {folder}", "wait for it, or give another --out"
+            ) from error
+        except OSError:  # a network's file system may know no locks of folders; then nobody can tell
+            pass
+        yield
+    finally:
+        os.close(lock)
 
 
 def _groups(model: Network, decay: float) -> list[dict[str, Any]]:

@@ -150,6 +150,28 @@ def test_a_training_that_does_not_fit_on_the_disk_is_said_and_goes_on_when_it_do
     assert models.load_checkpoint(out / "last.pt")["progress"]["epoch"] == 2
 
 
+def test_one_training_at_a_time_writes_into_a_folder_and_one_that_cannot_be_written_is_said_before_an_epoch(
+    blocks: Path, tmp_path: Path
+) -> None:
+    data = load_data(blocks)
+    tiny = settings(width_multiplier=0.25, epochs=1)
+    refusals: list[str] = []
+
+    def second(_: str) -> None:
+        """Begin another training into the same folder while the first one is at it."""
+        with pytest.raises(InputError) as refused:
+            commands.train(data, data, tiny, tmp_path, start=None, resume=False, say=pytest.fail)
+        refusals.append(str(refused.value))
+
+    commands.train(data, data, tiny, tmp_path, start=None, resume=False, say=second)
+    assert [refusal.splitlines()[0] for refusal in refusals] == [f"another training writes into {tmp_path}"]
+    commands.train(data, data, tiny, tmp_path, start=None, resume=False, say=QUIET)
+
+    with pytest.raises(InputError, match="cannot write into") as refused:
+        commands.train(data, data, tiny, tmp_path / "best.pt" / "run", start=None, resume=False, say=QUIET)
+    assert "_epoch" not in [entry.name for entry in refused.traceback]
+
+
 def test_the_best_is_kept_and_norms_do_not_decay(blocks: Path, tmp_path: Path) -> None:
     data, few = load_data(blocks), settings(epochs=1, width_multiplier=0.25)
     spec = ModelSpec("anchor_free", 0.25, 128, 96, data.labels)
