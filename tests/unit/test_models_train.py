@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -572,6 +573,14 @@ def test_only_the_first_process_speaks(
         command._show(costs, as_json=True)
         out, err = capsys.readouterr()
         assert (bool(out), bool(err)) == (printed, printed)
+
+
+def test_processes_wait_for_the_first_however_long_it_validates(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, timedelta] = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda _, **more: given.update(more))
+    join_world()
+    assert given["timeout"] > timedelta(hours=6)
 
 
 @pytest.mark.slow
