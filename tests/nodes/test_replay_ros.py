@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from bag_samples import room_drive, write_mcap
+
+from nanorover.geometry.se2 import between
 
 pytestmark = pytest.mark.nodes
 
@@ -23,6 +26,18 @@ def test_the_nodes_agree_with_the_library_and_the_truth(domain, tmp_path):
     assert case["x_realtime"] < 5.1, "the recording is played against the clock"
     assert case["truth"]["trans_rmse_m"] < 0.03
     assert json.loads((tmp_path / "out" / "ros.json").read_text())["cases"] == [case]
+
+
+def test_a_map_that_begins_at_a_later_scan_is_no_other_map_but_a_bent_one_is():
+    from nanorover_nodes.replay import _verdict
+
+    stamps_ns, t = np.arange(100), np.linspace(0.0, 3.0, 100)
+    T_map_base = np.column_stack([np.cos(t), np.sin(t), t + np.pi / 2.0])
+    heard = {int(s): between(T_map_base[5], T_map_base[s]) for s in stamps_ns[5:]}
+    verdict = _verdict(heard, stamps_ns, T_map_base)
+    assert verdict["status"] == "passed" and verdict["rmse_to_library_m"] < 1e-5
+    bent = {s: T * [1.0, 1.2, 1.0] for s, T in heard.items()}
+    assert _verdict(bent, stamps_ns, T_map_base)["status"] == "changed"
 
 
 def test_a_recording_that_is_missing_is_named(domain, tmp_path):

@@ -12,6 +12,7 @@ from rcl_interfaces.srv import SetParameters
 from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
+from nanorover.bringup.notes import STOPPED_NOTE
 from nanorover.fusion.objects import TrackedObject
 from nanorover.geometry.scan import LaserScan
 from nanorover_nodes.convert import NS, pose_with_covariance_msg, scan_msg, transform_msg
@@ -106,6 +107,7 @@ def test_a_pressed_stop_outlives_the_node(graph, tmp_path):
     safety.until(lambda m: m.linear.x == pytest.approx(0.4), "it drives")
     safety.outputs["e_stop"].publish(Bool(data=True))
     safety.until(lambda m: m.linear.x == 0.0, "it stops")
+    graph.wait_until((tmp_path / STOPPED_NOTE).exists, "and notes it")
     graph.processes.kill("safety")
     graph.start("safety", "-p", f"run_folder:={tmp_path}")
     graph.bring_up("safety")

@@ -142,11 +142,15 @@ def test_a_pressed_stop_outlives_the_base_node(robot, graph):
 
 def test_a_node_that_waits_for_another_says_so(robot):
     robot.up("robot", "port:=/dev/null", "base_port:=/dev/null", LEFT_OUT.replace("lidar,", ""))
-    status = robot.wait_for(lambda s: s.get("nodes", {}).get("base", {}).get("message") == "waits for lidar")
+    status = robot.wait_for(
+        lambda s: (
+            (nodes := s.get("nodes", {})).get("base", {}).get("message") == "waits for lidar"
+            and "/dev/null" in nodes["lidar"]["message"]
+            and "node lidar cannot begin" in robot.said.read_text()
+        )
+    )
     assert status["nodes"]["base"]["state"] == "inactive"
-    why = status["nodes"]["lidar"]["message"]
-    assert "/dev/null" in why
-    assert robot.said.read_text().count(f"node lidar cannot begin: {why}") == 1
+    assert robot.said.read_text().count(f"node lidar cannot begin: {status['nodes']['lidar']['message']}") == 1
 
 
 def test_a_parameter_that_is_an_empty_list_reaches_its_node(robot, tmp_path):

@@ -94,16 +94,19 @@ def through_nodes(recording: Path, out: Path, speed: float) -> dict[str, Any]:
 
 
 def _verdict(answered: dict[int, Any], stamps_ns: Any, T_map_base: Any) -> dict[str, Any]:
-    """The poses of the nodes against those of the library, scan by scan."""
+    """The poses of the nodes against those of the library, scan by scan; their map begins where they heard the
+    first scan, which need not be the first of the recording."""
     both = [i for i, stamp_ns in enumerate(stamps_ns) if int(stamp_ns) in answered]
     share = len(both) / len(stamps_ns)
     result: dict[str, Any] = {"status": "changed", "scans": len(stamps_ns), "answered": round(share, 4)}
     if both:
         nodes = np.array([answered[int(stamps_ns[i])] for i in both])
-        apart_m = np.hypot(*(nodes - T_map_base[both])[:, :2].T)
-        rmse_m = float(np.sqrt((apart_m**2).mean()))
-        result |= {"rmse_to_library_m": round(rmse_m, 5), "max_to_library_m": round(float(apart_m.max()), 5)}
-        if share >= LEAST_ANSWERED and rmse_m <= LARGEST_RMSE_M:
+        apart = truths.pose_error(T_map_base[both], nodes, alignment(T_map_base[both], nodes))
+        result |= {
+            "rmse_to_library_m": round(apart.trans_rmse_m, 5),
+            "max_to_library_m": round(apart.trans_max_m, 5),
+        }
+        if share >= LEAST_ANSWERED and apart.trans_rmse_m <= LARGEST_RMSE_M:
             result["status"] = "passed"
     return result
 
