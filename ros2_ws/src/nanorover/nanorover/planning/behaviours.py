@@ -51,11 +51,6 @@ class Leaf(Behaviour):
         self.feedback_message = sentence
         return Status.RUNNING
 
-    def held(self) -> bool:
-        """Whether something unseen holds the robot; it is an obstacle from now on."""
-        moment = self.pilot.moment
-        return self.pilot.navigator.held(self.pilot.command, moment.T_map_base, moment.now_s)
-
 
 class Retreat:
     """Backing off from what holds the robot and the lidar does not see, as far as there is room; ``times`` is how
@@ -70,7 +65,7 @@ class Retreat:
         """Whether the robot backs off now, and commands that."""
         pilot, moment = self.pilot, self.pilot.moment
         if self.off is None:
-            if not pilot.navigator.held(pilot.command, moment.T_map_base, moment.now_s):
+            if not pilot.held():
                 return False
             self.times = self.times + 1 if math.dist(self.place_m, moment.T_map_base[:2]) < SAME_BUMP_M else 1
             self.place_m = moment.T_map_base[:2].copy()
@@ -213,7 +208,7 @@ class FollowPath(Leaf):
         pilot, moment, navigator = self.pilot, self.pilot.moment, self.pilot.navigator
         if navigator.arrived(moment.T_map_base):
             return self.succeeded("arrived")
-        if self.held():
+        if self.pilot.held():
             return self.failed(HELD)
         control = navigator.drive(moment.T_map_base, moment.velocity, moment.now_ns)
         pilot.command, pilot.trajectory, pilot.reason = control.velocity, control.trajectory, control.reason
@@ -250,7 +245,7 @@ class Straight(Leaf):
             return self.succeeded(f"{self.name} by {self.gone_m():.2f} m")
         if elapsed_s > min(self.within_s, 2.0 * needed_s + 2.0):
             return self.failed(f"could {self.name} by {self.gone_m():.2f} m only")
-        if self.held():
+        if self.pilot.held():
             return self.failed(f"could {self.name} by {self.gone_m():.2f} m only: {HELD}")
         velocity = Velocity(math.copysign(self.speed_m_s, self.distance_m), 0.0)
         if self.pilot.navigator.runs_into(self.pilot.moment.T_map_base, velocity, LOOK_AHEAD_S):
@@ -283,7 +278,7 @@ class Spin(Leaf):
         allowed_s = 3.0 * abs(self.angle_rad) / motion.max_angular_rad_s + 3.0
         if moment.now_s - self.start_s > min(self.within_s, allowed_s):
             return self.failed(f"could turn by {self.turned_rad:.2f} rad only")
-        if self.held():
+        if self.pilot.held():
             return self.failed(f"could turn by {self.turned_rad:.2f} rad only: {HELD}")
         step_s = self.pilot.navigator.step_s
         self.turning_rad_s = turn_towards(left_rad, self.turning_rad_s, motion, step_s)

@@ -38,6 +38,14 @@ class Raster:
             math.floor((x - self.x_m) / self.resolution_m),
         )
 
+    def cells_within(
+        self, points_m: NDArray[np.float64]
+    ) -> tuple[NDArray[np.bool_], tuple[NDArray[np.int_], NDArray[np.int_]]]:
+        """Which of the points ``(N, 2)`` lie within, and the rows and columns of those."""
+        cells = np.floor((points_m - (self.x_m, self.y_m)) / self.resolution_m).astype(int)
+        within = np.all((cells >= 0) & (cells < (self.shape[1], self.shape[0])), axis=1)
+        return within, (cells[within, 1], cells[within, 0])
+
     def contains(self, x: float, y: float) -> bool:
         """Whether a finite point lies within."""
         if not (math.isfinite(x) and math.isfinite(y)):
@@ -217,10 +225,8 @@ class Costmap:
 
     def remind(self, points_m: NDArray[np.float64], until_s: NDArray[np.float64]) -> None:
         """Mark points ``(N, 2)`` that no beam shows as obstacles until ``until_s`` ``(N,)``, after ``observe``."""
-        r, start_s = self.raster, self.start_s or 0.0
-        cells = np.floor((points_m - (r.x_m, r.y_m)) / r.resolution_m).astype(int)
-        within = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
-        at = cells[within, 1], cells[within, 0]
+        start_s = self.start_s or 0.0
+        within, at = self.raster.cells_within(points_m)
         self.seen_s[at] = np.maximum(self.seen_s[at], until_s[within] - self.params.forget_s - start_s)
 
     def refresh(self, window: Window, now_s: float) -> None:
@@ -272,12 +278,8 @@ class Costmap:
 
     def _clear_footprint(self, T_map_base: Pose) -> None:
         """Where the robot stands nothing else can stand: marks there are its own or gone."""
-        r = self.raster
-        cells = np.floor((transform_points(T_map_base, self._inside) - (r.x_m, r.y_m)) / r.resolution_m).astype(
-            int
-        )
-        within = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
-        self.seen_s[cells[within, 1], cells[within, 0]] = -np.inf
+        _, at = self.raster.cells_within(transform_points(T_map_base, self._inside))
+        self.seen_s[at] = -np.inf
 
     def cost_at(self, x: float, y: float) -> int:
         """The cost of a point; unknown outside."""

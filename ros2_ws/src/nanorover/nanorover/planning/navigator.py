@@ -220,17 +220,16 @@ class Navigator:
         away = np.full(len(points_m), np.inf)
         if self.world is None:
             return away
-        r = self.world.raster
-        cells = np.floor((points_m - (r.x_m, r.y_m)) / r.resolution_m).astype(int)
-        inside = ((cells >= 0) & (cells < (r.shape[1], r.shape[0]))).all(axis=1)
-        away[inside] = self._to_walls_m[cells[inside, 1], cells[inside, 0]]
+        within, at = self.world.raster.cells_within(points_m)
+        away[within] = self._to_walls_m[at]
         return away
 
     def clear_costmaps(self, now_s: float, *, touched: bool = False) -> None:
         """Forget every marked obstacle but what is nearer to the robot than the lidar can see, and what it cannot
         see at all: that would not be marked again. What was ``touched`` only if that is said."""
         kept = None if self._last_pose is None else (*self._last_pose[:2].tolist(), self._blind_m)
-        self.touched = self.touched[:0] if touched else self.touched
+        if touched:
+            self.touched = self.touched[:0]
         self.local.clear(kept)
         self.local.refresh(self.local.whole, now_s)
         if self.world is not None:

@@ -80,6 +80,10 @@ class Pilot:
         self.command, self.reason = STILL, reason
         self.trajectory = self.moment.T_map_base[None]
 
+    def held(self) -> bool:
+        """Whether something unseen holds the robot against its command; it is an obstacle from now on."""
+        return self.navigator.held(self.command, self.moment.T_map_base, self.moment.now_s)
+
     def fail(self, reason: str, error: int = 0) -> None:
         """Stand, and say why it is over."""
         self.hold(reason)
