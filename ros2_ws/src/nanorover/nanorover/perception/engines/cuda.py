@@ -63,7 +63,10 @@ class Device:
 
 
 class PycudaDevice(Device):
-    """Through pycuda, which every JetPack can build."""
+    """Through pycuda, which every JetPack can build.
+
+    One at a time in a thread: a second one's context hides the first's until it is closed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
