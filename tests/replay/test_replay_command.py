@@ -10,6 +10,7 @@ import pytest
 from bag_samples import drive, room_drive, write_mcap, write_rosbag2
 from typer.testing import CliRunner
 
+from nanorover.checkout import REPLAY_REFERENCES
 from nanorover.cli import app
 from nanorover.cli import replay as command
 from nanorover.errors import InputError
@@ -196,4 +197,4 @@ def test_without_a_cluster_the_error_says_so(recording, tmp_path):
 
 def test_the_references_are_found_from_every_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert list(command.REFERENCES.glob("apartment*"))
+    assert list(REPLAY_REFERENCES.glob("apartment*"))

@@ -27,6 +27,7 @@ from nanorover.processes import Processes
 from nanorover.replay.logs import Log, need, open_log
 from nanorover.replay.records import Picture, Record
 from nanorover.report import Figure, write_report
+from nanorover.sim.recordings import shipped
 from nanorover.slam.trajectory import write_tum
 from nanorover.tables import NODES
 from nanorover.view.access import address_of
@@ -39,7 +40,6 @@ from nanorover_nodes.player import Player
 from nanorover_nodes.program import as_the_robot, ending_in_words
 from nanorover_nodes.sightings import Sightings
 
-SHIPPED_RECORDING = Path(__file__).resolve().parents[4] / "tests" / "recordings" / "apartment.mcap"
 DISCOVERY_TIMEOUT_S = 15.0
 # Beyond the nodes' own parameters: the compressed pictures of the recording, each of them, however fast it plays.
 ARGUMENTS = {
@@ -75,7 +75,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=True, highlight=False)
     with ending_in_words(console):
-        recording = arguments.recording or SHIPPED_RECORDING
+        recording = arguments.recording or shipped("apartment").path
         demonstrate(recording, arguments.out, arguments.speed, arguments.view, console)
 
 

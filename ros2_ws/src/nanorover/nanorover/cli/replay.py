@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from nanorover.checkout import REPLAY_REFERENCES
 from nanorover.cli import console, say, was_given
 from nanorover.errors import InputError
 from nanorover.files import make_folder
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from nanorover.replay.cases import Case, Result
     from nanorover.replay.logs import Reading
 
-# Of this checkout, wherever the command is called.
-REFERENCES = Path(__file__).resolve().parents[5] / "tests" / "replay" / "references"
 # The parameters that hold for the replay through nodes.
 FOR_NODES = ("recordings", "out", "ros", "speed", "as_json")
 
@@ -104,7 +103,7 @@ def replay(
     from nanorover.replay.verdict import text_report, write_verdict
 
     reading = reading_of(topic, wheels, clock)
-    folder = references or REFERENCES
+    folder = references or REPLAY_REFERENCES
     cases = [Case(path, folder, update_references, reading, tuple(without or ())) for path in recordings]
     cases[0].rows()  # says what is wrong before anything starts
     check_references(cases, wanted=references is not None)

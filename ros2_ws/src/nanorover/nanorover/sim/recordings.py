@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanorover.checkout import RECORDINGS_FOLDER
 from nanorover.errors import InputError
 from nanorover.sim.record import Drive
-
-FOLDER = Path(__file__).resolve().parents[5] / "tests" / "recordings"
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Shipped:
     @property
     def path(self) -> Path:
         """Where it lies in a checkout of the project."""
-        return FOLDER / f"{self.name}.mcap"
+        return RECORDINGS_FOLDER / f"{self.name}.mcap"
 
 
 RECORDINGS = (
