@@ -1,5 +1,7 @@
 """Saved graphs come back as they were, go on growing, and damage is named."""
 
+import hashlib
+import json
 import math
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
-from nanorover.slam.graph_file import load_graph
+from nanorover.slam.graph_file import FORMAT, VERSION, load_graph
 from nanorover.slam.mapper import Mapper
 from nanorover.slam.params import slam_params
 
@@ -84,3 +86,11 @@ def test_another_version_and_a_missing_file_are_named(mapped, tmp_path):
         load_graph(tmp_path / "new.graph")
     with pytest.raises(InputError, match="absent.graph"):
         load_graph(tmp_path / "absent.graph")
+
+
+@pytest.mark.parametrize("content", [b"", b"no arrays", b"PK\x03\x04 half"])
+def test_whole_content_that_is_no_graph_is_refused(tmp_path, content):
+    head = {"format": FORMAT, "version": VERSION, "sha256": hashlib.sha256(content).hexdigest()}
+    (tmp_path / "odd.graph").write_bytes(json.dumps(head).encode() + b"\n" + content)
+    with pytest.raises(InputError, match="odd.graph is no whole graph"):
+        load_graph(tmp_path / "odd.graph")

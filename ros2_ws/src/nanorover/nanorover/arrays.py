@@ -3,7 +3,7 @@
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,10 @@ DAMAGED = (
 )
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(source: Path | IO[bytes]) -> dict[str, NDArray[Any]]:
     """Name → array of an ``.npz``. Raises ValueError, saying why, for a file that cannot be read or is none."""
     try:
-        stored = np.load(path, allow_pickle=False)
+        stored = np.load(source, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array")
         with stored:

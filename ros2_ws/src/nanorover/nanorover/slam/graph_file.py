@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nanorover.arrays import read_arrays
 from nanorover.errors import InputError
 from nanorover.files import replacing
 from nanorover.slam.graph import Graph
@@ -47,14 +48,16 @@ def save_graph(path: Path, graph: Graph, trajectory: Trajectory) -> None:
 
 def load_graph(path: Path) -> tuple[Graph, Trajectory]:
     """Read a graph back. Raises InputError for a file that is missing, of another version, or damaged."""
-    arrays = _checked(Path(path))
+    content = _checked(Path(path))
     try:
+        arrays = read_arrays(io.BytesIO(content))
         return _graph(arrays), Trajectory.of(arrays)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise InputError(f"{path} is no whole graph: {error}", HINT) from error
 
 
-def _checked(path: Path) -> dict[str, NDArray[Any]]:
+def _checked(path: Path) -> bytes:
+    """What follows the head line; InputError unless it is what was written."""
     try:
         head_line, _, content = path.read_bytes().partition(b"\n")
     except OSError as error:
@@ -70,8 +73,7 @@ def _checked(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path} has version {found[1]}, this program reads {VERSION}", HINT)
     if hashlib.sha256(content).hexdigest() != found[2]:
         raise InputError(f"{path} is damaged: its checksum does not match", HINT)
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    return content
 
 
 def _graph(arrays: dict[str, NDArray[Any]]) -> Graph:
