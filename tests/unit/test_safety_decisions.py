@@ -450,6 +450,43 @@ def test_near_a_wall_beside_it_the_robot_is_slow_but_not_held(gap_m):
     assert contact_s == pytest.approx(way_m / (turning * 0.1), rel=0.15)
 
 
+def wall(gap_m: float, slope: float = 0.0) -> np.ndarray:
+    """Returns every centimetre of a wall right of the robot, 1.2 m long; the gap is that at the front end, and
+    grows by the slope."""
+    along = np.arange(-0.6, 0.6, 0.01)
+    return np.column_stack([along, -ROBOT.half_width_m - gap_m - slope * (along - ROBOT.footprint_front_m)])
+
+
+@pytest.mark.parametrize("velocity", [FORWARD, Velocity(-0.25, 0.0)])
+@pytest.mark.parametrize("gap_m", [0.021, 0.015, 0.005])
+def test_a_wall_that_goes_on_beside_it_does_not_hold_the_robot(gap_m, velocity):
+    safety, points = Drive().safety, wall(gap_m)
+    contact_s = points_contact_time(points, *dataclasses.astuple(velocity), safety.outline, safety.reserved, 2)
+    assert contact_s == np.inf
+
+
+def test_along_a_wall_at_an_angle_it_drives_until_half_the_gap_is_left():
+    """0.1 rad to the wall, 16 mm are left at the front end, 12 mm at the room before it, 6 mm after 6 cm."""
+    safety, slope = Drive().safety, -0.1
+    contact_s = points_contact_time(wall(0.016, slope), 0.1, 0.0, safety.outline, safety.reserved, 1)
+    assert 0.1 * contact_s == pytest.approx(0.06, abs=0.01)
+
+
+def test_what_comes_nearer_than_the_wall_beside_it_is_stopped_before():
+    safety = Drive().safety
+    before_m = ROBOT.footprint_front_m + SETTINGS.end_margin_m + 0.1
+    post = beside(before_m, 0.007) * (1.0, -1.0)
+    for points, expected_s in (
+        (post, 0.2),  # nothing is beside the robot: the whole margin
+        (np.vstack([post, wall(0.012)[:60:40]]), 0.2),  # a single return is
+        (np.vstack([post, wall(0.016)[:60]]), 0.2),  # half of 16 mm
+        (np.vstack([post, wall(0.012)[:60]]), np.inf),
+        (np.vstack([post, wall(0.012)[:60] * (1.0, -1.0)]), 0.2),  # on the other side
+    ):
+        contact_s = points_contact_time(points, 0.5, 0.0, safety.outline, safety.reserved, 2)
+        assert contact_s == pytest.approx(expected_s, abs=0.01)
+
+
 def test_where_only_turning_is_refused_it_drives_straight():
     drive = Drive()
     drive.step(STILL, without="command")

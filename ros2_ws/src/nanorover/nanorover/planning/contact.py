@@ -85,17 +85,18 @@ def points_contact_time(points: Array, v: float, w: float, outline: Array, reser
     robot counts at once if the motion brings it nearer; one that the motion leaves counts from contact with the
     bare ``outline``: the robot can always get out. Of one beside it, as in a narrow passage, at least half the gap
     stays: the nearer a wall is, the slower the robot may come still nearer, but it is never held for being near.
+    For walls go on, what lies before and behind it on that side is given as much room as the nearest beside it.
     """
     soonest = np.full(rank, math.inf)
-    narrowed = outline.copy()
+    rooms_m = _rooms_beside(points, outline, reserved, rank)
+    kept = reserved.copy()
     for i in range(len(points)):
         x, y = points[i, 0], points[i, 1]
-        gap = abs(y) - outline[2]
-        if gap > 0.0 and -reserved[1] <= x <= reserved[0]:
-            narrowed[2] = outline[2] + min(reserved[2] - outline[2], gap / 2.0)
-            t = contact_time(x, y, v, w, narrowed)
-        else:
-            t = contact_time(x, y, v, w, reserved)
+        room_m = rooms_m[int(y > 0.0)]
+        if _beside(x, y, outline, reserved):
+            room_m = _room_beside(y, outline, reserved)
+        kept[2] = outline[2] + room_m
+        t = contact_time(x, y, v, w, kept)
         if t == 0.0 and receding(x, y, v, w, outline):
             t = contact_time(x, y, v, w, outline)
             if t == 0.0:
@@ -104,6 +105,31 @@ def points_contact_time(points: Array, v: float, w: float, outline: Array, reser
             if t < soonest[k]:
                 soonest[k], t = t, soonest[k]
     return soonest[rank - 1]
+
+
+@njit(cache=True)
+def _beside(x: float, y: float, outline: Array, reserved: Array) -> bool:
+    return abs(y) > outline[2] and -reserved[1] <= x <= reserved[0]
+
+
+@njit(cache=True)
+def _room_beside(y: float, outline: Array, reserved: Array) -> float:
+    """Metres of the gap to a point beside the robot that stay: half of it, or the room reserved there."""
+    return min(reserved[2] - outline[2], (abs(y) - outline[2]) / 2.0)
+
+
+@njit(cache=True)
+def _rooms_beside(points: Array, outline: Array, reserved: Array, rank: int) -> Array:
+    """The room ``(2,)`` that stays to the right and to the left, by the ``rank``-th nearest point there."""
+    nearest = np.full((2, rank), reserved[2] - outline[2])
+    for i in range(len(points)):
+        x, y = points[i, 0], points[i, 1]
+        if _beside(x, y, outline, reserved):
+            room_m, side = _room_beside(y, outline, reserved), int(y > 0.0)
+            for k in range(rank):
+                if room_m < nearest[side, k]:
+                    nearest[side, k], room_m = room_m, nearest[side, k]
+    return nearest[:, rank - 1]
 
 
 @njit(cache=True)
