@@ -32,6 +32,7 @@ from nanorover.planning.pure_pursuit import PurePursuit, PurePursuitParams
 from nanorover.planning.scan_points import beams_of
 from nanorover.planning.semantics import Semantics, SemanticsParams
 from nanorover.planning.world import Zones, world_of
+from nanorover.planning.zones import Zone
 from nanorover.robot import RobotParams
 
 OBJECTS_REACH_M = 4.0
@@ -131,6 +132,14 @@ class Navigator:
         self._to_walls_m = distance_to(world.static_lethal, world.raster.resolution_m)
         self._take_known(world, now_s)
 
+    def draw_zones(self, zones: Sequence[Zone], now_s: float) -> None:
+        """Keep out of these from now on, and no longer of those that were drawn before."""
+        self.zones.drawn = zones
+        if self.world is not None:
+            self.open_zone = None
+            self.zones.apply(self.world)
+            self._take_known(self.world, now_s)
+
     def _take_known(self, world: Costmap, now_s: float) -> None:
         """Bring all costs up to date with what is known of the map: without marks, with them, the local ones."""
         seen_s, world.seen_s = world.seen_s, np.full_like(world.seen_s, -np.inf)
@@ -157,7 +166,7 @@ class Navigator:
         circles = (
             np.array([(*o.state[:2], o.radius_m + OBJECT_MARGIN_M) for o in moving]) if moving else NO_CIRCLES
         )
-        if self.world is not None and self.zones.keep_out is not None:
+        if self.world is not None and self.zones.shut:
             self._open_zone(self.world, T_map_base, now_s)
         self.local.follow(T_map_base, self.world)
         self.local.observe(beams, T_map_base, now_s, circles)

@@ -1,6 +1,7 @@
-"""The whole map as a costmap: static cells from an occupancy grid, zones from mask files."""
+"""The whole map as a costmap: static cells from an occupancy grid, zones from mask files and drawn ones."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,30 @@ from nanorover.mapping.grid import OccupancyGrid
 from nanorover.mapping.map_files import load_map
 from nanorover.planning.costmap import Costmap, Raster
 from nanorover.planning.costmap_params import CostmapParams
+from nanorover.planning.zones import Zone, cells_of
 from nanorover.robot import RobotParams
 
 SMALLEST_SHARE = 0.1  # of the full speed: the darkest grey of a speed zone slows, it does not stop
 
 
 class Zones:
-    """Masks that a person has drawn over a map: where not to drive, and where to drive slowly."""
+    """Where not to drive, by a mask over the map and by what is ``drawn``, and by a mask where to drive slowly."""
 
     def __init__(self, params: CostmapParams) -> None:
         self.keep_out = load_map(Path(params.keep_out_mask)) if params.keep_out_mask else None
         self.speed = load_map(Path(params.speed_mask)) if params.speed_mask else None
+        self.drawn: Sequence[Zone] = ()
+
+    @property
+    def shut(self) -> bool:
+        """Whether there is anywhere not to drive."""
+        return self.keep_out is not None or bool(self.drawn)
 
     def apply(self, costmap: Costmap) -> None:
-        """Write the zones into a costmap; beyond a mask's edge there are none."""
+        """Write the zones into a costmap; beyond a mask's edge it says nothing."""
+        costmap.keep_out = cells_of(self.drawn, costmap.raster)
         if self.keep_out is not None:
-            costmap.keep_out = _sampled(self.keep_out, costmap.raster, 0) >= costmap.params.occupied_from
+            costmap.keep_out |= _sampled(self.keep_out, costmap.raster, 0) >= costmap.params.occupied_from
         if self.speed is not None:
             slowness = np.clip(_sampled(self.speed, costmap.raster, 0), 0, 100)
             costmap.speed_share = np.maximum(SMALLEST_SHARE, 1.0 - slowness / 100.0).astype(np.float32)
