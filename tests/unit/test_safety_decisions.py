@@ -125,6 +125,18 @@ def test_contact_stops_and_leaving_is_allowed():
     assert Drive().step(Velocity(-0.2, 0.0), ahead=touching).velocity == Velocity(-0.2, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("measured", "free"),
+    [(Velocity(1e-15, 0.0), True), (Velocity(0.01, 0.03), True), (Velocity(0.05, 0.0), False)],
+)
+def test_wheels_that_stand_do_not_hold_who_leaves(measured, free):
+    """Before something that it touches: the rounding of two equal poses is no motion towards it."""
+    drive = Drive()
+    drive.safety.on_measured(measured, 0.1)
+    decision = drive.step(Velocity(-0.2, 0.0), ahead=ROBOT.footprint_front_m + 0.01)
+    assert decision.velocity == (Velocity(-0.2, 0.0) if free else STILL)
+
+
 def test_turning_on_the_spot_counts_corners():
     # a post beside the robot, within the circle of its corners
     ranges = np.full(BEAMS, 8.0, np.float32)

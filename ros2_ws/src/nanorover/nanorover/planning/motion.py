@@ -111,6 +111,11 @@ def footprint_gap(
     return gap
 
 
+def stands(velocity: Velocity) -> bool:
+    """Whether wheels that are measured to do this stand, as far as that can be told."""
+    return abs(velocity.linear_m_s) <= STANDS_M_S and abs(velocity.angular_rad_s) <= STANDS_RAD_S
+
+
 def pose_after(T_map_base: Pose, velocity: Velocity, t_s: float) -> Pose:
     """Where the robot will be if it keeps its velocity."""
     return compose(T_map_base, np.array(arc_pose(velocity.linear_m_s, velocity.angular_rad_s, t_s)))

@@ -8,7 +8,7 @@ import numpy as np
 from nanorover.base.gate import STILL, Velocity
 from nanorover.geometry.se2 import Pose
 from nanorover.params import param
-from nanorover.planning.motion import STANDS_M_S, STANDS_RAD_S
+from nanorover.planning.motion import stands
 from nanorover.planning.navigator import Navigator
 
 STANDS_FOR_S = 1.0
@@ -107,7 +107,7 @@ class Progress:
         if self._pose is None or paused or math.dist(self._pose[:2], pose[:2]) > p.progress_m:
             self._pose, self._since_s = pose.copy(), moment.now_s
             self._moved_s = moment.now_s
-        if abs(moment.velocity.linear_m_s) > STANDS_M_S or abs(moment.velocity.angular_rad_s) > STANDS_RAD_S:
+        if not stands(moment.velocity):
             self._moved_s = moment.now_s
         return moment.now_s - self._since_s
 

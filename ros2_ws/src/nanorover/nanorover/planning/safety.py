@@ -24,6 +24,7 @@ from nanorover.planning.contact import (
     points_contact_time,
     rectangle_distance,
 )
+from nanorover.planning.motion import stands
 from nanorover.planning.safety_params import SafetyParams
 from nanorover.planning.scan_points import RETURN, Beams, beams_of
 from nanorover.robot import RobotParams
@@ -192,8 +193,9 @@ class Safety:
         share, reason = self._share(wanted, source, now_s)
         if share < HELD_SHARE and source == AUTONOMY:
             wanted, share = self._freer_part(wanted, share, now_s)
-        if self._measured_age.within(self.params.command_timeout_s, now_s):
-            # The base may still be driving another arc than the wanted one; that must end well too.
+        if self._measured_age.within(self.params.command_timeout_s, now_s) and not stands(self._measured):
+            # The base may still be driving another arc than the wanted one; that must end well too. The rounding
+            # of wheels that stand is no arc: it would hold whoever wants to leave what is before him.
             moving_share, moving_reason = self._share(self._measured, source, now_s)
             if moving_share < share:
                 share, reason = moving_share, moving_reason
