@@ -23,6 +23,8 @@ Batch = tuple[Tensor, Targets]
 class Batches(Protocol):
     """The training pictures, a batch (B, 3, H, W) RGB in 0…255 and its objects at a time."""
 
+    batch: int
+
     def __len__(self) -> int:
         """Batches in an epoch."""
         ...
@@ -76,6 +78,7 @@ class Loaded:
 
     def __init__(self, samples: list[Sample], settings: TrainParams, world: World) -> None:
         self.pictures, self.seed = Pictures(samples, settings), settings.seed
+        self.batch = min(settings.batch, len(samples) // world.size)
         self.sampler: Any
         if world.size > 1:
             self.sampler = DistributedSampler(
@@ -84,9 +87,8 @@ class Loaded:
         else:
             self.sampler = RandomSampler(self.pictures, generator=torch.Generator())
         self.loader = DataLoader(
-            self.pictures, min(settings.batch, len(samples) // world.size), sampler=self.sampler,
-            num_workers=settings.workers, collate_fn=collate, drop_last=True,
-            pin_memory=world.device.type == "cuda",
+            self.pictures, self.batch, sampler=self.sampler, num_workers=settings.workers, collate_fn=collate,
+            drop_last=True, pin_memory=world.device.type == "cuda",
         )  # fmt: skip
 
     def __len__(self) -> int:

@@ -1,6 +1,5 @@
 """What ``nanorover model`` does: each function is one command, without its words on the terminal."""
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,22 +11,22 @@ from nanorover.perception.detector import Detector
 from nanorover.perception.engines.choice import make_engine
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
 from nanorover_models import model as models
-from nanorover_models.batches import Pictures
 from nanorover_models.blocks import Network
 from nanorover_models.card import Evidence, write_card
 from nanorover_models.data import DataSet, load_data
 from nanorover_models.distil import DenseTeacher, taught
 from nanorover_models.evaluate import LIMITS, Figures, evaluate, torch_detector
 from nanorover_models.export import TOLERANCE, export, parity, write_description
+from nanorover_models.kept import batches_of
 from nanorover_models.measure import Cost, cost, file_cost
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import QatParams, TrainParams
 from nanorover_models.prune import prune
 from nanorover_models.quantize import TARGETS, aware, calibration_tensors, modelopt, quantize_file, write_aware
+from nanorover_models.report import Reporter
+from nanorover_models.runs import BEST
 from nanorover_models.train import FurtherLoss, Trainer
 from nanorover_models.world import join_world
-
-Say = Callable[[str], None]
 
 # Post-training quantization looks at this many pictures.
 CALIBRATION_PICTURES = 128
@@ -74,7 +73,7 @@ def train(
     *,
     start: Path | None,
     resume: bool,
-    say: Say,
+    report: Reporter,
 ) -> Path:
     """Train a new network, go on with an interrupted run, or fine-tune ``start``; returns the best checkpoint."""
     if start is None:
@@ -84,11 +83,13 @@ def train(
         settings = _for(spec, settings)
     trainer = Trainer(spec, network, settings, out, world=join_world())
     if resume:
-        trainer.resume(training)
-    return trainer.run(training, validation, say)
+        trainer.resume(training, validation, report)
+    return trainer.folder / BEST if trainer.finished else trainer.run(training, validation, report)
 
 
-def figures_of(model: str, data: DataSet, *, engine: str, precision: str, threads: int, cache: Path) -> Figures:
+def figures_of(
+    model: str, data: DataSet, *, engine: str, precision: str, threads: int, cache: Path, report: Reporter
+) -> Figures:
     """Evaluate a checkpoint (.pt) or whatever the runtime loads. Raises InputError for what it cannot run."""
     if model.endswith(".pt"):
         for option, value in (("engine", engine), ("precision", precision)):
@@ -99,13 +100,13 @@ def figures_of(model: str, data: DataSet, *, engine: str, precision: str, thread
                 )
         torch.set_num_threads(threads)
         spec, network = models.load(Path(model))
-        return evaluate(torch_detector(spec, network, source=Path(model)), data)
+        return evaluate(torch_detector(spec, network, source=Path(model)), data, report)
     description = load_model(model)
     made = make_engine(
         description, engine=engine, precision=precision, threads=threads, cache_folder=cache, workspace_mib=256
     )
     with made:
-        return evaluate(Detector(description, made, LIMITS), data)
+        return evaluate(Detector(description, made, LIMITS), data, report)
 
 
 def prune_and_tune(
@@ -117,21 +118,24 @@ def prune_and_tune(
     *,
     part_of_macs: float,
     teacher: Path | None,
-    say: Say,
+    report: Reporter,
 ) -> list[Cost]:
     """Prune, then fine-tune, taught by ``teacher`` if given; costs before, after pruning, after tuning."""
     torch.set_num_threads(settings.threads)
     spec, network = _start(checkpoint, training)
     settings = _for(spec, settings)
-    costs = [cost("before", spec, network, validation)]
+    costs = [cost("before", spec, network, validation, report)]
     plain = replace(settings, mosaic=0.0)
-    pruned = prune(spec, network, Pictures(training.samples, plain), settings, part_of_macs=part_of_macs, say=say)
-    costs.append(cost("pruned", spec, pruned, validation))
+    # Each process prunes by all pictures in the same order, so that all have the same network.
+    alone = replace(join_world(), rank=0, size=1)
+    batches = batches_of(training.samples, plain, alone, report)
+    pruned = prune(spec, network, batches, settings, part_of_macs=part_of_macs, report=report)
+    costs.append(cost("pruned", spec, pruned, validation, report))
     further = None if teacher is None else _teacher(spec, teacher)
     best = Trainer(spec, pruned, settings, out, world=join_world(), further_loss=further).run(
-        training, validation, say
+        training, validation, report
     )
-    costs.append(cost("pruned and tuned", spec, models.load(best)[1], validation))
+    costs.append(cost("pruned and tuned", spec, models.load(best)[1], validation, report))
     return costs
 
 
@@ -143,7 +147,7 @@ def distil(
     settings: TrainParams,
     out: Path,
     *,
-    say: Say,
+    report: Reporter,
 ) -> list[Cost]:
     """Train a student (``checkpoint``, or a new network) with a teacher; costs of teacher, before, after."""
     torch.set_num_threads(settings.threads)
@@ -157,20 +161,22 @@ def distil(
     if teacher.endswith(".pt"):
         teacher_spec, network = models.load(Path(teacher))
         further = DenseTeacher(spec, teacher_spec, network, 1.0)
-        costs.append(cost("teacher", teacher_spec, network, validation))
+        costs.append(cost("teacher", teacher_spec, network, validation, report))
     else:
         description = load_model(teacher)
         with OnnxRuntimeEngine(_fp32_file(description), "fp32") as engine:
             detector = Detector(description, engine, LIMITS)
-            training = taught(detector, training, say)
+            training = taught(detector, training, report)
             if not any(len(sample.labels) for sample in validation.samples):
-                say("no picture of the validation is labelled: figures compare with what the teacher finds there")
-                validation = taught(detector, validation, lambda _: None)
-    costs.append(cost("student before", spec, student.eval(), validation))
+                report.say(
+                    "no picture of the validation is labelled: figures compare with what the teacher finds there"
+                )
+                validation = taught(detector, validation, report)
+    costs.append(cost("student before", spec, student.eval(), validation, report))
     best = Trainer(spec, student, settings, out, world=join_world(), further_loss=further).run(
-        training, validation, say
+        training, validation, report
     )
-    costs.append(cost("student after", spec, models.load(best)[1], validation))
+    costs.append(cost("student after", spec, models.load(best)[1], validation, report))
     return costs
 
 
@@ -182,7 +188,7 @@ def quantize(
     out: Path,
     *,
     trained: QatParams | None,
-    say: Say,
+    report: Reporter,
 ) -> list[Cost]:
     """Write FP32 and both INT8 files into ``out``; ``trained`` adds training that feels the rounding.
 
@@ -198,11 +204,12 @@ def quantize(
     plain = out / f"{name}.onnx"
     export(spec, network, plain)
     files = {target: out / f"{name}_int8_{target}.onnx" for target in TARGETS}
-    costs = [file_cost("fp32", spec, network, plain, validation)]
-    tensors = calibration_tensors(spec, network, training, CALIBRATION_PICTURES)
+    costs = [file_cost("fp32", spec, network, plain, validation, report)]
+    tensors = calibration_tensors(spec, network, training, CALIBRATION_PICTURES, report)
     for target, path in files.items():
         quantize_file(plain, path, target, tensors)
-        costs.append(file_cost(f"int8 {target}, PTQ", spec, network, path, validation, for_gpu=target == "gpu"))
+        name_of = f"int8 {target}, PTQ"
+        costs.append(file_cost(name_of, spec, network, path, validation, report, for_gpu=target == "gpu"))
     if trained is not None:
         trainer = Trainer(
             spec,
@@ -214,17 +221,17 @@ def quantize(
             own_loss=False,
             keep=False,
         )
-        trainer.run(training, validation, say)
+        trainer.run(training, validation, report)
         write_aware(spec, trainer.average.model, files["gpu"], files["cpu"], tensors)
         for target, path in files.items():
             gpu = target == "gpu"
-            costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation, for_gpu=gpu))
+            costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation, report, for_gpu=gpu))
     named = {"fp32": plain.name, **{f"int8_{target}": path.name for target, path in files.items()}}
-    write_description(spec, network, out / f"{name}.yaml", named, say)
+    write_description(spec, network, out / f"{name}.yaml", named, report.say)
     return costs
 
 
-def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...], say: Say) -> dict[str, float]:
+def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...], report: Reporter) -> dict[str, float]:
     """Write ONNX files and their YAML; returns the difference to torch of each.
 
     Raises InputError for another precision, and for a file that the lint or the comparison refuses.
@@ -237,11 +244,13 @@ def export_files(checkpoint: Path, out: Path, precisions: tuple[str, ...], say: 
     spec, network = models.load(checkpoint)
     names = {p: out.name + ("" if p == "fp32" else f"_{p}") + ".onnx" for p in precisions}
     differences = {p: export(spec, network, out / name, p) for p, name in names.items()}
-    write_description(spec, network, out / f"{out.name}.yaml", names, say)
+    write_description(spec, network, out / f"{out.name}.yaml", names, report.say)
     return differences
 
 
-def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, command: str) -> tuple[Path, list[Cost]]:
+def card(
+    model: str, checkpoint: Path, data: DataSet, evidence_data: str, command: str, report: Reporter
+) -> tuple[Path, list[Cost]]:
     """Measure every file of a model and write its card beside its YAML.
 
     Raises InputError without an FP32 file, or where that is not of the checkpoint.
@@ -255,11 +264,11 @@ def card(model: str, checkpoint: Path, data: DataSet, evidence_data: str, comman
     ):
         raise InputError(f"{plain} was not made from {checkpoint}", "name the checkpoint that was exported")
     costs = [
-        file_cost(variant, spec, network, path, data, for_gpu=variant == "int8_gpu")
+        file_cost(variant, spec, network, path, data, report, for_gpu=variant == "int8_gpu")
         for variant, path in description.files.items()
     ]
     with OnnxRuntimeEngine(plain, "fp32") as engine:
-        figures = evaluate(Detector(description, engine, LIMITS), data)
+        figures = evaluate(Detector(description, engine, LIMITS), data, report, "evaluation by class")
     path = description.source.with_suffix(".md")
     write_card(path, description, costs, Evidence(command, evidence_data, figures.ap50_by_class))
     return path, costs

@@ -76,11 +76,13 @@ class DataSet:
         return DataSet(renumbered, labels)
 
     def digest(self) -> str:
-        """The same for the same pictures, by their names, with the same boxes, wherever the folder lies."""
+        """The same for the same pictures, by their names and sizes in bytes, with the same boxes, wherever the
+        folder lies."""
         found = hashlib.sha256(repr(self.labels).encode())
         for sample in self.samples:
             boxes, labels = sample.marked()
-            found.update(sample.path.name.encode() + boxes.tobytes() + labels.tobytes())
+            file = f"{sample.path.name} {sample.path.stat().st_size}"
+            found.update(file.encode() + boxes.tobytes() + labels.tobytes())
         return found.hexdigest()
 
     def split(self, part: float, seed: int) -> tuple["DataSet", "DataSet"]:

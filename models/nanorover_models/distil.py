@@ -4,7 +4,6 @@ From a network of this project, place by place (class scores and boxes, weighted
 confidence); from a public model by what it finds in the pictures.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +19,7 @@ from nanorover_models.data import DataSet
 from nanorover_models.evaluate import label_map, unknown_classes
 from nanorover_models.losses import BOX_WEIGHT, TaskAlignedLoss
 from nanorover_models.model import ModelSpec
+from nanorover_models.report import Reporter
 
 # A box of the teacher is taken as truth from this score on, unless a labelled box is already there.
 PSEUDO_SCORE = 0.5
@@ -80,14 +80,14 @@ def _ssd_loss(outputs: tuple[Tensor, Tensor], logits: Tensor, deltas: Tensor) ->
     return ((divergence * weight).sum() + (box * confidence).sum()) / total
 
 
-def taught(detector: Detector, data: DataSet, say: Callable[[str], None]) -> DataSet:
+def taught(detector: Detector, data: DataSet, report: Reporter) -> DataSet:
     """The data with what a public model finds in its pictures added, for the classes that both know."""
     unknown = unknown_classes(detector.description, data)
     if unknown:
-        say(f"{detector.description.source} does not teach {', '.join(unknown)}: it does not know them")
+        report.say(f"{detector.description.source} does not teach {', '.join(unknown)}: it does not know them")
     columns = np.array(label_map(detector.description, data))
     samples = []
-    for sample in data.samples:
+    for sample in report.each("labelling", data.samples):
         found = detector(sample.image())
         labels = columns[found.classes]
         sure = (labels >= 0) & (found.scores >= PSEUDO_SCORE)

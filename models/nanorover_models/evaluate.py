@@ -20,6 +20,7 @@ from nanorover.perception.engines import Engine
 from nanorover_models.blocks import Network
 from nanorover_models.data import DataSet
 from nanorover_models.model import ModelSpec, describe
+from nanorover_models.report import SILENT, Reporter
 
 # COCO's evaluation wants low scores too: precision is measured along the whole curve.
 LIMITS = Limits(score=0.01, iou=0.6, candidates=1000, most=100)
@@ -71,8 +72,8 @@ def torch_detector(
     return Detector(describe(spec, model, source, {}), TorchEngine(model), limits)
 
 
-def evaluate(detector: Detector, data: DataSet) -> Figures:
-    """Detect in every picture and compare.
+def evaluate(detector: Detector, data: DataSet, report: Reporter = SILENT, what: str = "evaluation") -> Figures:
+    """Detect in every picture and compare; ``what`` names it to who waits.
 
     Classes are matched by name. Raises InputError when the model and the data share no class, or when there is
     no box to find.
@@ -81,7 +82,7 @@ def evaluate(detector: Detector, data: DataSet) -> Figures:
     columns = label_map(detector.description, data)
     found: list[dict[str, Any]] = []
     stages: list[dict[str, float]] = []
-    for number, sample in enumerate(data.samples):
+    for number, sample in enumerate(report.each(what, data.samples)):
         detections = detector(sample.image())
         stages.append(detections.ms)
         for box, score, c in zip(detections.boxes_xyxy, detections.scores, detections.classes, strict=True):

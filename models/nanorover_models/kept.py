@@ -28,10 +28,11 @@ from nanorover_models.augment import (
     Augmentation,
     to_input,
 )
-from nanorover_models.batches import Batch
+from nanorover_models.batches import Batch, Batches, Loaded
 from nanorover_models.data import Sample
 from nanorover_models.losses import Targets, together
 from nanorover_models.params import TrainParams
+from nanorover_models.report import SILENT, Reporter
 from nanorover_models.world import World
 
 # Pictures may take this part of the memory that is free; the rest is the network's.
@@ -42,7 +43,9 @@ GIB = 1 << 30
 class Kept:
     """Batches out of one process's part of the pictures, all of which the device holds at the input's size."""
 
-    def __init__(self, samples: list[Sample], settings: TrainParams, world: World) -> None:
+    def __init__(
+        self, samples: list[Sample], settings: TrainParams, world: World, report: Reporter = SILENT
+    ) -> None:
         """Read all pictures; InputError when the device has no room for them."""
         self.settings, self.world, self.device = settings, world, world.device
         self.canvas = torch.tensor([settings.input_width, settings.input_height], device=self.device).float()
@@ -53,7 +56,8 @@ class Kept:
         self.images = torch.empty(shape, dtype=torch.uint8, device=self.device)
         objects = []
         with ThreadPoolExecutor() as readers:
-            for row, (image_rgb, boxes, labels) in enumerate(readers.map(self._fitted, mine)):
+            fitted = report.each("reading", readers.map(self._fitted, mine), len(mine))
+            for row, (image_rgb, boxes, labels) in enumerate(fitted):
                 self.images[row] = torch.from_numpy(image_rgb)
                 objects.append((torch.from_numpy(boxes), torch.from_numpy(labels)))
         self.objects = together(objects).to(self.device)
@@ -132,6 +136,13 @@ class Kept:
             found.append(targets)
         boxes, labels, there = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
         return images, Targets(boxes, labels, there)
+
+
+def batches_of(samples: list[Sample], settings: TrainParams, world: World, report: Reporter) -> Batches:
+    """The batches of a process: kept on its GPU where there is one and that is wanted, else loaded."""
+    if settings.pictures_on_gpu and world.device.type == "cuda":
+        return Kept(samples, settings, world, report)
+    return Loaded(samples, settings, world)
 
 
 class Draw:

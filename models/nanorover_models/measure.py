@@ -18,6 +18,7 @@ from nanorover_models.data import DataSet
 from nanorover_models.evaluate import LIMITS, evaluate, torch_detector
 from nanorover_models.export import folded, write_onnx
 from nanorover_models.model import ModelSpec, describe
+from nanorover_models.report import Reporter
 
 RUNS = 40
 
@@ -78,9 +79,9 @@ def cpu_ms(engine: Any, tensor: np.ndarray) -> float:
     return float(np.median(taken) * 1e3)
 
 
-def cost(name: str, spec: ModelSpec, model: Network, data: DataSet) -> Cost:
+def cost(name: str, spec: ModelSpec, model: Network, data: DataSet, report: Reporter) -> Cost:
     """Evaluate a torch network, and time its ONNX form."""
-    figures = evaluate(torch_detector(spec, model), data)
+    figures = evaluate(torch_detector(spec, model), data, report, f"evaluation: {name}")
     mmacs, parameters = count(spec, model)
     with tempfile.TemporaryDirectory() as folder:
         onnx = Path(folder) / "model.onnx"
@@ -92,13 +93,20 @@ def cost(name: str, spec: ModelSpec, model: Network, data: DataSet) -> Cost:
 
 
 def file_cost(
-    name: str, spec: ModelSpec, model: Network, onnx: Path, data: DataSet, *, for_gpu: bool = False
+    name: str,
+    spec: ModelSpec,
+    model: Network,
+    onnx: Path,
+    data: DataSet,
+    report: Reporter,
+    *,
+    for_gpu: bool = False,
 ) -> Cost:
     """Evaluate and time an ONNX file of a network; ``for_gpu``: rounded as by TensorRT, and not timed."""
     described: ModelDescription = describe(spec, model, onnx, {"fp32": onnx})
     mmacs, parameters = count(spec, model)
     with OnnxRuntimeEngine(onnx, "", as_written=for_gpu) as engine:
-        figures = evaluate(Detector(described, engine, LIMITS), data)
+        figures = evaluate(Detector(described, engine, LIMITS), data, report, f"evaluation: {name}")
         picture = np.zeros((1, 3, spec.input_height, spec.input_width), np.float32)
         ms = None if for_gpu else cpu_ms(engine, picture)
     return Cost(name, figures.ap, figures.ap50, mmacs, parameters, onnx.stat().st_size / 1024, ms)

@@ -1,18 +1,19 @@
 """Structured pruning: whole channels go, those that are worth least, until a target is met."""
 
 import copy
-from collections.abc import Callable
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
 from torch import nn
 
 from nanorover.errors import InputError
-from nanorover_models.batches import Pictures, collate
+from nanorover_models.batches import Batches, loading
 from nanorover_models.blocks import Network
 from nanorover_models.losses import Targets, make_loss
 from nanorover_models.model import ModelSpec, normalised
 from nanorover_models.params import TrainParams
+from nanorover_models.report import Reporter
 from nanorover_models.world import join_world
 
 # Channels stay multiples of this, as the kernels like it.
@@ -31,11 +32,11 @@ RATE = 0.25
 def prune(
     spec: ModelSpec,
     model: Network,
-    pictures: Pictures,
+    batches: Batches,
     settings: TrainParams,
     *,
     part_of_macs: float,
-    say: Callable[[str], None],
+    report: Reporter,
 ) -> Network:
     """A copy of ``model`` with at most ``part_of_macs`` of its multiply-accumulates, not yet fine-tuned.
 
@@ -67,24 +68,31 @@ def prune(
     )
     loss = make_loss(model.head()["kind"], spec.input_width, spec.input_height, model.head()).to(device)
     asked, now = f"{part_of_macs:.0%} of {before / 1e6:.0f} million MACs", before
-    for step in range(STEPS):
-        importance.squared.clear()
-        # Pruning puts new parameters in the place of the old ones.
-        optimizer = torch.optim.AdamW(model.parameters(), lr=RATE * settings.learning_rate)
-        for number in range(step * BATCHES, (step + 1) * BATCHES):
-            optimizer.zero_grad()
-            _backward(model, loss, *_batch(pictures, number, settings.batch))
-            importance.look()
-            nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_limit)
-            optimizer.step()
-        # A step takes from several layers. The target is looked at after each, or it would be left far behind.
-        for group in pruner.step(interactive=True):
-            group.prune()
-            now = importance.macs()
-            if now <= part_of_macs * before:
-                say(f"asked for {asked}, pruned to {now / before:.0%}")
-                return model.cpu()
-        say(f"{now / before:.0%} left")
+
+    def left() -> str:
+        return f"{now / before:.0%} of the MACs left"
+
+    # However many epochs that takes.
+    endless = chain.from_iterable(map(batches.epoch, count()))
+    with loading(), report.work("pruning") as advance:
+        for _ in range(STEPS):
+            importance.squared.clear()
+            # Pruning puts new parameters in the place of the old ones.
+            optimizer = torch.optim.AdamW(model.parameters(), lr=RATE * settings.learning_rate)
+            for images, targets in islice(endless, BATCHES):
+                optimizer.zero_grad()
+                _backward(model, loss, images, targets)
+                importance.look()
+                nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_limit)
+                optimizer.step()
+                advance(len(images), left)
+            # A step takes from several layers. The target is looked at after each, or it would be left far behind.
+            for group in pruner.step(interactive=True):
+                group.prune()
+                now = importance.macs()
+                if now <= part_of_macs * before:
+                    report.say(f"asked for {asked}, pruned to {now / before:.0%}")
+                    return model.cpu()
     raise InputError(f"asked for {asked}, but pruning ends at {now / before:.1%}", "ask for more to be kept")
 
 
@@ -136,10 +144,6 @@ class Importance:
                 lost = layer.weight[0] if dependency.handler in losing_outputs else layer.weight[:, 0]
                 macs += self.places[layer] * lost.numel()
         return worth / macs
-
-
-def _batch(pictures: Pictures, number: int, size: int) -> tuple[torch.Tensor, Targets]:
-    return collate([pictures[(number * size + i) % len(pictures)] for i in range(size)])
 
 
 def _backward(model: Network, loss: nn.Module, images: torch.Tensor, targets: Targets) -> None:

@@ -23,6 +23,7 @@ from nanorover_models.data import DataSet
 from nanorover_models.export import BOXES, SCORES, folded, write_onnx
 from nanorover_models.lint import load_onnx, require_clean
 from nanorover_models.model import ModelSpec, describe
+from nanorover_models.report import Reporter
 
 TARGETS = ("cpu", "gpu")
 
@@ -30,14 +31,16 @@ TARGETS = ("cpu", "gpu")
 LONG_SUM = 32
 
 
-def calibration_tensors(spec: ModelSpec, model: Network, data: DataSet, most: int) -> list[np.ndarray]:
+def calibration_tensors(
+    spec: ModelSpec, model: Network, data: DataSet, most: int, report: Reporter
+) -> list[np.ndarray]:
     """Network inputs ``(1, 3, h, w)`` of ``most`` pictures, spread evenly over the data.
 
     Raises InputError where a picture cannot be read.
     """
     rows = np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).astype(int))
     preprocess = Preprocessor(describe(spec, model, Path("calibration"), {}).input)
-    return [preprocess(data.samples[i].image())[0].copy() for i in rows]
+    return [preprocess(data.samples[i].image())[0].copy() for i in report.each("reading", rows)]
 
 
 def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import cv2
 
 from nanorover.files import replacing
 from nanorover.perception.images import write_image
+from nanorover_models.report import Reporter
 
 JPEG_QUALITY = 95
 
 
-def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambda: None) -> Path:
+def render(folder: Path, seed: int, count: int, report: Reporter) -> Path:
     """Render ``count`` pictures with exact boxes into ``folder``; returns its annotation file.
 
     The same seed gives the same pictures. Raises InputError where this machine cannot draw.
@@ -25,7 +25,7 @@ def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambd
 
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, sample in enumerate(render_dataset(seed, count)):
+    for number, sample in enumerate(report.each("rendering", render_dataset(seed, count), count)):
         name = f"{seed}_{number:05d}.jpg"
         bgr = cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
         write_image(folder / "images" / name, bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -42,7 +42,6 @@ def render(folder: Path, seed: int, count: int, tick: Callable[[], None] = lambd
             }
             entry |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
             annotations.append(entry)
-        tick()
     document = {
         "info": {"description": "renders of Nanorover's simulated world", "seed": seed},
         "images": images,

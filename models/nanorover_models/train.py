@@ -6,13 +6,12 @@ Started plainly or through ``torchrun``; the first process alone writes. A run's
 
 import copy
 import dataclasses
-import fcntl
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nanorover.errors import InputError
-from nanorover.files import make_folder, replacing
+from nanorover.files import replacing
 from nanorover_models import model as models
-from nanorover_models.batches import Batches, Loaded, loading
+from nanorover_models.batches import Batches, loading
 from nanorover_models.blocks import Network, fast_layout
 from nanorover_models.curves import draw_curves
 from nanorover_models.data import DataSet
 from nanorover_models.evaluate import evaluate, require_boxes, torch_detector
-from nanorover_models.kept import Kept
+from nanorover_models.kept import batches_of
 from nanorover_models.losses import Targets, make_loss
 from nanorover_models.model import ModelSpec
 from nanorover_models.params import TrainParams
+from nanorover_models.report import Reporter, duration
+from nanorover_models.runs import BEST, CURVES, LAST, LOG, alone, differences, made_with
 from nanorover_models.world import World, half_precision
 
 RATE_BATCH = 16  # the learning rate is stated for this many pictures per step
@@ -98,8 +99,10 @@ class Trainer:
         self.parallel = DistributedDataParallel(self.model) if world.size > 1 else self.model
         self.epoch, self.best = 0, -1.0
         self.log: list[dict[str, float]] = []
+        # What this process has seen so far of how long it takes.
+        self.train_s, self.steps_done, self.validation_s = 0.0, 0, 0.0
 
-    def run(self, training: DataSet, validation: DataSet, say: Callable[[str], None]) -> Path:
+    def run(self, training: DataSet, validation: DataSet, report: Reporter) -> Path:
         """Train; returns the checkpoint of the best validation.
 
         Raises InputError where that has no boxes, and for a folder that cannot be written or another run writes.
@@ -108,42 +111,58 @@ class Trainer:
         if len(training) < self.world.size:
             raise InputError(f"{len(training)} pictures for {self.world.size} processes", "start fewer processes")
         s, world = self.settings, self.world
-        self.pictures = training.digest()
-        kept = s.pictures_on_gpu and world.device.type == "cuda"
-        batches: Batches = (Kept if kept else Loaded)(training.samples, s, world)
-        self.steps = len(batches)
-        with _alone(self.folder) if world.first else nullcontext():
-            while self.epoch < s.epochs:
-                begin = time.monotonic()
-                row = {"epoch": self.epoch + 1, **self._epoch(batches)}
+        self.made_with = self._made_with(training, validation)
+        with alone(self.folder) if world.first else nullcontext():
+            batches = batches_of(training.samples, s, world, report)
+            self.steps = len(batches)
+            while not self.finished:
+                begin_s = time.monotonic()
+                row = {"epoch": self.epoch + 1, **self._epoch(batches, report)}
                 if world.first:
-                    last = self.epoch + 1 == s.epochs
-                    if last or (self.epoch + 1) % s.validate_every == 0:
-                        row |= self._validate(validation)
-                    row["seconds"] = round(time.monotonic() - begin, 1)
+                    if self._validates(self.epoch):
+                        row |= self._validate(validation, report)
+                    row["seconds"] = round(time.monotonic() - begin_s, 1)
                     self._keep(row)
-                    say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+                    report.say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
                 self.epoch += 1
                 if world.size > 1:
                     torch.distributed.barrier()
-        return self.folder / "best.pt"
+        return self.folder / BEST
 
-    def _epoch(self, batches: Batches) -> dict[str, float]:
+    def _epoch(self, batches: Batches, report: Reporter) -> dict[str, float]:
         self.model.train()
         sums: dict[str, Tensor] = {}
-        with loading():
+        pictures = self.steps * batches.batch * self.world.size
+        begin_s = time.monotonic()
+        with loading(), report.work(f"epoch {self.epoch + 1}/{self.settings.epochs}", pictures) as advance:
             for step, (images, targets) in enumerate(batches.epoch(self.epoch)):
                 for group in self.optimizer.param_groups:
                     group["lr"] = self._rate(self.epoch + step / self.steps)
                 for name, loss in self._step(images, targets).items():
                     sums[name] = sums[name] + loss if name in sums else loss
+                advance(len(images) * self.world.size, partial(self._how_far, sums, step + 1, begin_s))
         # Only here is a GPU waited for: asked at every step, it would never be ahead.
         means = {name: float(value) / self.steps for name, value in sums.items()}
+        self.train_s += time.monotonic() - begin_s
+        self.steps_done += self.steps
         if not all(map(math.isfinite, means.values())):
             raise InputError(
                 f"the loss became {sum(means.values())} in epoch {self.epoch + 1}", "lower learning_rate"
             )
         return means | {"rate": self._rate(self.epoch)}
+
+    def _how_far(self, sums: dict[str, Tensor], step: int, begin_s: float) -> str:
+        """The mean loss of an epoch that began at ``begin_s``, and how long the whole training will take yet; its
+        validations count as soon as one was seen."""
+        loss = float(torch.stack(list(sums.values())).sum()) / step
+        epochs = range(self.epoch, self.settings.epochs)
+        step_s = (self.train_s + time.monotonic() - begin_s) / (self.steps_done + step)
+        left_s = (len(epochs) * self.steps - step) * step_s + sum(map(self._validates, epochs)) * self.validation_s
+        return f"loss {loss:.4g}  {duration(left_s)} left"
+
+    def _validates(self, epoch: int) -> bool:
+        """Does a validation follow on an epoch counted from 0?"""
+        return epoch + 1 == self.settings.epochs or (epoch + 1) % self.settings.validate_every == 0
 
     def _step(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
         device = self.world.device
@@ -176,63 +195,46 @@ class Trainer:
         done = (epoch - s.warm_up_epochs) / max(s.epochs - s.warm_up_epochs, 1e-9)
         return peak * (s.final_rate + (1 - s.final_rate) * (1 + math.cos(math.pi * done)) / 2)
 
-    def _validate(self, data: DataSet) -> dict[str, float]:
-        figures = evaluate(torch_detector(self.spec, self.average.model), data)
+    def _validate(self, data: DataSet, report: Reporter) -> dict[str, float]:
+        begin_s = time.monotonic()
+        figures = evaluate(torch_detector(self.spec, self.average.model), data, report, "validation")
+        self.validation_s = time.monotonic() - begin_s
         if figures.ap >= self.best:
             self.best = figures.ap
             if self.keep:
-                models.save(self.folder / "best.pt", self.spec, self.average.model, figures=figures.as_dict())
+                models.save(self.folder / BEST, self.spec, self.average.model, figures=figures.as_dict())
         return {"AP": figures.ap, "AP50": figures.ap50}
 
     def _keep(self, row: dict[str, float]) -> None:
         self.log.append(row)
-        with replacing(self.folder / "log.jsonl") as temporary:
+        with replacing(self.folder / LOG) as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in self.log))
-        draw_curves(self.log, self.folder / "curves.png")
+        draw_curves(self.log, self.folder / CURVES)
         if not self.keep:
             return
         models.save(
-            self.folder / "last.pt",
+            self.folder / LAST,
             self.spec,
             self.average.model,
             raw=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scaler=self.scaler.state_dict(),
             settings=dataclasses.asdict(self.settings),
-            pictures=self.pictures,
+            run=self.made_with,
             progress={"epoch": self.epoch + 1, "best": self.best, "steps": self.average.steps, "log": self.log},
         )
 
-    def resume(self, training: DataSet) -> None:
-        """Go on where ``last.pt`` ended; InputError when it is of another run."""
-        content = models.load_checkpoint(self.folder / "last.pt")
-        trained = models.spec_of(content)
-        for name in (f.name for f in dataclasses.fields(ModelSpec)):
-            if getattr(trained, name) != getattr(self.spec, name):
-                raise InputError(
-                    f"{self.folder} was trained with other {name}: {getattr(trained, name)}, not"
-                    f" {getattr(self.spec, name)}",
-                    "resume with the same data and parameters, or train into another folder",
-                )
-        if content.get("pictures") != training.digest():
-            raise InputError(
-                f"{self.folder} was trained with other pictures or boxes",
-                f"resume with the same --data, or go on into another folder: --start {self.folder / 'best.pt'}",
-            )
-        ours, theirs = dataclasses.asdict(self.settings), content.get("settings", {})
-        free = ("epochs", "workers", "threads", "pictures_on_gpu")
-        changed = [name for name in ours if name not in free and theirs.get(name) != ours[name]]
-        if changed:
-            raise InputError(
-                f"{self.folder} was trained with another {changed[0]}: {theirs.get(changed[0])!r}",
-                "resume with the same parameters, or train into another folder",
-            )
+    def resume(self, training: DataSet, validation: DataSet, report: Reporter) -> None:
+        """Go on where ``last.pt`` ended; what differs is said, or an InputError where that is another run."""
+        content = models.load_checkpoint(self.folder / LAST)
+        made_with = self._made_with(training, validation)
+        others = differences(self.folder, content, self.spec, self.settings, made_with)
         try:
             self.model.load_state_dict(content["raw"])
         except RuntimeError as error:
             raise InputError(
                 f"{self.folder} holds a network with other channels, as pruning leaves one",
-                f"start from it into another folder: --start {self.folder / 'best.pt'}",
+                f"start from it into another folder: --start {self.folder / BEST}",
             ) from error
         self.average.model.load_state_dict(content["weights"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -240,28 +242,19 @@ class Trainer:
         progress = content["progress"]
         self.epoch, self.best, self.log = progress["epoch"], progress["best"], progress["log"]
         self.average.steps = progress["steps"]
+        if self.finished:
+            best = f", best AP {self.best:.3f}"
+            report.say(f"{self.folder} is finished: {self.epoch} epochs{best}; more go on with a greater --epochs")
+        elif others:
+            report.say(f"warning: it goes on with {'; '.join(others)}")
 
+    @property
+    def finished(self) -> bool:
+        """Are all epochs done?"""
+        return self.epoch >= self.settings.epochs
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else trains into ``folder`` meanwhile: files of two runs would belong to neither.
-
-    Raises InputError where somebody does, or where it cannot be written.
-    """
-    make_folder(folder)
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"another training writes into {folder}", "wait for it, or give another --out"
-            ) from error
-        except OSError:  # a network's file system may know no locks of folders; then nobody can tell
-            pass
-        yield
-    finally:
-        os.close(lock)
+    def _made_with(self, training: DataSet, validation: DataSet) -> dict[str, Any]:
+        return made_with(training, validation, self.world.size, taught=self.further_loss is not None)
 
 
 def _groups(model: Network, decay: float) -> list[dict[str, Any]]:

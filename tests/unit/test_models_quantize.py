@@ -17,6 +17,7 @@ from nanorover_models.export import BOXES, SCORES, export
 from nanorover_models.lint import load_onnx
 from nanorover_models.model import ModelSpec
 from nanorover_models.quantize import calibration_tensors, quantize_file
+from nanorover_models.report import SILENT
 
 SPEC = ModelSpec("anchor_free", 0.25, 64, 64, LABELS)
 GREYS = (30, 60, 90, 120, 150, 180, 210)
@@ -29,7 +30,7 @@ def test_calibration_looks_at_pictures_from_the_first_to_the_last(tmp_path: Path
         samples.append(Sample(tmp_path / f"{grey}.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64)))
     network = models.build(SPEC)
     for most, wanted in ((3, (30, 120, 210)), (99, GREYS)):
-        tensors = calibration_tensors(SPEC, network, DataSet(samples, LABELS), most)
+        tensors = calibration_tensors(SPEC, network, DataSet(samples, LABELS), most, SILENT)
         assert [t.shape for t in tensors] == [(1, 3, 64, 64)] * len(wanted)
         assert [float(t.mean()) for t in tensors] == pytest.approx([(g - 127.5) / 127.5 for g in wanted], abs=1e-6)
 

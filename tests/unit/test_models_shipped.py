@@ -18,6 +18,7 @@ from nanorover_models.data import load_data
 from nanorover_models.evaluate import LIMITS, evaluate
 from nanorover_models.export import TOLERANCE, parity
 from nanorover_models.lint import lint
+from nanorover_models.report import SILENT
 from nanorover_models.synthetic import render
 
 SEED, WORLDS, PICTURES_PER_WORLD = 9001, 2, 16  # the first worlds of the card's own pictures
@@ -31,7 +32,7 @@ def test_the_shipped_detector_keeps_its_figure(tmp_path: Path) -> None:
     row = CARD_ROW.search((MODELS / "weights/rover/rover.md").read_text())
     assert row
     try:
-        data = load_data(render(tmp_path, SEED, WORLDS * PICTURES_PER_WORLD))
+        data = load_data(render(tmp_path, SEED, WORLDS * PICTURES_PER_WORLD, SILENT))
     except InputError as error:
         pytest.skip(f"no pictures can be drawn on this machine: {error}")
     description = load_model("rover")

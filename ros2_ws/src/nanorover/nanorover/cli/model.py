@@ -48,13 +48,7 @@ def render(
     count: Annotated[int, typer.Option(help="pictures", min=1)] = 1600,
 ) -> None:
     """Render labelled pictures of the simulated world, as a COCO data set."""
-    from rich.progress import Progress
-
-    synthetic = torch_models("synthetic")
-    with Progress(console=console) as progress:
-        task = progress.add_task("rendering", total=count)
-        path = synthetic.render(out, seed, count, lambda: progress.advance(task))
-    print(path)
+    print(torch_models("synthetic").render(out, seed, count, _reporter()))
 
 
 @group.command()
@@ -72,10 +66,13 @@ def train(
 ) -> None:
     """Train a detector; several GPUs: torchrun --nproc-per-node N -m nanorover_models train …"""
     commands, settings = _settings(params_file, epochs)
+    if not resume:
+        torch_models("runs").refuse_begun(out, resumable=True)
     training, held_back = commands.data_of(data, images, validation, validation_images, settings)
-    _say(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
-    best = commands.train(training, held_back, settings, out, start=start, resume=resume, say=_say)
-    _say(f"best checkpoint: {best}; curves: {out / 'curves.png'}")
+    report = _reporter()
+    report.say(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
+    commands.train(training, held_back, settings, out, start=start, resume=resume, report=report)
+    _say_written(report, out)
 
 
 @group.command("eval")
@@ -105,6 +102,7 @@ def evaluate(
         precision=precision,
         threads=threads,
         cache=cache,
+        report=_reporter(),
     ).as_dict()
     if figures["unknown_classes"]:
         unknown = ", ".join(figures["unknown_classes"])
@@ -136,12 +134,14 @@ def prune(
 ) -> None:
     """Remove whole channels until the target is met, then fine-tune; prints before and after."""
     commands, settings = _settings(params_file, epochs)
+    torch_models("runs").refuse_begun(out, resumable=False)
     training, held_back = commands.data_of(data, images, validation, validation_images, settings)
+    report = _reporter()
     costs = commands.prune_and_tune(
-        checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, say=_say
+        checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, report=report
     )
     _show(costs, as_json)
-    _say(f"best checkpoint: {out / 'best.pt'}; curves: {out / 'curves.png'}")
+    _say_written(report, out)
 
 
 @group.command()
@@ -160,10 +160,12 @@ def distil(
 ) -> None:
     """Let a small network learn from a larger one; prints before and after."""
     commands, settings = _settings(params_file, epochs)
+    torch_models("runs").refuse_begun(out, resumable=False)
     training, held_back = commands.data_of(data, images, validation, validation_images, settings)
-    costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, say=_say)
+    report = _reporter()
+    costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, report=report)
     _show(costs, as_json)
-    _say(f"best checkpoint: {out / 'best.pt'}; curves: {out / 'curves.png'}")
+    _say_written(report, out)
 
 
 @group.command()
@@ -186,9 +188,10 @@ def quantize(
     commands, settings = _settings(params_file, None)
     training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
-    costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, say=_say)
+    report = _reporter()
+    costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, report=report)
     _show(costs, as_json)
-    _say(f"described by {out / out.name}.yaml, which detect and the robot take as --model and model")
+    report.say(f"described by {out / out.name}.yaml, which detect and the robot take as --model and model")
 
 
 @group.command()
@@ -199,7 +202,7 @@ def export(
 ) -> None:
     """Write ONNX that TensorRT 8.2 to 11 take (opset 13), with its YAML; checks operators and parity."""
     commands = torch_models("commands")
-    differences = commands.export_files(checkpoint, out, tuple(precision.split(",")), say)
+    differences = commands.export_files(checkpoint, out, tuple(precision.split(",")), _reporter())
     for name, difference in differences.items():
         print(f"{name}: differs from torch by {difference:.1e} of the largest output; operators fit TensorRT 8.2")
     print(f"written to {out}")
@@ -235,7 +238,12 @@ def card(
     commands = torch_models("commands")
     command = shlex.join(["nanorover", *sys.argv[1:]])
     path, costs = commands.card(
-        model, checkpoint, commands.load_all(data, images), described or " ".join(map(str, data)), command
+        model,
+        checkpoint,
+        commands.load_all(data, images),
+        described or " ".join(map(str, data)),
+        command,
+        _reporter(),
     )
     _show(costs, as_json)
     say(f"card: {path}")
@@ -258,9 +266,16 @@ def _first() -> bool:
     return bool(torch_models("world").join_world().first)
 
 
-def _say(line: str) -> None:
-    if _first():
-        say(line)
+def _reporter() -> Any:
+    """Who says how far long work is: on a terminal live, and of processes that train together the first alone."""
+    report = torch_models("report")
+    if not _first():
+        return report.SILENT
+    return report.LiveReporter(say, console) if console.is_interactive else report.Reporter(say)
+
+
+def _say_written(report: Any, out: Path) -> None:
+    report.say(f"best checkpoint: {out / 'best.pt'}; curves: {out / 'curves.png'}")
 
 
 def _show(costs: list[Any], as_json: bool) -> None:
