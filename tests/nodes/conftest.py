@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed: ./scripts/test installs it")
 
+from geometry_msgs.msg import PoseStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from nav2_msgs.action import ComputePathToPose  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 
 from nanorover.processes import Processes  # noqa: E402
 from nanorover.tables import NODES  # noqa: E402
 from nanorover_nodes import lifecycle  # noqa: E402
+from nanorover_nodes.convert import pose_msg  # noqa: E402
 from nanorover_nodes.declared_topics import hear_declared, publish_declared  # noqa: E402
 
 DOMAINS = range(1, 100)  # the domain ids whose ports are free on every system
@@ -112,6 +117,25 @@ class Graph:
                 f"--- {p.name}\n{p.read_text()[-2000:]}" for p in self.processes.log_folder.rglob("*.log")
             )
             pytest.fail(f"not within {timeout_s:g} s: {what}\n{logs}")
+
+    def way_to(self, x: float, y: float, live: Callable[[], None]) -> np.ndarray:
+        """A running planner's way ``(N, 2)`` to a place of the map; ``live`` lets the robot say where it is."""
+
+        def until(condition: Callable[[], Any], what: str) -> None:
+            self.wait_until(lambda: live() or condition(), what)
+
+        client = ActionClient(self.node, ComputePathToPose, "compute_path_to_pose")
+        until(client.server_is_ready, "plans are made")
+        goal = PoseStamped(pose=pose_msg(np.array([x, y, 0.0])))
+        goal.header.frame_id = "map"
+        sent = client.send_goal_async(ComputePathToPose.Goal(goal=goal))
+        until(sent.done, "the goal is taken")
+        found = sent.result().get_result_async()
+        until(found.done, "there is a way")
+        client.destroy()
+        result = found.result().result
+        assert result.error_code == 0, result.error_msg
+        return np.array([[p.pose.position.x, p.pose.position.y] for p in result.path.poses])
 
     def health_of(self, name: str, diagnostics: list[Any]) -> Any | None:
         """The latest status of a node among collected /diagnostics messages."""

@@ -10,8 +10,10 @@ import pytest
 from browser import Page, chromium
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from shown_robot import ShownRobot
+from ways import least_gap_m
 from websockets.sync.client import connect
 
+from nanorover.planning.zones import read
 from nanorover_nodes.convert import pose_of
 
 pytestmark = pytest.mark.nodes
@@ -303,3 +305,152 @@ def test_it_fits_a_phone_and_stop_is_in_reach(shown, graph):
     touch = {"touchPoints": [{"x": x, "y": y}]}
     page.call("Input.dispatchTouchEvent", type="touchStart", **touch)
     graph.wait_until(lambda: stops and stops[-1].data, "the stop arrives at the touch")
+
+
+# A strip before the door through which the straight way from the robot to the other room leads.
+STRIP = [(-0.6, -0.8), (0.0, -0.8), (0.0, 1.2), (-0.6, 1.2)]
+SAYS = "document.getElementById('zone-says').innerText"
+BEGINS = f"{SAYS}.startsWith('Tap the corners')"
+
+
+def tap(page: Page, at: tuple[float, float]) -> None:
+    page.mouse("Moved", *at)
+    page.mouse("Pressed", *at)
+    page.mouse("Released", *at)
+
+
+def draw(shown: Shown, corners) -> None:
+    """Tap the corners of a zone, and the first one again."""
+    shown.page.value("document.querySelector('nav [data-tool=zone]').click()")
+    shown.wait_for(BEGINS)
+    for corner in [*corners, corners[0]]:
+        tap(shown.page, shown.screen_of(*corner))
+
+
+@pytest.fixture
+def planned(shown, graph, tmp_path):
+    """The page beside a real planner, whose map is a file's."""
+    graph.start("planner", "-p", f"map:={tmp_path / 'flat.yaml'}")
+    graph.bring_up("planner")
+    shown.wait_for("document.body.dataset.zones === '0'")
+    shown.page.click("fit")
+    return shown
+
+
+def test_a_zone_that_is_drawn_is_gone_round_outlives_a_restart_and_can_be_deleted(planned, graph, tmp_path):
+    page, file = planned.page, tmp_path / "flat.zones.yaml"
+
+    def way() -> np.ndarray:
+        return graph.way_to(2.0, 0.0, planned.robot.publish_moment)
+
+    straight = way()
+    assert least_gap_m(straight, STRIP[0], STRIP[2]) < 0.0
+    draw(planned, STRIP)
+    assert page.value(SAYS) == "The robot shall keep out of this."
+    planned.picture("zone_closed.png")
+    page.click("zone-name")
+    page.call("Input.insertText", text="wet paint")
+    driven, stops = graph.collect("cmd_vel_teleop"), graph.collect("e_stop")
+    for code in ("Space", "KeyW"):  # which stop and drive elsewhere
+        page.key("keyDown", code)
+        page.key("keyUp", code)
+    page.click("zone-save")
+    planned.wait_for("document.body.dataset.zones === '1' && document.body.dataset.tool === 'look'")
+    said = "document.getElementById('notice').innerText"
+    planned.wait_for(f"{said} === \"the zone 'wet paint' is shut, kept in {file.name} beside the map\"")
+    assert driven == [] and stops == []
+    (zone,) = read(file)
+    assert zone.name.startswith("wet paint")
+    np.testing.assert_allclose(zone.corners_m, STRIP, atol=0.02)
+    assert least_gap_m(way(), STRIP[0], STRIP[2]) > 0.1
+    hatched = [pixel_at(planned, -0.3 + dx, 0.6) for dx in np.linspace(0.0, 0.2, 12)]
+    assert max(red - blue for red, _, blue in hatched) > 60, "stripes"
+    assert max(red - blue for red, _, blue in (pixel_at(planned, -3.0, y) for y in (1.0, 1.1, 1.2))) < 20
+    planned.picture("zone.png")
+
+    assert graph.change_state("planner", "deactivate") and graph.change_state("planner", "cleanup")
+    page.value("document.querySelector('nav [data-tool=zone]').click()")
+    planned.wait_for(f"{SAYS} === 'Zones cannot be changed: no planner runs that would keep out of them.'")
+    planned.picture("zone_no_planner.png")
+    graph.bring_up("planner")
+    planned.wait_for(BEGINS)
+    assert page.value("document.body.dataset.zones") == "1"
+    assert least_gap_m(way(), STRIP[0], STRIP[2]) > 0.1
+    tap(page, planned.screen_of(-0.3, 0.2))
+    planned.wait_for(f"{SAYS}.includes('wet paint')")
+    planned.picture("zone_chosen.png")
+    page.click("zone-delete")
+    planned.wait_for("document.body.dataset.zones === '0'")
+    assert read(file) == []
+    np.testing.assert_allclose(way(), straight, atol=0.05)
+
+
+def pixel_at(shown: Shown, x: float, y: float) -> list[int]:
+    u, v = (round(value) for value in shown.screen_of(x, y))
+    canvas = "document.getElementById('map').getContext('2d')"
+    return shown.page.value(f"[...{canvas}.getImageData({u}, {v}, 1, 1).data.slice(0, 3)]")
+
+
+def test_a_zone_that_makes_no_sense_is_refused_and_can_be_mended(planned):
+    page = planned.page
+    a, b, c, d = STRIP
+    draw(planned, [a, c, b, d])
+    page.click("zone-save")
+    planned.wait_for("document.getElementById('notice').innerText.startsWith('the outline of the zone crosses')")
+    planned.picture("zone_crossing.png")
+    for _ in range(4):  # it is open again, and three corners are gone
+        page.click("zone-undo")
+    for corner in (b, c, d):
+        tap(page, planned.screen_of(*corner))
+    page.click("zone-close")
+    page.click("zone-save")
+    planned.wait_for("document.body.dataset.zones === '1'")
+    assert page.value("document.getElementById('map').view.zones[0].name") == ""
+
+    draw(planned, [(1.5, 1.0), (2.0, 1.0), (2.0, 1.5)])
+    page.click("zone-leave")
+    planned.wait_for(BEGINS)
+    assert page.value("document.getElementById('map').view.draft.corners") == []
+    page.value("document.getElementById('zone-leave').click()")
+    assert page.value("document.body.dataset.tool") == "look"
+    assert page.value("document.body.dataset.zones") == "1"
+
+
+def test_without_a_planner_the_page_says_why_no_zone_is_drawn(shown):
+    page = shown.page
+    page.value("document.querySelector('nav [data-tool=zone]').click()")
+    shown.wait_for(f"{SAYS} === 'Zones cannot be changed: no planner runs that would keep out of them.'")
+    tap(page, shown.screen_of(0.0, 0.5))
+    assert page.value("document.getElementById('map').view.draft.corners") == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
+def test_a_zone_is_drawn_with_a_finger(planned, width, height):
+    page = planned.page
+    page.size(width, height, phone=True)
+    page.open(planned.address)
+    planned.wait_for("document.body.dataset.map && document.body.dataset.zones === '0'")
+    page.value("document.getElementById('fit').click()")
+    page.value("document.querySelector('nav [data-tool=zone]').click()")
+    planned.wait_for(BEGINS)
+    u, v = planned.screen_of(0.0, 0.0)
+    finger(page, [(u, v), (u + 30, v - 20)])  # drags the map
+    assert planned.screen_of(0.0, 0.0) == pytest.approx((u + 30, v - 20), abs=1.0)
+    for corner in STRIP:
+        finger(page, [planned.screen_of(*corner)])
+    assert page.value(f"{COVERED}(document.getElementById('zone'))") == ""
+    planned.picture(f"zone_phone_open_{width}.png")
+    finger(page, [planned.screen_of(*STRIP[0])])
+    assert page.value(f"{COVERED}(document.getElementById('zone'))") == ""
+    planned.picture(f"zone_phone_{width}.png")
+    finger(page, [page.middle_of("zone-save")])
+    planned.wait_for("document.body.dataset.zones === '1'")
+    (zone,) = page.value("document.getElementById('map').view.zones")
+    np.testing.assert_allclose(zone["corners"], STRIP, atol=0.05)
+
+
+def finger(page: Page, way: list[tuple[float, float]]) -> None:
+    """A finger comes down, goes along and leaves."""
+    for kind, (x, y) in zip(["touchStart", *["touchMove"] * (len(way) - 1)], way, strict=True):
+        page.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+    page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])

@@ -136,6 +136,19 @@ def test_a_robot_about_which_a_zone_is_drawn_drives_out_of_it():
     assert n.open_zone is None and not n.world.keep_out.any()
 
 
+def test_a_mask_is_shown_by_the_outlines_of_what_it_shuts_and_of_holes_in_it():
+    cells = np.zeros((60, 80), np.int8)
+    cells[10:40, 20:60], cells[20:30, 30:40], cells[50, 70] = 100, 0, 64
+    turned = OccupancyGrid(cells, 0.1, np.array([5.0, 1.0, np.pi / 2]))
+    hole, area = zones.outlines_of(turned, 65)
+    for outline, low, high in ((area, (1.0, 3.0), (4.0, 7.0)), (hole, (2.0, 4.0), (3.0, 5.0))):
+        at = [outline.min(axis=0), outline.max(axis=0)]  # of the middles of the cells
+        np.testing.assert_allclose(at, [low, high], atol=0.11)
+    assert zones.outlines_of(OccupancyGrid(np.zeros((3, 3), np.int8), 0.1, np.zeros(3)), 65) == []
+    speckled = OccupancyGrid((np.indices((100, 100)).sum(axis=0) % 3 == 0).astype(np.int8) * 100, 0.1, np.zeros(3))
+    assert len(zones.outlines_of(speckled, 65)) <= zones.MOST_OUTLINES
+
+
 def test_they_are_kept_in_the_file_and_numbers_are_not_given_twice(tmp_path):
     file = zones.file_beside(tmp_path / "flat.yaml")
     assert file.name == "flat.zones.yaml"

@@ -67,7 +67,7 @@ def test_rviz_shows_what_a_person_looks_for():
     shown = {topic["Value"] for _, topic in asked(RVIZ["Displays"])}
     maps = {"map", "global_costmap/costmap", "local_costmap/costmap"}
     assert maps | {"robot_description", "scan", "plan", "path", "pose"} <= shown
-    assert {"objects/markers", "detections/image"} <= shown
+    assert {"objects/markers", "keep_out_zones", "detections/image"} <= shown
     assert {tool for tool, _ in asked(RVIZ["Tools"])} == {"SetInitialPose", "SetGoal"}
     assert RVIZ["Global Options"]["Fixed Frame"] == "map"
 

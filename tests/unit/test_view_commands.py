@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanorover import params
+from nanorover.planning.zones import Zone
 from nanorover.view.access import network_token, page_address, refusal
 from nanorover.view.commands import Commands, Wish
 from nanorover.view.params import WebParams
@@ -82,17 +83,50 @@ def test_a_cancel_takes_back_the_goal_that_waits_and_stops_nothing_else(commands
     assert commands.take(1, drive(1, 0)) == "" and not commands.stopped
 
 
+TRIANGLE = [[0, 0], [1, 0], [0, 1.5]]
+
+
+def test_a_zone_is_taken_as_drawn_also_while_the_robot_is_stopped(commands):
+    assert commands.take(1, {"type": "add_zone", "name": " wet  paint", "corners": TRIANGLE}) == ""
+    commands.take(1, {"type": "stop"})
+    assert commands.take(2, {"type": "remove_zone", "number": 3}) == ""
+    zone = Zone("wet paint", ((0.0, 0.0), (1.0, 0.0), (0.0, 1.5)))
+    assert commands.wishes() == [Wish("add_zone", zone=zone), Wish("stop"), Wish("remove_zone", number=3)]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ({"type": "add_zone", "name": "", "corners": TRIANGLE[:2]}, "2 corners"),
+        ({"type": "add_zone", "name": "", "corners": [*TRIANGLE, [1, 2], [0.2, 0]]}, "crosses itself"),
+        ({"type": "add_zone", "name": "", "corners": [[0, 0], [1, 0], [0, float("inf")]]}, "finite"),
+        ({"type": "add_zone", "corners": TRIANGLE}, "name"),
+        ({"type": "add_zone", "name": ""}, "corner"),
+        ({"type": "remove_zone", "number": "3"}, "number"),
+        ({"type": "remove_zone", "number": 2**40}, "number"),
+        ({"type": "remove_zone"}, "number"),
+    ],
+)
+def test_a_zone_that_makes_no_sense_is_refused_in_one_line(commands, command, words):
+    answer = commands.take(1, command)
+    assert words in answer and "\n" not in answer
+    assert commands.wishes() == []
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
 )
-kinds = st.sampled_from(["drive", "goal", "pose", "cancel", "stop", "release", "", 3, None])
+kinds = st.sampled_from(
+    ["drive", "goal", "pose", "cancel", "stop", "release", "add_zone", "remove_zone", "", 3, None]
+)
 
 
 @given(
     st.fixed_dictionaries(
-        {"type": kinds}, optional=dict.fromkeys(("linear", "angular", "x", "y", "yaw"), anything)
+        {"type": kinds},
+        optional=dict.fromkeys(("linear", "angular", "x", "y", "yaw", "name", "corners", "number"), anything),
     )
 )
 def test_no_command_exceeds_the_limits_or_fails(command):

@@ -16,8 +16,9 @@ from websockets.sync.client import connect
 
 from nanorover.errors import InputError
 from nanorover.geometry.scan import LaserScan
+from nanorover.planning.zones import Zone
 from nanorover.view.access import network_token
-from nanorover.view.scene import map_frame, scan_frame, thinned
+from nanorover.view.scene import map_frame, scan_frame, thinned, zones_frame
 from nanorover.view.server import FILES, KINDS, WebServer, frame
 
 
@@ -174,6 +175,15 @@ def test_a_scan_reaches_the_browser_as_millimetres_without_what_was_not_hit():
     header, payload = scan_frame(scan, np.array([1.0, 2.0, 0.5]))
     assert header == {"pose": [1.0, 2.0, 0.5]}
     assert np.frombuffer(payload, "<i2").reshape(-1, 2).tolist() == [[1000, 0], [-2000, 0]]
+
+
+def test_zones_reach_the_browser_with_their_numbers_in_whole_millimetres():
+    zone = Zone("wet paint", ((0.1000004, 2.0), (1, 0), (0, 1)))
+    assert zones_frame({7: zone}, [[(0.0, 0.0004), (1.0, 0.0), (1.0, 1.0)]], "there is no planner") == {
+        "zones": [{"number": 7, "name": "wet paint", "corners": [[0.1, 2.0], [1.0, 0.0], [0.0, 1.0]]}],
+        "mask": [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]],
+        "undrawable": "there is no planner",
+    }
 
 
 def test_a_long_line_is_thinned_with_both_ends_kept():

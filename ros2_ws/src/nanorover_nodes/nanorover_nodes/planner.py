@@ -42,6 +42,7 @@ from nanorover_nodes.goals import GoalReader
 from nanorover_nodes.planner_actions import Actions
 from nanorover_nodes.planner_tasks import IDLE, NO_POSE, Tasks
 from nanorover_nodes.planner_views import Views
+from nanorover_nodes.planner_zones import PlannerZones
 from nanorover_nodes.pose_source import PoseSource, velocity_of
 from nanorover_nodes.process import run
 from nanorover_nodes.refusals import Refusals
@@ -58,6 +59,7 @@ BETWEEN_SCANS = 1.1
 class PlannerNodeParams:
     """What only the node needs."""
 
+    map: str = param("map file of this start, beside which drawn keep-out zones lie; empty: none")
     map_frame: str = param("frame of the map")
     odom_frame: str = param("frame of the odometry")
     base_frame: str = param("frame of the robot's base")
@@ -124,6 +126,7 @@ class PlannerNode(Component):
         self.stopped = False
         self.stop_note = Note(self.params["run"], STOPPED_NOTE)
         self.listen("e_stop", self.on_stop)
+        self.zones = PlannerZones(self)
         self.tasks = Tasks(self)
         self.actions = Actions(self, self.tasks)
         self.control_timer = self.every(BETWEEN_SCANS / parts.navigator.control_rate_hz, self.cycle)
@@ -156,16 +159,18 @@ class PlannerNode(Component):
         if frame != self.settings.map_frame:
             self.refused.note(f"map in frame '{frame}'")
             return
-        self._heed_session(convert.stamp_ns_of(message.info.map_load_time))
         origin = convert.pose_of(message.info.origin)
         grid = OccupancyGrid(cells.reshape(shape), float(message.info.resolution), origin)
         try:
+            self._heed_session(convert.stamp_ns_of(message.info.map_load_time))
             self.navigator.on_map(grid, time.monotonic())
         except InputError as error:
             self.refused.note(str(error))
 
     def _heed_session(self, began_ns: int) -> None:
-        """Where the map's frame began anew, what was known in the old one means other places."""
+        """Where the map's frame began anew, what was known in the old one means other places.
+
+        Raises InputError where its zones cannot be read: the robot stands then, for it might drive into one."""
         if self.map_began_ns not in (None, began_ns):
             why = "the map began anew: places in the old one mean nothing in it"
             if not self.tasks.end_all(why):  # the end of a task says why itself
@@ -174,6 +179,9 @@ class PlannerNode(Component):
             self.navigator = Navigator(self.parts, self.settings.random_seed)
             self.fusion = Fusion(self.params["fusion"])
             self.fusion.camera = camera
+        if self.map_began_ns != began_ns:
+            self.map_began_ns = None
+            self.zones.begin(began_ns)
         self.map_began_ns = began_ns
 
     def on_odometry(self, message: OdometryMsg) -> None:

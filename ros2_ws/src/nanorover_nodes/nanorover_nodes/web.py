@@ -5,29 +5,34 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import Point32, Polygon, PoseStamped
 from nav_msgs.msg import OccupancyGrid
 from nav_msgs.msg import Path as PathMsg
+from rclpy.client import Client
 from sensor_msgs.msg import BatteryState, CompressedImage
 from sensor_msgs.msg import LaserScan as LaserScanMsg
 from std_msgs.msg import Bool, Empty
 from vision_msgs.msg import Detection2DArray
+from visualization_msgs.msg import MarkerArray
 
 from nanorover.base.gate import STILL, STOPPED, Velocity
 from nanorover.fusion.detections import detections_of
 from nanorover.geometry.se2 import compose
+from nanorover.planning.zones import Zone
 from nanorover.view.access import is_loopback, network_token, page_address
 from nanorover.view.commands import Commands, Wish
 from nanorover.view.params import WebParams
-from nanorover.view.scene import map_frame, scan_frame, thinned
+from nanorover.view.scene import map_frame, scan_frame, thinned, zones_frame
 from nanorover.view.server import WebServer
 from nanorover_interfaces.msg import TrackedObjects
+from nanorover_interfaces.srv import AddZone, RemoveZone
 from nanorover_nodes import convert
 from nanorover_nodes.component import OK, Health
 from nanorover_nodes.frames import FrameListener
 from nanorover_nodes.patient import PatientComponent
 from nanorover_nodes.planner_tasks import TASK_FAILED
 from nanorover_nodes.process import run
+from nanorover_nodes.zones import zones_of
 
 # Commands are carried to the robot, and what is new to the browsers, this often.
 BEAT_S = 0.05
@@ -37,6 +42,13 @@ LINES_RATE_HZ = 1.0
 
 # How sure a person is who points at a map: standard deviations of x, y (m) and yaw (rad).
 POINTED_DEVIATION = np.array([0.3, 0.3, 0.3])
+
+NO_PLANNER = "no planner runs that would keep out of them"
+
+
+def one_line(sentence: str) -> str:
+    """A sentence and its hint, which stands on a line of its own, for a notice."""
+    return " ".join(sentence.split())
 
 
 class Pace:
@@ -75,7 +87,12 @@ class WebNode(PatientComponent):
         self.driving = self.stop_heard = False
         asked_for = ("cmd_vel_teleop", "goal_pose", "cancel", "initialpose", "e_stop")
         self.outputs = {topic: self.offer(topic) for topic in asked_for}
+        self.shut: tuple[dict[int, Zone], list[list[tuple[float, float]]]] = ({}, [])
+        self.zones_sent: dict[str, Any] = {}
+        self.zone_adder = self.create_client(AddZone, "keep_out_zones/add")
+        self.zone_remover = self.create_client(RemoveZone, "keep_out_zones/remove")
         self.listen("map", self.on_map)
+        self.listen("keep_out_zones", self.on_zones)
         self.listen("scan", self.on_scan)
         self.line_topics = [
             self.listen("path", lambda message: self.on_line("path", message)),
@@ -107,6 +124,10 @@ class WebNode(PatientComponent):
         if hasattr(self, "server"):
             self.server.stop()
             del self.server
+        if hasattr(self, "zone_adder"):
+            self.destroy_client(self.zone_adder)
+            self.destroy_client(self.zone_remover)
+            del self.zone_adder
 
     def beat(self) -> None:
         """Take what came, carry what was asked for, and send what there is to see."""
@@ -119,12 +140,17 @@ class WebNode(PatientComponent):
             self.send_state()
         if self.server.watched and self.health_pace.due(now_s):
             self.send_health(now_s)
+            self.send_zones(now_s)
         self.server.flush()
 
     # -- what there is to see ---------------------------------------------------------------------------
 
     def on_map(self, message: OccupancyGrid) -> None:
         self.map = message
+
+    def on_zones(self, message: MarkerArray) -> None:
+        self.shut = zones_of(message)
+        self.send_zones(time.monotonic())
 
     def on_scan(self, message: LaserScanMsg) -> None:
         if not self.server.watched:
@@ -205,6 +231,22 @@ class WebNode(PatientComponent):
         }
         self.server.put("state", state)
 
+    def send_zones(self, now_s: float) -> None:
+        """What is shut, and why no more can be, when that is another than before."""
+        zones = zones_frame(*self.shut, self.undrawable(now_s))
+        if zones != self.zones_sent:
+            self.zones_sent = zones
+            self.server.put("zones", zones, keep=True)
+
+    def undrawable(self, now_s: float) -> str:
+        """Why nobody would keep out of a zone; empty where somebody does."""
+        heard_s, said = self.health.get("planner", (now_s, {"level": "ok", "message": ""}))
+        if now_s - heard_s > self.settings.heartbeat_timeout_s:
+            return NO_PLANNER
+        if self.zone_adder.service_is_ready() and self.zone_remover.service_is_ready():
+            return ""
+        return f"the planner does not work: {said['message']}" if said["level"] == "error" else NO_PLANNER
+
     def send_health(self, now_s: float) -> None:
         shown = {}
         for name, (heard_s, said) in sorted(self.health.items()):
@@ -232,6 +274,13 @@ class WebNode(PatientComponent):
         if wish.kind == "cancel":
             self.outputs["cancel"].publish(Empty())
             return
+        if wish.zone is not None:
+            corners = [Point32(x=x, y=y) for x, y in wish.zone.corners_m]
+            self.ask(self.zone_adder, AddZone.Request(name=wish.zone.name, polygon=Polygon(points=corners)))
+            return
+        if wish.kind == "remove_zone":
+            self.ask(self.zone_remover, RemoveZone.Request(id=wish.number))
+            return
         pose = np.array(wish.pose)
         stamp_ns = self.get_clock().now().nanoseconds
         if wish.kind == "pose":
@@ -242,6 +291,14 @@ class WebNode(PatientComponent):
         goal = PoseStamped(pose=convert.pose_msg(pose))
         goal.header.frame_id, goal.header.stamp = self.settings.map_frame, convert.time_of(stamp_ns)
         self.outputs["goal_pose"].publish(goal)
+
+    def ask(self, client: Client, request: Any) -> None:
+        """Ask the planner; everybody reads what it answers, for it concerns everybody."""
+        if reason := self.undrawable(time.monotonic()):
+            self.server.put("notice", {"text": reason})
+            return
+        answer = client.call_async(request)
+        answer.add_done_callback(lambda _: self.server.put("notice", {"text": one_line(answer.result().message)}))
 
     def diagnose(self) -> Health:
         watched = "watched" if self.server.watched else "nobody watches"

@@ -48,8 +48,11 @@ def _model(values: Values, _: Values) -> None:
 def _zones(values: Values, _: Values) -> None:
     from nanorover.planning.costmap_params import CostmapParams
     from nanorover.planning.world import Zones
+    from nanorover.planning.zones import DrawnZones, file_beside
 
     Zones(part_of(CostmapParams, values, "node planner"))
+    if values["map"]:
+        DrawnZones(file_beside(Path(values["map"])))
 
 
 def _recording(values: Values, _: Values) -> None:

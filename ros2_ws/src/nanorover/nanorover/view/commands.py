@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from nanorover.errors import InputError
+from nanorover.planning.zones import Zone, checked
 from nanorover.view.params import WebParams
 
 # Poses further away than any map are a mistake.
@@ -19,10 +21,17 @@ FARTHEST_M = 1e4
 
 @dataclass(frozen=True)
 class Wish:
-    """One command: ``goal``, ``pose`` (with x, y, yaw in the map frame), ``cancel``, ``stop`` or ``release``."""
+    """One command: ``goal``, ``pose`` (with x, y, yaw in the map frame), ``cancel``, ``stop``, ``release``,
+    ``add_zone`` (with the zone) or ``remove_zone`` (with its number)."""
 
     kind: str
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    zone: Zone | None = None
+    number: int = 0
+
+
+# What a stop leaves as it is: it moves nothing.
+UNMOVING = ("pose", "add_zone", "remove_zone")
 
 
 class Commands:
@@ -50,6 +59,10 @@ class Commands:
                     return self._cancel()
                 case "goal" | "pose" as kind:
                     return self._place(kind, command)
+                case "add_zone":
+                    return self._add_zone(command)
+                case "remove_zone":
+                    return self._remove_zone(command.get("number"))
                 case _:
                     return "the robot does not know this command"
 
@@ -72,7 +85,7 @@ class Commands:
     def _stop(self, kind: str) -> str:
         self.stopped = kind == "stop"
         self._driver, self._valid_until_s = None, 0.0
-        self._wishes = [wish for wish in self._wishes if wish.kind == "pose"]
+        self._wishes = [wish for wish in self._wishes if wish.kind in UNMOVING]
         self._wishes.append(Wish(kind))
         return ""
 
@@ -88,6 +101,20 @@ class Commands:
         if kind == "goal" and self.stopped:
             return "stopped: release first"
         self._wishes.append(Wish(kind, (x, y, yaw)))
+        return ""
+
+    def _add_zone(self, command: dict[str, Any]) -> str:
+        try:
+            zone = checked(command.get("name"), command.get("corners"))
+        except InputError as error:
+            return " ".join(str(error).split())
+        self._wishes.append(Wish("add_zone", zone=zone))
+        return ""
+
+    def _remove_zone(self, number: Any) -> str:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**31:
+            return "a zone is deleted by its number"
+        self._wishes.append(Wish("remove_zone", number=number))
         return ""
 
     def leave(self, client: int) -> None:

@@ -1,6 +1,7 @@
 """What the page shows, as headers and bytes for its frames."""
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import cv2
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from nanorover.geometry.scan import LaserScan
 from nanorover.geometry.se2 import Pose
+from nanorover.planning.zones import Zone
 
 # A fast setting: a map of 400 × 400 cells takes 0.4 ms and 10 kB.
 PNG_SETTINGS = (cv2.IMWRITE_PNG_COMPRESSION, 1)
@@ -44,7 +46,19 @@ def hits_m(scan: LaserScan, within_m: float = math.inf) -> NDArray[np.float64]:
     return ranges_m[hit, None] * np.column_stack((np.cos(bearings_rad), np.sin(bearings_rad)))
 
 
+def zones_frame(
+    zones: Mapping[int, Zone], mask_m: list[list[tuple[float, float]]], undrawable: str
+) -> dict[str, Any]:
+    """Keep-out zones by their numbers, the outlines of the mask, and why none can be drawn (empty if one can)."""
+    listed = [{"number": n, "name": zone.name, "corners": _in_mm(zone.corners_m)} for n, zone in zones.items()]
+    return {"zones": listed, "mask": [_in_mm(outline) for outline in mask_m], "undrawable": undrawable}
+
+
+def _in_mm(points_m: Iterable[tuple[float, float]]) -> list[list[float]]:
+    return [[round(float(x), 3), round(float(y), 3)] for x, y in points_m]
+
+
 def thinned(line: NDArray[np.float64]) -> list[list[float]]:
     """A line ``(N, 2)`` in metres with at most LINE_POINTS points, both ends kept."""
     chosen = np.unique(np.linspace(0, len(line) - 1, min(len(line), LINE_POINTS)).astype(int))
-    return [[round(float(x), 3), round(float(y), 3)] for x, y in line[chosen]]
+    return _in_mm(line[chosen])

@@ -32,6 +32,7 @@ FILES = {
     "/app.js": ("app.js", "text/javascript; charset=utf-8"),
     "/map.js": ("map.js", "text/javascript; charset=utf-8"),
     "/drive.js": ("drive.js", "text/javascript; charset=utf-8"),
+    "/zones.js": ("zones.js", "text/javascript; charset=utf-8"),
 }
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
@@ -55,6 +56,7 @@ KINDS = {
     "health": 6,
     "boxes": 7,
     "objects": 8,
+    "zones": 9,
 }
 LARGEST_COMMAND = 4096
 # A browser that does not answer is given up after this long; its drive commands lapsed long before.

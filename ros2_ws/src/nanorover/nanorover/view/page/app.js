@@ -2,10 +2,11 @@
 
 import { Drive } from "/drive.js";
 import { MapView } from "/map.js";
+import { ZoneTool } from "/zones.js";
 
-const KINDS = ["state", "map", "scan", "picture", "notice", "lines", "health", "boxes", "objects"];
+const KINDS = ["state", "map", "scan", "picture", "notice", "lines", "health", "boxes", "objects", "zones"];
 const RECONNECT_MS = 700;
-const HINTS = { look: "", goal: "press where the robot shall go, drag for its heading", pose: "press where the robot is, drag for its heading" };
+const HINTS = { look: "", zone: "", goal: "press where the robot shall go, drag for its heading", pose: "press where the robot is, drag for its heading" };
 const WORST = ["ok", "warn", "stale", "error"];
 
 const $ = (id) => document.getElementById(id);
@@ -15,6 +16,16 @@ let stopWanted = false; // pressed while there was no connection
 
 const map = new MapView($("map"), (tool, place) => { send({ type: tool, ...place }); chooseTool("look"); });
 new Drive($("stick"), $("knob"), $("speed"), (linear, angular) => send({ type: "drive", linear, angular }));
+
+let noPlanner = "nothing is known of the planner yet";
+const zones = new ZoneTool(map, {
+  form: $("zone"), says: $("zone-says"), name: $("zone-name"), undo: $("zone-undo"), close: $("zone-close"),
+  save: $("zone-save"), remove: $("zone-delete"), leave: $("zone-leave"),
+}, send, () => chooseTool("look"));
+
+function tellUndrawable() {
+  zones.setUndrawable(body.dataset.connection !== "open" ? "there is no connection" : !map.map ? "there is no map yet" : noPlanner);
+}
 
 function send(command) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(command));
@@ -32,6 +43,7 @@ function connect() {
 function setConnection(state, text) {
   body.dataset.connection = state;
   $("connection").textContent = text;
+  tellUndrawable();
 }
 
 const metres = (value) => `${(Math.round(value * 100) / 100 || 0).toFixed(2)} m`; // never −0.00
@@ -55,7 +67,7 @@ const show = {
     $("release").hidden = !state.stopped;
   },
   map(header, png) {
-    map.setMap(header, png).then(() => { body.dataset.map = `${header.width}x${header.height}`; });
+    map.setMap(header, png).then(() => { body.dataset.map = `${header.width}x${header.height}`; tellUndrawable(); });
   },
   scan(header, payload) {
     const points = new Int16Array(payload);
@@ -71,7 +83,14 @@ const show = {
   boxes(header) { boxes = header.boxes; body.dataset.boxes = boxes.length; if (bitmap) drawPicture(); },
   objects(header) { map.setObjects(header.objects); body.dataset.objects = header.objects.length; },
   lines(lines) { map.setLines(lines); },
+  zones(header) {
+    noPlanner = header.undrawable;
+    tellUndrawable();
+    zones.setZones(header);
+    body.dataset.zones = header.zones.length;
+  },
   notice(header) {
+    zones.answered();
     $("notice").textContent = header.text;
     $("notice").hidden = false;
     clearTimeout(noticeTimer);
@@ -136,6 +155,8 @@ function freePlace(left, top, width, height, canvas) {
 function chooseTool(tool) {
   map.tool = body.dataset.tool = tool;
   $("hint").textContent = HINTS[tool];
+  zones.show(tool === "zone");
+  if (tool === "zone") map.setFollow(false); // the floor must not move under the finger
   for (const button of document.querySelectorAll("nav [data-tool]")) button.ariaPressed = String(button.dataset.tool === tool);
 }
 
@@ -156,7 +177,8 @@ $("stop").onpointerdown = stop; // at once, not when the finger leaves again
 $("stop").onclick = stop; // for keyboards and screen readers
 $("release").onclick = () => { stopWanted = false; send({ type: "release" }); };
 window.addEventListener("keydown", (event) => {
-  if (event.code === "Space" || event.code === "Escape") { event.preventDefault(); stop(); }
+  const typed = event.code === "Space" && event.target.matches?.("input[type=text]");
+  if ((event.code === "Space" && !typed) || event.code === "Escape") { event.preventDefault(); stop(); }
 });
 $("health-button").onclick = () => {
   const hidden = !$("health").hidden;

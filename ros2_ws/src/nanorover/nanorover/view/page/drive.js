@@ -30,6 +30,7 @@ export class Drive {
 
   key(event, down) {
     if (!(event.code in KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (down && event.target.matches?.("input[type=text]")) return; // a name is typed
     event.preventDefault();
     if (down === this.held.has(event.code)) return;
     if (down) this.held.add(event.code); else this.held.delete(event.code);

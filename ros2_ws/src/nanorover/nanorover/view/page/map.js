@@ -2,10 +2,12 @@
 
 const COLOURS = {
   grid: "#1b2630", free: [38, 52, 64], occupied: [226, 234, 240], scan: "#37e0d0", path: "#ffb54788", plan: "#3ecf8e",
-  robot: "#4aa8ff", goal: "#3ecf8e", object: "#ff8fa3", pose: "#a58bff",
+  robot: "#4aa8ff", goal: "#3ecf8e", object: "#ff8fa3", pose: "#a58bff", zone: "#ff4d4f", chosen: "#ffb547",
 };
 const MIN_SCALE = 4, MAX_SCALE = 600; // pixels per metre
 const NARROW_PX = 800, BESIDE_PX = [234, 344]; // where there is room, a fitted map lies between stick and lists
+const TAP_PX = 10; // a finger that moves less does not drag the map
+const HATCH_PX = 9, NAMED_FROM_PX = 24; // a zone that looks smaller has no room for its name
 const SCALE_BAR_PX = 74; // at most; the width of the tools on a phone
 
 export class MapView {
@@ -24,6 +26,11 @@ export class MapView {
     this.lines = {};
     this.objects = [];
     this.goal = null;
+    this.zones = []; // {number, name, corners}
+    this.mask = []; // outlines of the keep-out mask
+    this.draft = { corners: [], closed: false, chosen: null };
+    this.tap = null; // where a finger came down that has not moved yet
+    this.hover = null; // where the mouse is, as a world point
     this.pointers = new Map();
     this.placing = null;
     this.dirty = true;
@@ -95,13 +102,16 @@ export class MapView {
   setPose(pose) { this.pose = pose; if (pose && this.follow) this.centre = [pose[0], pose[1]]; this.dirty = true; }
   setObjects(objects) { this.objects = objects; this.dirty = true; }
   setLines(lines) { this.lines = lines; this.dirty = true; }
+  setZones(zones, mask) { this.zones = zones; this.mask = mask; this.dirty = true; }
+  setDraft(corners, closed, chosen) { this.draft = { corners, closed, chosen }; this.dirty = true; }
 
   // -- fingers and mouse -------------------------------------------------------------------------------
 
   down(event) {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
-    if (this.tool !== "look" && this.pointers.size === 1) {
+    this.tap = this.tool === "zone" && this.pointers.size === 1 ? [event.offsetX, event.offsetY] : null;
+    if (["goal", "pose"].includes(this.tool) && this.pointers.size === 1) {
       const [x, y] = this.toWorld(event.offsetX, event.offsetY);
       this.placing = { x, y, yaw: this.pose ? this.pose[2] : 0 };
     } else {
@@ -111,9 +121,12 @@ export class MapView {
   }
 
   move(event) {
-    const last = this.pointers.get(event.pointerId);
+    const last = this.pointers.get(event.pointerId), now = [event.offsetX, event.offsetY];
+    this.hover = event.pointerType === "mouse" ? this.toWorld(...now) : null;
+    if (this.tool === "zone") this.dirty = true;
     if (!last) return;
-    const now = [event.offsetX, event.offsetY];
+    if (this.tap && Math.hypot(now[0] - this.tap[0], now[1] - this.tap[1]) < TAP_PX) return;
+    this.tap = null;
     if (this.placing) {
       const [u, v] = this.toScreen(this.placing.x, this.placing.y);
       if (Math.hypot(now[0] - u, now[1] - v) > 12) this.placing.yaw = Math.atan2(v - now[1], now[0] - u);
@@ -136,7 +149,8 @@ export class MapView {
       if (this.tool === "goal") this.goal = placed;
       this.onPlace(this.tool, placed);
     }
-    this.placing = null;
+    if (this.tap && event.type === "pointerup") this.onTap?.(...this.tap, event.pointerType);
+    this.placing = this.tap = null;
     this.dirty = true;
   }
 
@@ -152,6 +166,7 @@ export class MapView {
     c.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     this.drawGrid(c);
     if (this.map) this.drawMap(c);
+    this.drawZones(c);
     this.drawLine(c, this.lines.path, COLOURS.path, 2);
     this.drawLine(c, this.lines.plan, COLOURS.plan, 4);
     if (this.scan) this.drawScan(c);
@@ -159,6 +174,7 @@ export class MapView {
     if (this.goal && this.lines.plan?.length) this.drawArrow(c, this.goal, COLOURS.goal);
     if (this.pose) this.drawRobot(c);
     if (this.placing) this.drawArrow(c, this.placing, COLOURS[this.tool]);
+    if (this.draft.corners.length) this.drawDraft(c);
   }
 
   // The longest of 1, 2, 5, 10 … metres that the scale bar has room for.
@@ -191,6 +207,85 @@ export class MapView {
     c.imageSmoothingEnabled = this.scale * resolution < 1;
     c.drawImage(picture, 0, -height);
     c.restore();
+  }
+
+  drawZones(c) {
+    c.fillStyle = this.hatching(c);
+    c.lineWidth = 2;
+    const shapes = this.zones.map(({ corners }) => [corners]);
+    for (const outlines of [this.mask, ...shapes]) {
+      c.beginPath();
+      for (const outline of outlines) this.trace(c, outline);
+      c.fill("evenodd"); // a mask's holes are outlines within outlines
+      c.strokeStyle = outlines[0] === this.draft.chosen?.corners ? COLOURS.chosen : COLOURS.zone;
+      c.stroke();
+    }
+    for (const zone of this.zones) this.drawName(c, zone);
+  }
+
+  // Stripes that lie still on the floor.
+  hatching(c) {
+    const ratio = window.devicePixelRatio || 1;
+    if (this.hatchRatio !== ratio) {
+      const size = Math.round(HATCH_PX * ratio), tile = new OffscreenCanvas(size, size), t = tile.getContext("2d");
+      t.fillStyle = COLOURS.zone + "26";
+      t.fillRect(0, 0, size, size);
+      t.strokeStyle = COLOURS.zone + "b0";
+      t.lineWidth = 1.6 * ratio;
+      for (const x of [-size, 0, size]) { t.moveTo(x - size / 2, size * 1.5); t.lineTo(x + size * 1.5, -size / 2); }
+      t.stroke();
+      this.hatch = c.createPattern(tile, "repeat");
+      this.hatchRatio = ratio;
+    }
+    this.hatch.setTransform(new DOMMatrix().translate(...this.toScreen(0, 0)).scale(1 / ratio));
+    return this.hatch;
+  }
+
+  trace(c, outline, closed = true) {
+    outline.forEach(([x, y], i) => c[i ? "lineTo" : "moveTo"](...this.toScreen(x, y)));
+    if (closed) c.closePath();
+  }
+
+  // Where a zone is widest at half its height.
+  drawName(c, { name, corners }) {
+    const at = corners.map(([x, y]) => this.toScreen(x, y)), heights = at.map(([, v]) => v);
+    const v = (Math.min(...heights) + Math.max(...heights)) / 2, crossings = [];
+    at.forEach(([u0, v0], i) => {
+      const [u1, v1] = at[(i + 1) % at.length];
+      if ((v0 > v) !== (v1 > v)) crossings.push(u0 + (v - v0) / (v1 - v0) * (u1 - u0));
+    });
+    crossings.sort((a, b) => a - b);
+    let [left, right] = [0, 0];
+    for (let i = 0; i + 1 < crossings.length; i += 2) if (crossings[i + 1] - crossings[i] > right - left) [left, right] = [crossings[i], crossings[i + 1]];
+    if (!name || right - left < NAMED_FROM_PX) return;
+    c.font = "600 12px system-ui, sans-serif";
+    const width = c.measureText(name).width;
+    c.fillStyle = "#0e1419d9";
+    c.fillRect((left + right - width) / 2 - 6, v - 10, width + 12, 20);
+    c.fillStyle = "#ffb3b4";
+    c.fillText(name, (left + right - width) / 2, v + 4);
+  }
+
+  drawDraft(c) {
+    const { corners, closed } = this.draft;
+    c.strokeStyle = COLOURS.chosen;
+    c.lineWidth = 2.5;
+    c.setLineDash(closed ? [] : [7, 5]);
+    c.beginPath();
+    this.trace(c, this.hover && !closed ? [...corners, this.hover] : corners, closed);
+    if (closed) { c.fillStyle = this.hatching(c); c.fill(); }
+    c.stroke();
+    c.setLineDash([]);
+    c.fillStyle = COLOURS.chosen;
+    corners.forEach(([x, y], i) => {
+      c.beginPath();
+      c.arc(...this.toScreen(x, y), 4.5, 0, 2 * Math.PI);
+      c.fill();
+      if (i || closed || corners.length < 3) return;
+      c.beginPath(); // a ring about the corner that closes
+      c.arc(...this.toScreen(x, y), 11, 0, 2 * Math.PI);
+      c.stroke();
+    });
   }
 
   drawScan(c) {
