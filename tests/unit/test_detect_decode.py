@@ -155,6 +155,14 @@ def test_a_label_list_of_another_length_is_named() -> None:
         decoder.check([np.zeros((1, 24, 85), np.float32)])
 
 
+def test_outputs_that_are_no_numbers_are_said() -> None:
+    decoder, output = make_decoder(described({"kind": "yolox", "strides": [16]})), np.zeros((1, 24, 8), np.float32)
+    decoder.check([output])
+    output[0, 7, 3] = np.nan
+    with pytest.raises(InputError, match=r"(?s)made_up\.yaml: head: the network returns .*NaN.*may be damaged"):
+        decoder.check([output])
+
+
 @pytest.mark.parametrize(
     ("head", "named"),
     [

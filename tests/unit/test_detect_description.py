@@ -8,7 +8,7 @@ import yaml
 
 from nanorover.cli import main
 from nanorover.errors import InputError
-from nanorover.perception.description import file_hash, load_model, models_folder, read_description
+from nanorover.perception.description import file_hash, file_of, load_model, models_folder, read_description
 
 GOOD = {
     "name": "m",
@@ -59,11 +59,14 @@ def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:
     assert read_description(write(tmp_path / "m.yaml", labels="names.txt")).labels == ("cat", "dog")
     with pytest.raises(InputError, match=r"cannot read the label file .*absent\.txt"):
         read_description(write(tmp_path / "m.yaml", labels="absent.txt"))
+    (tmp_path / "none.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"the label file .*none\.txt is empty"):
+        read_description(write(tmp_path / "m.yaml", labels="none.txt"))
 
 
 def test_a_file_that_nothing_describes_is_not_guessed(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"unknown")
-    with pytest.raises(InputError, match=r"(?s)nothing describes .*x\.onnx.*write x\.yaml"):
+    with pytest.raises(InputError, match=r"(?s)nothing describes .*x\.onnx: no x\.yaml.*write it"):
         load_model(str(tmp_path / "x.onnx"))
 
 
@@ -126,7 +129,11 @@ def test_the_command_line_prints_brackets_of_a_refusal_as_they_are(
 
 @pytest.mark.parametrize(
     ("name", "whence"),
-    [("yolox_nano_416", "get it from Megvii-BaseDetection/YOLOX, release 0.1.1"), ("mine", "")],
+    [
+        ("yolox_nano_416", "get it, whole, from Megvii-BaseDetection/YOLOX, release 0.1.1"),
+        ("FastestDet", "get it, whole, from dog-qiuqiu/FastestDet"),
+        ("mine", ""),
+    ],
 )
 def test_a_public_model_that_is_not_there_has_a_place_to_get_it_from(
     tmp_path: Path, name: str, whence: str
@@ -134,6 +141,25 @@ def test_a_public_model_that_is_not_there_has_a_place_to_get_it_from(
     with pytest.raises(InputError, match="there is no model file") as refused:
         load_model(str(tmp_path / f"{name}.onnx"))
     assert refused.value.hint.endswith(whence) and bool(refused.value.hint) == bool(whence)
+    (tmp_path / f"{name}.onnx").write_bytes(b"half of it")
+    with pytest.raises(InputError, match="nothing describes") as refused:
+        load_model(str(tmp_path / f"{name}.onnx"))
+    assert whence in refused.value.hint
+
+
+def test_a_file_that_is_not_the_described_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"whole")
+    description = read_description(write(tmp_path / "m.yaml", sha256=file_hash(tmp_path / "m.onnx")))
+    assert file_of(description, "fp32") == tmp_path / "m.onnx"
+    assert file_of(description, "int8_cpu") == tmp_path / "m_int8.onnx", "of which the YAML does not know more"
+    (tmp_path / "m.onnx").write_bytes(b"while")
+    with pytest.raises(InputError, match=r"(?s)m\.onnx is not the file that .*m\.yaml describes.*damaged"):
+        file_of(description, "fp32")
+
+
+def test_a_home_of_nobody_is_said() -> None:
+    with pytest.raises(InputError, match=r"~no_such_user/m\.onnx is in nobody's home"):
+        load_model("~no_such_user/m.onnx")
 
 
 def test_file_hash(tmp_path: Path) -> None:

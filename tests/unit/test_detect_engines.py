@@ -9,6 +9,7 @@ import pytest
 from detect_helpers import described
 
 from nanorover.errors import InputError
+from nanorover.perception.description import load_model
 from nanorover.perception.engines import cache as engine_cache
 from nanorover.perception.engines.cache import EngineCache, require_memory
 from nanorover.perception.engines.choice import choose_on_cpu, choose_on_gpu, gpu_abilities, make_engine
@@ -199,6 +200,33 @@ def test_a_corrupt_onnx_is_named(tmp_path: Path) -> None:
             OnnxRuntimeEngine(tmp_path / "m.onnx", "fp32")
     with pytest.raises(InputError, match="no model file"):
         OnnxRuntimeEngine(tmp_path / "absent.onnx", "fp32")
+
+
+def test_weights_that_changed_on_the_disk_are_refused(tmp_path: Path) -> None:
+    """They load and run, and find nothing or something else."""
+    shipped = load_model("rover")
+    content = bytearray(shipped.files["fp32"].read_bytes())
+    content[len(content) // 2] ^= 0x40
+    (tmp_path / "rover.onnx").write_bytes(content)
+    (tmp_path / "rover.yaml").write_bytes(shipped.source.read_bytes())
+    with pytest.raises(InputError, match=r"rover\.onnx is not the file that .*rover\.yaml describes"):
+        make_engine(
+            load_model(str(tmp_path / "rover.onnx")),
+            engine="onnxruntime",
+            precision="fp32",
+            threads=1,
+            cache_folder=tmp_path,
+            workspace_mib=64,
+        )
+
+
+def test_why_onnx_runtime_refuses_a_file_is_not_lost_behind_its_source(tmp_path: Path, tiny_onnx: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: scripts/requirements/train.txt")
+    model = onnx.load(str(tiny_onnx))
+    model.ir_version = 99
+    onnx.save(model, str(tmp_path / "new.onnx"))
+    with pytest.raises(InputError, match=r"failed:Unsupported model IR version: 99, max supported IR version"):
+        OnnxRuntimeEngine(tmp_path / "new.onnx", "fp32")
 
 
 @pytest.mark.skipif("tensorrt" in sys.modules, reason="TensorRT is here")

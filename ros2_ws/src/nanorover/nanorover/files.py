@@ -13,6 +13,14 @@ from nanorover.errors import InputError
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
 
 
+def expanded(path: Union[Path, str]) -> Path:
+    """The path with the home that its ``~`` or ``~name`` stands for. Raises InputError for an unknown name."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path} is in nobody's home", "write the path from / on") from error
+
+
 def make_folder(path: Path) -> None:
     """Let the folder ``path`` be there. Raises InputError where it cannot be made or written to."""
     try:

@@ -44,13 +44,18 @@ class Decoder:
         raise NotImplementedError
 
     def check(self, outputs: List[np.ndarray]) -> None:
-        """Raise InputError if the network's outputs are not those of this head and these labels."""
+        """Raise InputError if the network's outputs are not those of this head and these labels, or no numbers."""
         expected, got = self.expected(), [tuple(output.shape) for output in outputs]
         if expected != got:
             raise InputError(
                 "%s: a '%s' head with %d labels returns outputs of shape %s, but this network returns %s"
                 % (self.where, self.head["kind"], self.labels, _shapes(expected), _shapes(got)),
                 "correct kind, input size, strides or the number of labels in the YAML",
+            )
+        if any(np.isnan(output).any() for output in outputs):
+            raise InputError(
+                "%s: the network returns what is no number (NaN)" % self.where,
+                "its file may be damaged: get or export it again; or it needs more precision: take fp32",
             )
 
     def strides(self) -> List[int]:

@@ -8,7 +8,7 @@
             resize: letterbox_top_left, pad: 114}
     head: {kind: yolox, strides: [8, 16, 32]}
     labels: [person, bicycle]              # or the name of a text file beside, one label per line
-    sha256: ...                            # optional; of the fp32 file, finds this YAML for a file named alone
+    sha256: ...                            # optional; of the fp32 file, which must be that one
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import yaml
 
 from nanorover.errors import InputError
+from nanorover.files import expanded
 from nanorover.perception.arguments import all_numbers, checked, mapping_of
 
 RESIZE_MODES = ("stretch", "letterbox_top_left", "letterbox_centre")
@@ -72,7 +73,7 @@ def load_model(model: str, weights: Optional[str] = None) -> ModelDescription:
 
     Raises InputError when nothing describes the file.
     """
-    path = Path(model).expanduser()
+    path = expanded(model)
     if path.suffix in (".yaml", ".yml"):
         description = read_description(path)
     elif path.suffix == ".onnx":
@@ -80,7 +81,7 @@ def load_model(model: str, weights: Optional[str] = None) -> ModelDescription:
     else:
         description = read_description(_shipped(model))
     if weights is not None:
-        given = Path(weights).expanduser()
+        given = expanded(weights)
         if not given.is_file():
             raise InputError("there is no weights file %s" % given)
         description = description._replace(files={_variant(read_description(description.source), given): given})
@@ -126,6 +127,17 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def file_of(description: ModelDescription, variant: str) -> Path:
+    """The file of a variant; InputError when it is the fp32 one, and there, and its SHA-256 is not the YAML's."""
+    path, known = description.files[variant], description.sha256 if variant == "fp32" else ""
+    if known and path.is_file() and file_hash(path) != known:
+        raise InputError(
+            "%s is not the file that %s describes: its SHA-256 is another" % (path, description.source),
+            "it may be damaged: get or export it again; if it is another network, give it a YAML of its own",
+        )
+    return path
+
+
 def models_folder() -> Path:
     """Where the project's own models and the descriptions of public ones lie; InputError when nowhere."""
     for parent in Path(__file__).resolve().parents:
@@ -137,7 +149,7 @@ def models_folder() -> Path:
 
 def _describing(onnx: Path) -> ModelDescription:
     if not onnx.is_file():
-        raise InputError("there is no model file %s" % onnx, _whence(onnx.stem))
+        raise InputError("there is no model file %s" % onnx, _whence(onnx))
     beside = onnx.with_suffix(".yaml")
     if beside.is_file():
         description = read_description(beside)
@@ -154,16 +166,17 @@ def _describing(onnx: Path) -> ModelDescription:
             return description._replace(files={"fp32": onnx})
     raise InputError(
         "nothing describes %s: no %s beside it, and it is none of the known public files" % (onnx, beside.name),
-        "write %s (input size, colour, mean, std, resize, head, labels); models/public has examples" % beside.name,
+        _whence(onnx)
+        or "write it (input size, colour, mean, std, resize, head, labels); models/public has examples",
     )
 
 
-def _whence(name: str) -> str:
-    """Where a public model is to be had; empty for any other."""
+def _whence(onnx: Path) -> str:
+    """Where a public model of this file name is to be had; empty for any other."""
     for path in (models_folder() / "public").glob("*.yaml"):
-        if path.stem == name:
-            origin = yaml.safe_load(path.read_text(encoding="utf-8"))["origin"]
-            return "it does not come along: get it from %s" % origin
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if onnx.name in document["files"].values():
+            return "%s does not come along: get it, whole, from %s" % (document["name"], document["origin"])
     return ""
 
 
@@ -232,6 +245,8 @@ def _labels_of(given: Any, path: Path) -> Tuple[str, ...]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError("%s: cannot read the label file %s: %s" % (path, label_file, error))
         given = [line.strip() for line in lines if line.strip()]
+        if not given:
+            raise InputError("%s: the label file %s is empty" % (path, label_file), "write one name per line")
     if not isinstance(given, list) or not given:
         raise InputError("%s: 'labels' is missing" % path, "give a list of names or a text file beside the YAML")
     return tuple(str(label) for label in given)

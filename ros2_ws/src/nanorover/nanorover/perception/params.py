@@ -1,8 +1,8 @@
 """Parameters of the detector."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from nanorover.files import expanded
 from nanorover.params import param
 from nanorover.perception.description import load_model
 from nanorover.perception.detector import Detector, Limits
@@ -50,9 +50,9 @@ def make_detector(settings: DetectorParams, say: Say | None = None) -> Detector:
         engine=settings.engine,
         precision=settings.precision,
         threads=settings.threads,
-        cache_folder=Path(settings.engine_cache).expanduser(),
+        cache_folder=expanded(settings.engine_cache),
         workspace_mib=settings.engine_workspace_mib,
-        socket=Path(settings.engine_socket).expanduser(),
+        socket=expanded(settings.engine_socket),
         say=say,
     )
     try:

@@ -11,6 +11,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from nanorover.errors import InputError
+from nanorover.files import expanded
 from nanorover.perception.description import ModelDescription, load_model
 from nanorover.perception.engines import Engine
 from nanorover.perception.engines.cache import say_to_stderr
@@ -120,7 +121,7 @@ def main() -> None:
             engine=given.engine,
             precision=given.precision,
             threads=1,
-            cache_folder=given.cache.expanduser(),
+            cache_folder=expanded(given.cache),
             workspace_mib=given.workspace_mib,
         )
         with engine:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from nanorover.errors import InputError
-from nanorover.perception.description import ModelDescription, file_hash
+from nanorover.perception.description import ModelDescription, file_hash, file_of
 from nanorover.perception.engines import Engine
 from nanorover.perception.engines.cache import EngineCache, Say, say_to_stderr
 from nanorover.perception.engines.cuda import Device
@@ -119,7 +119,7 @@ def make_engine(
             )
     choice = choose_on_cpu(description.files, precision)
     made = OnnxRuntimeEngine(
-        description.files[choice.variant], choice.precision, threads, as_written=choice.variant == "int8_gpu"
+        file_of(description, choice.variant), choice.precision, threads, as_written=choice.variant == "int8_gpu"
     )
     made.notice = choice.reason + (" (no GPU engine: %s)" % refusal if refusal else "")
     return made
@@ -137,7 +137,7 @@ def _on_gpu(
     try:
         major = int(import_tensorrt().__version__.split(".")[0])
         choice = choose_on_gpu(description.files, precision, device.compute_capability, major)
-        onnx = description.files[choice.variant]
+        onnx = file_of(description, choice.variant)
         made = open_engine(
             onnx,
             device,

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU."""
 
+import re
 from pathlib import Path
 from typing import List
 
@@ -9,6 +10,9 @@ from nanorover.errors import InputError
 from nanorover.perception.engines import Engine
 
 ERRORS_ONLY = 3
+
+# A file of ONNX Runtime's own with line number and signature; what it has to say comes after.
+SOURCE_PLACE = re.compile(r"/\S+\.(?:cc|h):\d+ [^)]*\) ")
 
 
 class OnnxRuntimeEngine(Engine):
@@ -38,7 +42,7 @@ class OnnxRuntimeEngine(Engine):
             self.session = onnxruntime.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library has a dozen exception types without a common base
             raise InputError(
-                "%s cannot be loaded as an ONNX model: %s" % (onnx, _first_line(error)),
+                "%s cannot be loaded as an ONNX model: %s" % (onnx, _reason(error)),
                 "the file may be cut off or made for a newer ONNX Runtime; export or download it again",
             )
         inputs = self.session.get_inputs()
@@ -57,11 +61,13 @@ class OnnxRuntimeEngine(Engine):
             outputs: List[np.ndarray] = self.session.run(None, {self.input.name: tensor})
         except Exception as error:  # see above
             raise InputError(
-                "%s cannot be run: %s" % (self.onnx, _first_line(error)),
+                "%s cannot be run: %s" % (self.onnx, _reason(error)),
                 "does its input have the size in the YAML? export it again otherwise",
             )
         return outputs
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _reason(error: Exception) -> str:
+    """The first line of what the library says, without the place in its source from which it says so."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return SOURCE_PLACE.sub("", line)[:300]
