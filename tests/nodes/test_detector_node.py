@@ -16,6 +16,7 @@ from data import recording
 from nanorover.errors import InputError
 from nanorover.params import load
 from nanorover.perception.params import DetectorParams
+from nanorover_nodes import detector as detector_node
 from nanorover_nodes.convert import image_msg, time_of
 from nanorover_nodes.detector import Worker
 
@@ -90,7 +91,7 @@ def test_boxes_empty_arrays_faults_and_live_parameters(graph, model: Path) -> No
     def health():
         return graph.health_of("detector", diagnostics)
 
-    graph.wait_until(lambda: health() and "'32FC1' is not supported" in health().message, "the fault is said")
+    graph.wait_until(lambda: health() and "'32FC1', which is not" in health().message, "the fault is said")
     assert health().level == b"\x02"
     assert len(ask(picture(True, 4)).detections) == 1
     graph.wait_until(lambda: health().level == b"\x00", "healthy again")
@@ -182,11 +183,15 @@ def test_a_model_that_cannot_be_loaded_leaves_the_node_alive(graph, model: Path,
     graph.bring_up("detector")
 
 
-def test_whatever_ends_the_worker_becomes_its_refusal() -> None:
+def test_whatever_ends_the_worker_becomes_its_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody hears of an exception in a thread, and the node would say nothing but that it is not active."""
-    settings = load(DetectorParams, "detector", engine_cache="~no_such_user/engines")
-    with pytest.raises(InputError, match="the detector cannot start: RuntimeError: .*home directory"):
-        Worker(settings, 0.0, lambda _: None, lambda *_: None)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr(detector_node, "make_detector", fail)
+    with pytest.raises(InputError, match="the detector cannot start: RuntimeError: it broke"):
+        Worker(load(DetectorParams, "detector"), 0.0, lambda _: None, lambda *_: None)
 
 
 def test_a_public_model_on_compressed_pictures(graph) -> None:

@@ -165,7 +165,8 @@ def test_a_folder_that_can_no_longer_be_read_is_said_and_waited_for(folder: Path
         ("/dev/video97", "there is no camera /dev/video97"),
         ("csi", "built without GStreamer"),
         ("gstreamer:videotestsrc ! appsink", "built without GStreamer"),
-        ("/dev/null", "cannot open the camera /dev/null"),
+        ("/dev/null", "(?s)cannot open the camera /dev/null.*is it plugged in"),
+        ("", "no camera is named"),
     ],
 )
 def test_what_cannot_be_opened_is_named(source: str, words: str) -> None:
@@ -179,8 +180,23 @@ def test_an_empty_folder_and_a_text_file_are_no_cameras(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no pictures"):
         open_source(settings(tmp_path), lambda _: None)
     (tmp_path / "a.mp4").write_text("no video")
-    with pytest.raises(InputError, match="cannot open the camera"):
+    with pytest.raises(InputError, match="(?s)cannot open the camera.*is it a whole video"):
         open_source(settings(tmp_path / "a.mp4"), lambda _: None)
+
+
+def test_one_picture_is_read_as_those_of_a_folder(folder: Path) -> None:
+    camera = Camera(settings(folder / "1.png", loop=True), lambda _: None)
+    seen = [int(camera.picture(lambda _s: False).image[0, 0, 0]) for _ in range(3)]
+    assert seen == [10, 10, 10], "of numbered files the others are none of it"
+    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))[
+        1
+    ].tobytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    camera = Camera(settings(folder / "cut.jpg"), said.append)
+    assert camera.picture(lambda seconds: seconds == 0.05) is None
+    assert "cut.jpg is cut off" in said[0]
+    assert "holds no picture that can be read" in camera.fault
 
 
 def test_fitted_cuts_and_never_stretches() -> None:

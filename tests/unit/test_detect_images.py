@@ -20,7 +20,7 @@ COLOUR = (10, 120, 200)  # blue, green, red
 def message(encoding: str, data: np.ndarray, width: int, height: int, big_endian: bool = False) -> np.ndarray:
     raw = np.frombuffer(data.tobytes(), np.uint8)
     return from_message(
-        raw, width=width, height=height, step=len(raw) // height, encoding=encoding, big_endian=big_endian
+        raw, "p", width=width, height=height, step=len(raw) // height, encoding=encoding, big_endian=big_endian
     )
 
 
@@ -57,7 +57,7 @@ def test_yuv_keeps_grey_grey() -> None:
 def test_rows_may_be_longer_than_the_picture() -> None:
     padded = np.full((3, 20), 99, np.uint8)
     padded[:, :12] = 7
-    image = from_message(padded.ravel(), width=4, height=3, step=20, encoding="bgr8", big_endian=False)
+    image = from_message(padded.ravel(), "p", width=4, height=3, step=20, encoding="bgr8", big_endian=False)
     assert (image == 7).all()
 
 
@@ -70,13 +70,24 @@ def test_every_encoding_gives_a_picture(encoding: str) -> None:
 
 
 def test_a_wrong_encoding_or_size_is_named() -> None:
-    with pytest.raises(InputError, match="'32FC1' is not supported"):
-        from_message(np.zeros(16, np.uint8), width=2, height=2, step=8, encoding="32FC1", big_endian=False)
+    with pytest.raises(InputError, match="the picture p has the encoding '32FC1', which is not supported"):
+        from_message(np.zeros(16, np.uint8), "p", width=2, height=2, step=8, encoding="32FC1", big_endian=False)
     for width, height, step in ((5, 4, 12), (4, 5, 12), (0, 4, 12), (4, 4, 3)):
-        with pytest.raises(InputError, match="cannot have 48 bytes"):
+        with pytest.raises(InputError, match="the picture p of .* cannot have 48 bytes"):
             from_message(
-                np.zeros(48, np.uint8), width=width, height=height, step=step, encoding="bgr8", big_endian=False
+                np.zeros(48, np.uint8),
+                "p",
+                width=width,
+                height=height,
+                step=step,
+                encoding="bgr8",
+                big_endian=False,
             )
+
+
+def test_a_width_that_an_encoding_cannot_have_is_said() -> None:
+    with pytest.raises(InputError, match=r"(?s)the picture p of 5 × 4 cannot be 'yuyv'.*must be even"):
+        message("yuyv", np.zeros((4, 10), np.uint8), 5, 4)
 
 
 def test_files(tmp_path: Path) -> None:
@@ -104,6 +115,11 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
             read_image(tmp_path / name)
     with pytest.raises(InputError, match="cannot read the picture"):
         read_image(tmp_path / "absent.jpg")
+    for suffix in (".bmp", ".ppm", ".tif", ".webp"):  # whose end is not known from its bytes
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        encoded = cv2.imencode(suffix, noise)[1]
+        with pytest.raises(InputError, match="(?s)cannot be decoded.*whole and undamaged"):
+            decode_image(encoded[: len(encoded) // 2], f"cut{suffix}")
 
 
 def test_a_huge_picture_is_refused_by_its_header() -> None:
@@ -170,8 +186,9 @@ def test_no_two_pictures_are_written_to_the_same_file(tmp_path: Path) -> None:
     for name in ("a.png", "b/a.png", "c/a.png", "c/a-2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "c").rename(tmp_path / "c.png")  # a folder all the same
     found = list(pictures([tmp_path, tmp_path / "a.png"], pytest.fail))
-    assert [picture.source for picture in found[-2:]] == [str(tmp_path / "c/a.png"), str(tmp_path / "a.png")]
+    assert [picture.source for picture in found[-2:]] == [str(tmp_path / "c.png/a.png"), str(tmp_path / "a.png")]
     assert len({picture.stem for picture in found}) == len(found) == 5
 
 

@@ -4,13 +4,13 @@ import threading
 import time
 from array import array
 from dataclasses import replace
-from pathlib import Path
 
 from rclpy.duration import Duration
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from std_msgs.msg import Header
 
+from nanorover.files import expanded
 from nanorover.perception.calibration import Calibration, read_calibration
 from nanorover.perception.camera import Camera, CameraParams, Image, fitted, same_aspect
 from nanorover.perception.images import encode_jpeg
@@ -117,10 +117,7 @@ def _info(settings: CameraParams) -> CameraInfo:
     """The CameraInfo of the settings; without a calibration K stays zero, which means uncalibrated (REP-104)."""
     info = CameraInfo(width=settings.width, height=settings.height)
     if settings.calibration:
-        calibration = read_calibration(Path(settings.calibration).expanduser()).scaled(
-            settings.width, settings.height
-        )
-        _fill(info, calibration)
+        _fill(info, read_calibration(expanded(settings.calibration)).scaled(settings.width, settings.height))
     return info
 
 

@@ -12,7 +12,7 @@ from vision_msgs.msg import Detection2DArray
 
 from nanorover.files import replacing
 from nanorover.fusion.detections import detections_of
-from nanorover.perception.images import from_message, write_image
+from nanorover.perception.images import image_of, write_image
 from nanorover.report import Figure
 from nanorover_nodes.convert import stamp_ns_of
 from nanorover_nodes.declared_topics import hear_declared
@@ -54,7 +54,7 @@ class Sightings:
         best = [
             max(stretch.tolist(), key=lambda stamp_ns: self._seen_at.get(stamp_ns, 0)) for stretch in stretches
         ]
-        pictures = [_pixels(self._pictures[stamp_ns]) for stamp_ns in best]
+        pictures = [image_of(self._pictures[stamp_ns], "in the message") for stamp_ns in best]
         height, width = pictures[0].shape[:2]
         sheet = np.full((-(-len(pictures) // COLUMNS) * height, COLUMNS * width, 3), 255, np.uint8)
         for i, picture in enumerate(pictures):
@@ -79,15 +79,3 @@ class Sightings:
 
     def _on_picture(self, message: Image) -> None:
         self._pictures[stamp_ns_of(message.header.stamp)] = message
-
-
-def _pixels(message: Image) -> np.ndarray:
-    """The picture (H, W, 3) in BGR."""
-    return from_message(
-        np.frombuffer(message.data, np.uint8),
-        width=message.width,
-        height=message.height,
-        step=message.step,
-        encoding=message.encoding,
-        big_endian=bool(message.is_bigendian),
-    )

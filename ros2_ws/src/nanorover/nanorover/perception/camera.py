@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanorover.errors import InputError
+from nanorover.files import expanded
 from nanorover.params import param
 from nanorover.perception.images import SUFFIXES, read_image
 from nanorover.perception.pace import Pace
@@ -38,7 +39,7 @@ class CameraParams:
     """Where pictures come from and how they are published."""
 
     source: str = param(
-        "a V4L2 device (/dev/video0), csi or csi:1, gstreamer:PIPELINE, a video file, or a folder of pictures"
+        "a V4L2 device (/dev/video0), csi or csi:1, gstreamer:PIPELINE, a video, a picture, or a folder"
     )
     width: int = param("width of a picture", "px", minimum=16, maximum=4096)
     height: int = param("height of a picture", "px", minimum=16, maximum=4096)
@@ -73,16 +74,13 @@ class Source(Protocol):
         ...
 
 
-class _Folder:
-    """Pictures of a folder by name; those that cannot be read are said and skipped."""
+class _Pictures:
+    """Picture files, one after another; those that cannot be read are said and skipped."""
 
     live = False
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not self.paths:
-            raise InputError(f"the folder {folder} holds no pictures", "read are: " + ", ".join(SUFFIXES))
-        self.say = say
+    def __init__(self, paths: list[Path], say: Callable[[str], None]) -> None:
+        self.paths, self.say = paths, say
 
     def grab(self) -> bool:
         while self.paths:
@@ -107,7 +105,11 @@ class _Capture:
     def __init__(self, capture: cv2.VideoCapture, name: str, *, live: bool) -> None:
         if not capture.isOpened():
             capture.release()
-            raise InputError(f"cannot open the camera {name}", "is it plugged in, and free of other programs?")
+            camera, video = (
+                "plugged in, and free of other programs",
+                "a whole video, and of a codec that OpenCV knows",
+            )
+            raise InputError(f"cannot open the camera {name}", f"is it {camera if live else video}?")
         self.capture, self.name, self.live = capture, name, live
 
     def grab(self) -> bool:
@@ -137,10 +139,19 @@ def open_source(settings: CameraParams, say: Callable[[str], None]) -> Source:
         return _pipeline(source[len(GSTREAMER) :], source)
     path = existing(source)
     if path.is_dir():
-        return _Folder(path, say)
+        return _Pictures(_pictures_of(path), say)
     if path.is_char_device():
         return _device(path, settings)
+    if path.suffix.lower() in SUFFIXES:
+        return _Pictures([path], say)
     return _Capture(cv2.VideoCapture(str(path)), source, live=False)
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(f"the folder {folder} holds no pictures", "read are: " + ", ".join(SUFFIXES))
+    return paths
 
 
 def csi_pipeline(sensor: str, settings: CameraParams) -> str:
@@ -152,7 +163,9 @@ def csi_pipeline(sensor: str, settings: CameraParams) -> str:
 
 def existing(source: str) -> Path:
     """The device, file or folder that a source names; InputError where it is not there."""
-    path = Path(source).expanduser()
+    if not source:
+        raise InputError("no camera is named", "set source to a device, a file or a folder")
+    path = expanded(source)
     if not path.exists():
         device = path.is_relative_to("/dev")
         what = "plugged in? `ls /dev/video*` shows the devices" if device else "it names no device, file or folder"

@@ -14,7 +14,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".
 
 # A picture beyond this is a mistake or an attack, and would take the memory of the board.
 MOST_PIXELS = 100_000_000
-READ = "is it a JPEG, PNG, BMP, TIFF, WebP, PPM or PGM file?"
+READ = "is it a JPEG, PNG, BMP, TIFF, WebP, PPM or PGM file, whole and undamaged?"
 
 
 class Encoding(NamedTuple):
@@ -54,7 +54,7 @@ def read_image(path: Path) -> np.ndarray:
     try:
         data = np.fromfile(str(path), np.uint8)
     except OSError as error:
-        raise InputError("cannot read the picture %s: %s" % (path, error.strerror))
+        raise InputError("cannot read the picture %s: %s" % (path, error.strerror or error))
     return decode_image(data, str(path))
 
 
@@ -137,6 +137,7 @@ def image_of(message: Any, name: str) -> np.ndarray:
         return decode_image(data, name)
     return from_message(
         data,
+        name,
         width=message.width,
         height=message.height,
         step=message.step,
@@ -146,23 +147,24 @@ def image_of(message: Any, name: str) -> np.ndarray:
 
 
 def from_message(
-    data: np.ndarray, *, width: int, height: int, step: int, encoding: str, big_endian: bool
+    data: np.ndarray, name: str, *, width: int, height: int, step: int, encoding: str, big_endian: bool
 ) -> np.ndarray:
     """The ``(N,) uint8`` data of a ROS Image as BGR; shares memory with it where no conversion is needed.
 
-    ``step`` is the length of a row in bytes. Raises InputError for an unknown encoding or a size that does
-    not fit the data.
+    ``step`` is the length of a row in bytes, ``name`` is for what goes wrong. Raises InputError for an unknown
+    encoding or a size that fits neither the data nor the encoding.
     """
     known = ENCODINGS.get(encoding)
     if known is None:
         raise InputError(
-            "image encoding '%s' is not supported" % encoding, "publish one of: %s" % ", ".join(sorted(ENCODINGS))
+            "the picture %s has the encoding '%s', which is not supported" % (name, encoding),
+            "publish one of: %s" % ", ".join(sorted(ENCODINGS)),
         )
     row = width * known.channels * known.depth
     if width <= 0 or height <= 0 or step < row or len(data) < step * (height - 1) + row:
         raise InputError(
-            "an image of %d × %d '%s' with step %d cannot have %d bytes"
-            % (width, height, encoding, step, len(data)),
+            "the picture %s of %d × %d '%s' with step %d cannot have %d bytes"
+            % (name, width, height, encoding, step, len(data)),
             "the publisher's width, height, step and encoding disagree",
         )
     rows = np.lib.stride_tricks.as_strided(data, (height, row), (step, 1), writeable=False)
@@ -172,4 +174,10 @@ def from_message(
     image = rows.reshape(height, width, known.channels) if known.channels > 1 else rows.reshape(height, width)
     if known.to_bgr is None:
         return image
-    return cv2.cvtColor(np.ascontiguousarray(image), known.to_bgr)
+    try:
+        return cv2.cvtColor(np.ascontiguousarray(image), known.to_bgr)
+    except cv2.error:
+        raise InputError(
+            "the picture %s of %d × %d cannot be '%s'" % (name, width, height, encoding),
+            "two pixels share a colour there: its width must be even",
+        )

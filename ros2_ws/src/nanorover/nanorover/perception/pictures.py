@@ -46,7 +46,7 @@ def pictures(sources: Iterable[Path], say: Callable[[str], None]) -> Iterator[Pi
 
 def _of(source: Path, say: Callable[[str], None]) -> Iterator[Picture]:
     if not source.exists():
-        raise InputError(f"there is no {source}", "name a picture, a folder of pictures, a video or a bag")
+        raise InputError(f"there is no {source}", "name a picture, a folder of pictures, a video or a bag here")
     if source.is_dir():
         yield from _folder(source, say)
     elif source.suffix.lower() in VIDEO_SUFFIXES:
@@ -58,7 +58,7 @@ def _of(source: Path, say: Callable[[str], None]) -> Iterator[Picture]:
 
 
 def _folder(folder: Path, say: Callable[[str], None]) -> Iterator[Picture]:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES + VIDEO_SUFFIXES)
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES + VIDEO_SUFFIXES and p.is_file())
     if any(path.suffix in BAG_SUFFIXES for path in folder.iterdir()):
         if found:
             say(f"{folder} is read as a bag: what lies beside its messages, as {found[0].name}, is not")
