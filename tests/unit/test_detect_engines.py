@@ -124,6 +124,11 @@ def test_an_unwritable_folder_is_refused_before_the_build(tmp_path: Path) -> Non
         EngineCache(tmp_path / "file").build("m", NANO, lambda: pytest.fail("built"), 1, lambda _: None)
 
 
+def test_a_full_disk_is_refused_before_the_build(small_disk: Path) -> None:
+    with pytest.raises(InputError, match="(?s)engine cache .* has room for 3 MiB, but .*make room"):
+        EngineCache(small_disk / "cache").build("m", NANO, lambda: pytest.fail("built"), 1, lambda _: None)
+
+
 def test_short_memory_is_refused_before_the_build(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 4000000 kB\nMemAvailable: 200000 kB\nSwapFree: 100000 kB\n")

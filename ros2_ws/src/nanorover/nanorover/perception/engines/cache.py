@@ -1,5 +1,6 @@
 """The cache of built engines: one file per ONNX, TensorRT, GPU, precision and shape."""
 
+import shutil
 import sys
 import threading
 import time
@@ -14,6 +15,9 @@ MIB = 1 << 20
 
 # A build holds the network several times and tries kernels in the workspace.
 BUILD_RESERVE_BYTES = 512 * MIB
+
+# Room on the disk for the engine of a small detector, in FP32 about as large as its ONNX file.
+ENGINE_ROOM_BYTES = 64 * MIB
 
 # Rough seconds to build a small detector, by compute capability, until a build has been timed here.
 BUILD_ESTIMATE_S = {"5.3": 240.0}
@@ -52,10 +56,11 @@ class EngineCache:
     ) -> bytes:
         """Build, keep and return a plan.
 
-        Raises InputError before the work begins when the folder cannot be written or memory is short.
+        Raises InputError before the work begins when the folder cannot be written, or disk or memory is short.
         """
         path = self.path(stem, key)
         require_writable(self.folder)
+        require_room(self.folder)
         require_memory(workspace_bytes + BUILD_RESERVE_BYTES)
         expected_s = self.estimate_s(key)
         say("building %s, which takes about %s; this is done once" % (path.name, _duration(expected_s)))
@@ -91,6 +96,17 @@ def require_writable(folder: Path) -> None:
         raise InputError(
             "the engine cache %s cannot be written: %s" % (folder, error.strerror),
             "give another folder (engine_cache), or mount it writable into the container",
+        )
+
+
+def require_room(folder: Path) -> None:
+    """InputError when the disk of ``folder`` is nearly full: minutes later the engine would be lost."""
+    free = shutil.disk_usage(str(folder)).free
+    if free < ENGINE_ROOM_BYTES:
+        raise InputError(
+            "the engine cache %s has room for %d MiB, but an engine may need %d MiB"
+            % (folder, free // MIB, ENGINE_ROOM_BYTES // MIB),
+            "make room on its disk, or give another folder (engine_cache)",
         )
 
 
