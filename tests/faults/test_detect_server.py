@@ -116,6 +116,13 @@ def test_a_client_that_stalls_does_not_keep_the_others_out(server: Server, tmp_p
             assert len(other.run(np.zeros((1, 3, 64, 96), np.float32))) == 1
 
 
+def test_a_socket_whose_path_is_too_long_is_refused_with_the_reason(server: Server, tmp_path: Path) -> None:
+    server.arguments[server.arguments.index("--socket") + 1] = str(tmp_path / ("x" * 200))
+    done = subprocess.run(server.arguments, capture_output=True, text=True, env=server.environment, check=False)
+    assert done.returncode == 1
+    assert "path too long" in done.stderr
+
+
 def test_a_second_server_leaves_the_socket_to_the_first(server: Server, tmp_path: Path) -> None:
     server.start()
     description, path = load_model(str(tmp_path / "tiny.yaml")), tmp_path / "engine.sock"

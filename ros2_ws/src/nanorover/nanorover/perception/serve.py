@@ -88,7 +88,7 @@ def _listen(path: Path) -> socket.socket:
         os.chmod(str(path), 0o660)
         listener.listen(8)
     except OSError as error:
-        raise InputError("cannot listen at %s: %s" % (path, error.strerror), "choose another --socket")
+        raise InputError("cannot listen at %s: %s" % (path, error.strerror or error), "choose another --socket")
     return listener
 
 
