@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from bag_samples import NS, START_NS, write_mcap
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from nanorover.cli import with_commands
 from nanorover.errors import InputError
@@ -119,6 +119,24 @@ def test_what_was_found_is_printed_also_when_it_is_interrupted(tmp_path: Path, t
     assert process.returncode not in (0, -signal.SIGKILL)
     assert len(found) >= 3
     assert {entry["label"] for entry in found} == {"label0"}
+
+
+def test_pictures_are_not_written_over_and_results_are_not_read_again(tmp_path: Path, tiny_onnx: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), WHITE)
+    content = (tmp_path / "a.jpg").read_bytes()
+
+    def run(source: Path, out: Path) -> Result:
+        return CliRunner().invoke(
+            with_commands(), ["detect", str(source), "--model", str(tiny_onnx), "--out", str(out), "--json"]
+        )
+
+    for source in (tmp_path, tmp_path / "a.jpg"):
+        assert "would write over pictures" in str(run(source, tmp_path).exception)
+    assert (tmp_path / "a.jpg").read_bytes() == content
+    for _ in range(2):
+        done = run(tmp_path, tmp_path / "out")
+        assert {entry["image"] for entry in json.loads(done.stdout)} == {str(tmp_path / "a.jpg")}
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.jpg"]
 
 
 def test_explain_refuses_what_it_would_ignore() -> None:

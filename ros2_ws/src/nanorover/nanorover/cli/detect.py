@@ -51,6 +51,8 @@ def detect(
         "classes": classes,
     }
     settings = load(DetectorParams, "detector", params_file, **{k: v for k, v in given.items() if v is not None})
+    if out is not None:
+        _refuse_to_write_over(sources, out)
     if explain is not None:
         ignored = [name for name in IGNORED_BY_EXPLAIN if was_given(context, name)]
         if ignored:
@@ -73,6 +75,8 @@ def detect(
     try:
         with detector.engine:
             for picture in pictures(sources, warn):
+                if out is not None and _lies_in(Path(picture.source), out):
+                    continue  # a result of an earlier run, in a folder below that of the pictures
                 if picture.image_bgr is None:
                     refused += 1
                     say_refused(picture.refused)
@@ -86,6 +90,19 @@ def detect(
         say(f"pictures with boxes: {out}")
     if refused:
         raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
+
+
+def _refuse_to_write_over(sources: list[Path], out: Path) -> None:
+    """Raise InputError where pictures with boxes would take the place of those without."""
+    for source in sources:
+        if _lies_in(source, out) or (source.is_dir() and source.resolve() == out.resolve()):
+            raise InputError(f"--out {out} would write over pictures: {source} lies there", "name another folder")
+
+
+def _lies_in(picture: Path, folder: Path) -> bool:
+    from nanorover.perception.images import SUFFIXES
+
+    return picture.suffix.lower() in SUFFIXES and picture.parent.resolve() == folder.resolve()
 
 
 def _one(detector: Any, picture: Any, out: Path | None, say: bool) -> list[dict[str, Any]]:
