@@ -124,14 +124,14 @@ def prune_and_tune(
     torch.set_num_threads(settings.threads)
     spec, network = _start(checkpoint, training)
     settings = _for(spec, settings)
-    costs = [cost("before", spec, network, validation, report)]
+    further = None if teacher is None else _teacher(spec, teacher)
     plain = replace(settings, mosaic=0.0)
     # Each process prunes by all pictures in the same order, so that all have the same network.
     alone = replace(join_world(), rank=0, size=1)
     batches = batches_of(training.samples, plain, alone, report)
     pruned = prune(spec, network, batches, settings, part_of_macs=part_of_macs, report=report)
-    costs.append(cost("pruned", spec, pruned, validation, report))
-    further = None if teacher is None else _teacher(spec, teacher)
+    states = {"before": network, "pruned": pruned}
+    costs = [cost(name, spec, state, validation, report) for name, state in states.items()]
     best = Trainer(spec, pruned, settings, out, world=join_world(), further_loss=further).run(
         training, validation, report
     )
@@ -207,13 +207,13 @@ def quantize(
     costs = [file_cost("fp32", spec, network, plain, validation, report)]
     tensors = calibration_tensors(spec, network, training, CALIBRATION_PICTURES, report)
     for target, path in files.items():
-        quantize_file(plain, path, target, tensors)
+        quantize_file(plain, path, target, tensors, report)
         name_of = f"int8 {target}, PTQ"
         costs.append(file_cost(name_of, spec, network, path, validation, report, for_gpu=target == "gpu"))
     if trained is not None:
         trainer = Trainer(
             spec,
-            aware(network, tensors),
+            aware(network, tensors, report),
             replace(settings, **asdict(trained)),
             out / "run",
             world=join_world(),
@@ -222,7 +222,7 @@ def quantize(
             keep=False,
         )
         trainer.run(training, validation, report)
-        write_aware(spec, trainer.average.model, files["gpu"], files["cpu"], tensors)
+        write_aware(spec, trainer.average.model, files["gpu"], files["cpu"], tensors, report)
         for target, path in files.items():
             gpu = target == "gpu"
             costs.append(file_cost(f"int8 {target}, QAT", spec, network, path, validation, report, for_gpu=gpu))

@@ -4,6 +4,7 @@ import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ PIXEL_MEAN = 127.5
 PIXEL_STD = 127.5
 
 FORMAT = 1
+ORIGIN = "checkpoints (.pt) come from: nanorover model train"
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint {path}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", ORIGIN) from error
     except Exception as error:  # pickle, zip and torch raise whatever they please on damaged files
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} is no checkpoint or is damaged: {reason}") from error
+        # What torch says of a file that is no pickle, or holds code, is how to run that code.
+        unfit = isinstance(error, UnpicklingError)
+        reason = "it is none of torch's" if unfit else (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is no checkpoint or is damaged: {reason}", ORIGIN) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(
-            f"{path} is not a checkpoint of this project", "checkpoints come from: nanorover model train"
-        )
+        raise InputError(f"{path} is not a checkpoint of this project", ORIGIN)
     return content
 
 

@@ -23,7 +23,7 @@ from nanorover_models.data import DataSet
 from nanorover_models.export import BOXES, SCORES, folded, write_onnx
 from nanorover_models.lint import load_onnx, require_clean
 from nanorover_models.model import ModelSpec, describe
-from nanorover_models.report import Reporter
+from nanorover_models.report import SILENT, Reporter
 
 TARGETS = ("cpu", "gpu")
 
@@ -43,7 +43,9 @@ def calibration_tensors(
     return [preprocess(data.samples[i].image())[0].copy() for i in report.each("reading", rows)]
 
 
-def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray]) -> None:
+def quantize_file(
+    onnx: Path, out: Path, target: str, tensors: list[np.ndarray], report: Reporter = SILENT
+) -> None:
     """Post-training quantization of an FP32 ONNX file by ONNX Runtime's tools.
 
     ``target`` "cpu" gives unsigned asymmetric activations, "gpu" what TensorRT takes, checked by the
@@ -64,7 +66,7 @@ def quantize_file(onnx: Path, out: Path, target: str, tensors: list[np.ndarray])
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.rest: Iterator[np.ndarray] = iter(tensors)
+            self.rest = report.each(f"calibration for {target}", tensors)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             tensor = next(self.rest, None)
@@ -146,7 +148,7 @@ def modelopt() -> Any:
     return mtq
 
 
-def aware(model: Network, tensors: list[np.ndarray]) -> Network:
+def aware(model: Network, tensors: list[np.ndarray], report: Reporter) -> Network:
     """A copy that rounds weights and activations to INT8 as TensorRT will, to be trained further (modelopt).
 
     Batch norms are folded first, so that what is trained is what is deployed. Raises InputError without modelopt.
@@ -160,7 +162,7 @@ def aware(model: Network, tensors: list[np.ndarray]) -> Network:
 
     def forward(network: Network) -> None:
         with torch.inference_mode():
-            for tensor in tensors:
+            for tensor in report.each("calibration for training", tensors):
                 network(torch.from_numpy(tensor))
 
     config = {
@@ -176,7 +178,9 @@ def aware(model: Network, tensors: list[np.ndarray]) -> Network:
     return network
 
 
-def write_aware(spec: ModelSpec, network: Network, gpu: Path, cpu: Path, tensors: list[np.ndarray]) -> None:
+def write_aware(
+    spec: ModelSpec, network: Network, gpu: Path, cpu: Path, tensors: list[np.ndarray], report: Reporter
+) -> None:
     """Both INT8 files of a network after quantization-aware training."""
     mtq = modelopt()
     with replacing(gpu) as temporary:
@@ -186,5 +190,5 @@ def write_aware(spec: ModelSpec, network: Network, gpu: Path, cpu: Path, tensors
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
         write_onnx(spec, network, plain)
-        quantize_file(plain, cpu, "cpu", tensors)
+        quantize_file(plain, cpu, "cpu", tensors, report)
     mtq.enable_quantizer(network, "*")

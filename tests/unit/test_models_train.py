@@ -215,8 +215,13 @@ def test_checkpoints_that_are_none_are_refused(tmp_path: Path, trained: Path) ->
     whole = trained.read_bytes()
     for content in (b"", b"text", whole[: len(whole) // 2]):
         (tmp_path / "bad.pt").write_bytes(content)
-        with pytest.raises(InputError, match=r"bad\.pt is no checkpoint or is damaged"):
+        with pytest.raises(
+            InputError, match=r"bad\.pt is no checkpoint or is damaged: .*\n.*model train"
+        ) as refused:
             models.load(tmp_path / "bad.pt")
+        assert "weights_only" not in str(refused.value), "torch's advice is to run what the file says"
+    with pytest.raises(InputError, match="cannot read .*: Is a directory"):
+        models.load(tmp_path)
     torch.save({"format": 99}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not a checkpoint of this project"):
         models.load(tmp_path / "other.pt")
@@ -359,7 +364,7 @@ def test_threads_are_as_many_as_wanted_from_the_beginning(
     def begin(*_: object, **__: object) -> None:
         raise Begun
 
-    for first in ("cost", "evaluate", "export"):
+    for first in ("prune", "cost", "evaluate", "export"):
         monkeypatch.setattr(commands, first, begin)
     begun = torch.get_num_threads()
     for command in (
@@ -388,6 +393,17 @@ def test_a_target_that_pruning_does_not_reach_is_refused(blocks: Path, monkeypat
     for part, why in ((1.0, "a target of 1 of the MACs"), (0.05, "asked for 5% of .*, but pruning ends at")):
         with pytest.raises(InputError, match=why):
             prune(spec, models.build(spec), batches, given, part_of_macs=part, report=SILENT)
+
+
+def test_a_teacher_that_cannot_teach_is_refused_before_pruning(
+    trained: Path, blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "prune", lambda *_, **__: pytest.fail("that takes minutes"))
+    data, absent = load_data(blocks), tmp_path / "absent.pt"
+    with pytest.raises(InputError, match="there is no checkpoint .*absent"):
+        commands.prune_and_tune(
+            trained, data, data, settings(), tmp_path, part_of_macs=0.5, teacher=absent, report=SILENT
+        )
 
 
 def worth_of(importance: Importance, network: torch.nn.Module, layer: torch.nn.Conv2d) -> torch.Tensor:
@@ -659,6 +675,15 @@ def test_the_command_line_prints_one_object(trained: Path, unseen: Path) -> None
         assert f"{' '.join(option)} is not for {trained}" in str(done.exception)
     refused = runner.invoke(app, ["model", "quantize", str(trained), "--data", str(unseen), "--mode", "magic"])
     assert "no mode 'magic'" in str(refused.exception)
+    refused = runner.invoke(app, ["model", "quantize", str(trained), "--data", str(unseen), "--epochs", "3"])
+    assert "--epochs is not used by --mode ptq" in str(refused.exception)
+    refused = runner.invoke(
+        app, ["model", "eval", "--model", str(trained), "--data", str(unseen), "--threads", "0"]
+    )
+    assert refused.exit_code == 2 and "--threads" in refused.stderr
+    out = trained.parent / "blank"
+    done = runner.invoke(app, ["model", "export", str(trained), "--out", str(out), "--precision", "fp32, fp16"])
+    assert (out / "blank_fp16.onnx").exists(), done.exception
     data = DataSet(load_data(unseen).samples, ("stranger", "other"))
     with pytest.raises(InputError, match=f"^{trained} and the data share no class"):
         commands.figures_of(

@@ -86,7 +86,7 @@ def evaluate(
     images: Images = None,
     engine: Annotated[str, typer.Option(help="auto, tensorrt or onnxruntime")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8")] = "auto",
-    threads: Annotated[int, typer.Option(help="threads of the CPU engine")] = 1,
+    threads: Annotated[int, typer.Option(help="threads of the CPU engine", min=1)] = 1,
     as_json: AsJson = False,
 ) -> None:
     """AP, AP50 and milliseconds of a detector on labelled pictures."""
@@ -125,7 +125,7 @@ def prune(
     images: Images = None,
     validation: Validation = None,
     validation_images: ValidationImages = None,
-    keep: Annotated[float, typer.Option(help="part of the multiply-accumulates that may stay")] = 0.5,
+    keep: Annotated[float, typer.Option(help="part of the multiply-accumulates that may stay, from 0.05")] = 0.5,
     teacher: Annotated[Path | None, typer.Option(help="checkpoint that teaches while fine-tuning")] = None,
     out: Out = Path("out/prune"),
     epochs: Epochs = None,
@@ -185,6 +185,8 @@ def quantize(
     """Write FP32 and INT8 files (unsigned for CPUs, symmetric for TensorRT); prints before and after."""
     if mode not in ("ptq", "qat"):
         raise InputError(f"there is no mode '{mode}'", "ptq or qat")
+    if mode == "ptq" and epochs is not None:
+        raise InputError("--epochs is not used by --mode ptq, which only calibrates", "give --mode qat too")
     commands, settings = _settings(params_file, None)
     training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
@@ -202,7 +204,7 @@ def export(
 ) -> None:
     """Write ONNX that TensorRT 8.2 to 11 take (opset 13), with its YAML; checks operators and parity."""
     commands = torch_models("commands")
-    differences = commands.export_files(checkpoint, out, tuple(precision.split(",")), _reporter())
+    differences = commands.export_files(checkpoint, out, tuple(map(str.strip, precision.split(","))), _reporter())
     for name, difference in differences.items():
         print(f"{name}: differs from torch by {difference:.1e} of the largest output; operators fit TensorRT 8.2")
     print(f"written to {out}")
