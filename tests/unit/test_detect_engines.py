@@ -4,11 +4,13 @@ import sys
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from detect_helpers import described
 
 from nanorover.errors import InputError
+from nanorover.params import load
 from nanorover.perception.description import load_model
 from nanorover.perception.engines import cache as engine_cache
 from nanorover.perception.engines.cache import EngineCache, require_memory
@@ -16,6 +18,7 @@ from nanorover.perception.engines.choice import choose_on_cpu, choose_on_gpu, gp
 from nanorover.perception.engines.cuda import Device
 from nanorover.perception.engines.engine_file import EngineKey, check_key, read_engine, write_engine
 from nanorover.perception.engines.onnx_runtime import OnnxRuntimeEngine
+from nanorover.perception.params import DetectorParams, make_detector
 
 NANO = EngineKey("ab" * 32, "8.2.1.8", "5.3", "fp16", "1x3x300x300")
 ALL = {v: Path(f"{v}.onnx") for v in ("fp32", "fp16", "int8_cpu", "int8_gpu")}
@@ -303,6 +306,12 @@ def test_one_thread_unless_told_otherwise(tiny_onnx: Path) -> None:
     with OnnxRuntimeEngine(tiny_onnx, "fp32") as engine:
         assert engine.title.endswith("CPU, 1 thread")
         assert [o.shape for o in engine.run(np.zeros((1, 3, 64, 96), np.float32))] == [(1, 24, 8)]
+
+
+def test_opencv_takes_as_many_threads_as_the_engine(tiny_onnx: Path) -> None:
+    cv2.setNumThreads(3)
+    with make_detector(load(DetectorParams, "detector", model=str(tiny_onnx), engine="onnxruntime")).engine:
+        assert cv2.getNumThreads() == 1
 
 
 def test_a_file_quantized_for_tensorrt_is_summed_exactly_on_a_cpu(tmp_path: Path) -> None:

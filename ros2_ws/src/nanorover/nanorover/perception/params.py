@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import cv2
+
 from nanorover.files import expanded
 from nanorover.params import param
 from nanorover.perception.description import load_model
@@ -18,7 +20,7 @@ class DetectorParams:
     weights: str = param("path of the ONNX file, where it does not lie beside the model's YAML; empty otherwise")
     engine: str = param("what runs the network", choices=ENGINES)
     precision: str = param("what the network computes in; auto takes the fastest it can", choices=PRECISIONS)
-    threads: int = param("threads of the CPU engine", minimum=1, maximum=16)
+    threads: int = param("threads of the CPU engine and of OpenCV", minimum=1, maximum=16)
     engine_cache: str = param("folder of built TensorRT engines")
     engine_socket: str = param("where the engine server listens, for the engine 'remote'")
     engine_workspace_mib: int = param("memory for TensorRT's builder", "MiB", minimum=16, maximum=8192)
@@ -43,7 +45,12 @@ def limits_of(settings: DetectorParams) -> Limits:
 
 
 def make_detector(settings: DetectorParams, say: Say | None = None) -> Detector:
-    """Load the model and its engine, warmed up; InputError says what does not fit."""
+    """Load the model and its engine, warmed up; InputError says what does not fit.
+
+    OpenCV gets as many threads as the engine, for the whole process: by itself it takes every core, which costs
+    time of the others and gains nothing on pictures so small.
+    """
+    cv2.setNumThreads(settings.threads)
     description = load_model(settings.model, settings.weights or None)
     engine = make_engine(
         description,
