@@ -32,9 +32,9 @@ from nanorover_models.world import join_world
 CALIBRATION_PICTURES = 128
 
 
-def load_all(sources: list[Path], images: Path | None = None) -> DataSet:
+def load_all(sources: list[Path], images: Path | None, report: Reporter) -> DataSet:
     """One data set of several, with the classes of all; a VOC folder, for one, has those that occur in it."""
-    parts = [load_data(source, images) for source in sources]
+    parts = [load_data(source, images, report=report) for source in sources]
     labels = tuple(dict.fromkeys(name for part in parts for name in part.labels))
     return DataSet([sample for part in parts for sample in part.named(labels).samples], labels)
 
@@ -45,17 +45,18 @@ def data_of(
     validation: Path | None,
     validation_images: Path | None,
     settings: TrainParams,
+    report: Reporter,
 ) -> tuple[DataSet, DataSet]:
     """Training and validation data; without an own validation set a part of the training set is held back.
 
     Raises InputError for data that cannot be read, or are too few to hold any back.
     """
-    training = load_all(data, images)
+    training = load_all(data, images, report)
     if validation is None:
         if validation_images is not None:
             raise InputError("--validation-images is not used without --validation", "give both or neither")
         return training.split(settings.validation_part, settings.seed)
-    held_back = load_data(validation, validation_images, "--validation-images")
+    held_back = load_data(validation, validation_images, "--validation-images", report)
     strangers = [name for name in held_back.labels if name not in training.labels]
     if strangers:
         raise InputError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nanorover.errors import InputError
 from nanorover.perception.images import SUFFIXES, read_image
 from nanorover.perception.picture_header import shown_size
+from nanorover_models.report import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ class DataSet:
         return DataSet(halves[0], self.labels), DataSet(halves[1], self.labels)
 
 
-def load_data(source: Path, images: Path | None = None, option: str = "--images") -> DataSet:
+def load_data(
+    source: Path, images: Path | None = None, option: str = "--images", report: Reporter = SILENT
+) -> DataSet:
     """A data set by what lies there: a COCO json, a VOC folder (Annotations), or a YOLO folder (labels).
 
     ``images`` says where the pictures are when they are not where the format expects them; that is what
@@ -109,10 +112,10 @@ def load_data(source: Path, images: Path | None = None, option: str = "--images"
         data = load_coco(source, images)
     elif (source / "Annotations").is_dir():
         images = images or source / "JPEGImages"
-        data = load_voc(source, images)
+        data = load_voc(source, images, report)
     elif (source / "labels").is_dir():
         images = images or source / "images"
-        data = load_yolo(source, images)
+        data = load_yolo(source, images, report)
     elif (source / "annotations.json").is_file():
         images = images or source / "images"
         data = load_coco(source / "annotations.json", images)
@@ -185,13 +188,13 @@ def _require_pixels(annotations: Path, samples: list[Sample]) -> None:
         )
 
 
-def load_voc(folder: Path, images: Path) -> DataSet:
+def load_voc(folder: Path, images: Path, report: Reporter = SILENT) -> DataSet:
     """Pascal VOC: one xml per picture; the classes are those that occur, in alphabetical order.
 
     Raises InputError that names the xml that is wrong.
     """
     found: list[tuple[Path, list[tuple[list[float], str, bool]], tuple[int, int] | None]] = []
-    for path in sorted((folder / "Annotations").glob("*.xml")):
+    for path in report.each("reading labels", sorted((folder / "Annotations").glob("*.xml"))):
         try:
             root = ElementTree.parse(path).getroot()
             objects = [
@@ -217,7 +220,7 @@ def load_voc(folder: Path, images: Path) -> DataSet:
     return DataSet(samples, labels)
 
 
-def load_yolo(folder: Path, images: Path) -> DataSet:
+def load_yolo(folder: Path, images: Path, report: Reporter = SILENT) -> DataSet:
     """YOLO text: ``class cx cy w h`` or polygons in parts of the picture.
 
     Names stand in classes.txt, or in a data.yaml there or in the folder above. Raises InputError that names the
@@ -225,7 +228,8 @@ def load_yolo(folder: Path, images: Path) -> DataSet:
     """
     samples = []
     highest = -1
-    for path in sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES):
+    paths = sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES)
+    for path in report.each("reading labels", paths):
         text = folder / "labels" / path.relative_to(images).with_suffix(".txt")
         rows: list[list[float]] = []
         size_px = None

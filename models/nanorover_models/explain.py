@@ -4,7 +4,7 @@ Grad-CAM (Selvaraju et al. 2017), with gradients multiplied place by place inste
 picture (HiResCAM, Draelos and Carin 2020): a box has a place, and an average would forget it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -100,25 +100,30 @@ def explained(
 
 def explain(
     checkpoint: Path, sources: list[Path], out: Path, limits: Limits, say: Callable[[str], None]
-) -> list[Path]:
-    """Write an explanation as PNG for each picture of the sources in which something is found.
+) -> Iterator[Path]:
+    """Write an explanation as PNG for each picture of the sources in which something is found; yield its path.
 
-    Raises InputError when there is none; a single picture that cannot be used is said and skipped.
+    A picture that cannot be read is said and skipped; InputError at the end where there was one, or none at all
+    was explained.
     """
     spec, network = load(checkpoint)
-    written = []
+    torch_detector(spec, network, limits)  # refuses a class that the model does not know, once for all pictures
+    written = refused = 0
     for picture in pictures(sources, say):
+        if picture.image_bgr is None:
+            refused += 1
+            say(str(picture.refused))
+            continue
         try:
-            if picture.refused is not None:
-                raise picture.refused
-            assert picture.image_bgr is not None
             drawn = explained(spec, network, picture.image_bgr, limits)
         except InputError as error:
             say(f"{picture.source}: {error}")
             continue
         path = out / f"{picture.stem}.png"
         write_image(path, drawn)
-        written.append(path)
+        written += 1
+        yield path
+    if refused:
+        raise InputError(f"{refused} picture{'s' * (refused > 1)} could not be read", "the reasons stand above")
     if not written:
         raise InputError("no picture was explained", "the reasons stand above")
-    return written

@@ -6,6 +6,7 @@ import signal
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from nanorover_models.evaluate import coco_scores
 from nanorover_models.kept import Kept, _one_below_another
 from nanorover_models.losses import Targets
 from nanorover_models.params import TrainParams
+from nanorover_models.report import SILENT, Reporter
 from nanorover_models.world import World
 
 Changed = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -76,6 +78,20 @@ def test_three_formats_say_the_same(coco: Path, tmp_path: Path) -> None:
             assert a.path.name == b.path.name
             assert b.boxes_xyxy == pytest.approx(a.boxes_xyxy, abs=1e-3)
             assert (a.labels == b.labels).all()
+
+
+@pytest.mark.parametrize("write", [write_voc, write_yolo])
+def test_how_far_reading_many_labels_is_can_be_seen(coco: Path, tmp_path: Path, write) -> None:
+    said: list[str] = []
+    load_data(write(tmp_path, load_data(coco)), report=Reporter(said.append, clock=count(step=1000).__next__))
+    assert [line.split(" pictures")[0] for line in said] == [f"reading labels: {n}/6" for n in range(1, 7)]
+
+
+def test_kept_pictures_are_read_with_how_far_that_is(coco: Path) -> None:
+    said: list[str] = []
+    report = Reporter(said.append, clock=count(step=1000).__next__)
+    Kept(load_data(coco).samples, settings(64, 64), World(0, 1, torch.device("cpu")), report)
+    assert [line.split(" pictures")[0] for line in said] == [f"reading: {n}/6" for n in range(1, 7)]
 
 
 def test_a_split_is_whole_and_repeats(coco: Path) -> None:
@@ -208,10 +224,10 @@ def test_validation_has_its_own_pictures_and_may_lack_a_class(coco: Path, tmp_pa
         (tmp_path / f"{part}.json").write_text(json.dumps(document))
     files = [tmp_path / "train.json"], coco / "images", tmp_path / "val.json"
     with pytest.raises(InputError, match="6 of 6 pictures are missing.*\n.*--validation-images says where"):
-        data_of(*files, None, plain)
-    assert [len(part) for part in data_of(*files, coco / "images", plain)] == [6, 6]
+        data_of(*files, None, plain, SILENT)
+    assert [len(part) for part in data_of(*files, coco / "images", plain, SILENT)] == [6, 6]
     with pytest.raises(InputError, match="not used without --validation"):
-        data_of(*files[:2], None, coco / "images", plain)
+        data_of(*files[:2], None, coco / "images", plain, SILENT)
 
     whole = load_data(coco)
     second = [
@@ -220,12 +236,12 @@ def test_validation_has_its_own_pictures_and_may_lack_a_class(coco: Path, tmp_pa
     voc = write_voc(tmp_path / "voc", whole)
     lacking = write_voc(tmp_path / "lacking", DataSet(second, whole.labels))
     assert load_data(lacking).labels == LABELS[1:]
-    training, validation = data_of([voc], None, lacking, None, plain)
+    training, validation = data_of([voc], None, lacking, None, plain, SILENT)
     assert validation.labels == training.labels == LABELS
     assert {label for s in validation.samples for label in s.labels} == {1}
     with pytest.raises(InputError, match="classes that .* does not have: bright"):
-        data_of([lacking], None, voc, None, plain)
-    both, _ = data_of([lacking, voc], None, lacking, None, plain)
+        data_of([lacking], None, voc, None, plain, SILENT)
+    both, _ = data_of([lacking, voc], None, lacking, None, plain, SILENT)
     assert both.labels == LABELS[::-1], "the classes of all folders"
     called = [[both.labels[label] for label in s.labels] for s in both.samples[len(second) :]]
     assert called == [[LABELS[label] for label in s.labels] for s in whole.samples]

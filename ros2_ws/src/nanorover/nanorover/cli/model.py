@@ -68,8 +68,8 @@ def train(
     commands, settings = _settings(params_file, epochs)
     if not resume:
         torch_models("runs").refuse_begun(out, resumable=True)
-    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     report = _reporter()
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings, report)
     report.say(f"{len(training)} pictures to train, {len(held_back)} to validate: {', '.join(training.labels)}")
     commands.train(training, held_back, settings, out, start=start, resume=resume, report=report)
     _say_written(report, out)
@@ -95,14 +95,15 @@ def evaluate(
 
     commands = torch_models("commands")
     cache = Path(load(DetectorParams, "detector").engine_cache).expanduser()
+    report = _reporter()
     figures = commands.figures_of(
         model,
-        commands.load_all(data, images),
+        commands.load_all(data, images, report),
         engine=engine,
         precision=precision,
         threads=threads,
         cache=cache,
-        report=_reporter(),
+        report=report,
     ).as_dict()
     if figures["unknown_classes"]:
         unknown = ", ".join(figures["unknown_classes"])
@@ -135,8 +136,8 @@ def prune(
     """Remove whole channels until the target is met, then fine-tune; prints before and after."""
     commands, settings = _settings(params_file, epochs)
     torch_models("runs").refuse_begun(out, resumable=False)
-    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     report = _reporter()
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings, report)
     costs = commands.prune_and_tune(
         checkpoint, training, held_back, settings, out, part_of_macs=keep, teacher=teacher, report=report
     )
@@ -161,8 +162,8 @@ def distil(
     """Let a small network learn from a larger one; prints before and after."""
     commands, settings = _settings(params_file, epochs)
     torch_models("runs").refuse_begun(out, resumable=False)
-    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
     report = _reporter()
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings, report)
     costs = commands.distil(checkpoint, teacher, training, held_back, settings, out, report=report)
     _show(costs, as_json)
     _say_written(report, out)
@@ -188,9 +189,9 @@ def quantize(
     if mode == "ptq" and epochs is not None:
         raise InputError("--epochs is not used by --mode ptq, which only calibrates", "give --mode qat too")
     commands, settings = _settings(params_file, None)
-    training, held_back = commands.data_of(data, images, validation, validation_images, settings)
-    further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
     report = _reporter()
+    training, held_back = commands.data_of(data, images, validation, validation_images, settings, report)
+    further = _parameters(commands.QatParams, "quantize", params_file, epochs) if mode == "qat" else None
     costs = commands.quantize(checkpoint, training, held_back, settings, out, trained=further, report=report)
     _show(costs, as_json)
     report.say(f"described by {out / out.name}.yaml, which detect and the robot take as --model and model")
@@ -239,13 +240,14 @@ def card(
     """Measure every file of a model and write its card; the words above the figures are kept."""
     commands = torch_models("commands")
     command = shlex.join(["nanorover", *sys.argv[1:]])
+    report = _reporter()
     path, costs = commands.card(
         model,
         checkpoint,
-        commands.load_all(data, images),
+        commands.load_all(data, images, report),
         described or " ".join(map(str, data)),
         command,
-        _reporter(),
+        report,
     )
     _show(costs, as_json)
     say(f"card: {path}")
