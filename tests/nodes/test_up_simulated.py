@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 
 from nanorover.bringup.security import policy
 from nanorover.mapping.map_files import load_map
+from nanorover.planning.zones import Zone, read
 from nanorover.view.server import KINDS
 
 pytest.importorskip("mujoco", reason="the simulated world needs ./scripts/setup sim")
@@ -49,10 +50,16 @@ def test_a_simulated_robot_maps_can_be_driven_from_the_page_and_keeps_to_its_pol
             assert {name: beyond_policy(name, used) for name, used in endpoints(graph.node).items()} == {
                 name: set() for name in alive | {"static_frames", "lifecycle_manager"}
             }
+            wait_for(page, seen, lambda: seen.get("zones", {}).get("undrawable") == "")
+            page.send(json.dumps({"type": "add_zone", "name": "stairs", "corners": [[1, 1], [2, 1], [1, 2]]}))
+            wait_for(page, seen, lambda: seen["zones"]["zones"])
             page.send(json.dumps({"type": "stop"}))
             wait_for(page, seen, lambda: seen["state"]["stopped"])
         flat = tmp_path / "flat.yaml"
-        assert commanded("map", "save", str(flat.with_suffix(""))) == (0, f"map written: {flat}\n")
+        zones = tmp_path / "flat.zones.yaml"
+        written = f"map written: {flat}\nkeep-out zones written: {zones}\n"
+        assert commanded("map", "save", str(flat.with_suffix(""))) == (0, written)
+        assert read(zones) == [Zone("stairs", ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0)))]
         assert (load_map(flat).cells > 65).sum() > 50
         exit_code, _ = commanded("map", "open", str(tmp_path / "nowhere.yaml"))
         assert exit_code == 2
@@ -65,6 +72,7 @@ def test_a_simulated_robot_maps_can_be_driven_from_the_page_and_keeps_to_its_pol
 def commanded(*words: str) -> tuple[int, str]:
     """Exit code and output of a command."""
     made = subprocess.run([*NANOROVER, *words], capture_output=True, text=True, check=False)
+    print(made.stderr)  # stands in the report of a test that fails
     return made.returncode, made.stdout
 
 

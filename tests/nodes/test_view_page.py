@@ -424,7 +424,7 @@ def test_without_a_planner_the_page_says_why_no_zone_is_drawn(shown):
     assert page.value("document.getElementById('map').view.draft.corners") == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (375, 667), (844, 390)])
 def test_a_zone_is_drawn_with_a_finger(planned, width, height):
     page = planned.page
     page.size(width, height, phone=True)

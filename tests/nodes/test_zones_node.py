@@ -13,8 +13,8 @@ from ways import least_gap_m
 from nanorover.geometry.scan import Odometry
 from nanorover.mapping.grid import OccupancyGrid
 from nanorover.mapping.map_files import save_map
-from nanorover.planning.zones import Zone
-from nanorover_interfaces.srv import AddZone, RemoveZone
+from nanorover.planning.zones import Zone, read
+from nanorover_interfaces.srv import AddZone, FilePath, RemoveZone
 from nanorover_nodes.convert import grid_msg, odometry_msg, transform_msg
 from nanorover_nodes.zones import markers_msg, zones_of
 
@@ -149,6 +149,33 @@ def test_zones_beside_the_map_outlive_a_restart_and_mean_nothing_in_another_map(
     planned.until_shown(["stairs"])
     planned.restart()
     planned.until_shown(["stairs"])
+
+
+def test_zones_go_along_when_the_map_is_saved_and_opened(graph, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    planned = Planned(graph, 100, f"run_folder:={run}")
+    flat = tmp_path / "flat"
+
+    def ask(name: str, path) -> str:
+        answer = graph.call(FilePath, f"keep_out_zones/{name}", FilePath.Request(path=str(path)))
+        assert answer.success
+        return answer.message
+
+    assert ask("save", flat) == "", "there are none"
+    planned.add("stairs", ACROSS)
+    map_file = save_map(ROOM, flat)
+    assert ask("save", flat) == f"keep-out zones written: {tmp_path / 'flat.zones.yaml'}"
+    assert "flat.zones.yaml" in ask("open", map_file)
+    planned.begin_map(map_file.stat().st_mtime_ns)
+    planned.until_shown(["stairs"])
+    planned.restart()
+    planned.until_shown(["stairs"])
+
+    planned.begin_map(200)
+    planned.until_shown([])
+    ask("save", map_file)
+    assert read(tmp_path / "flat.zones.yaml") == [], "another map under the same name has none of them"
 
 
 def test_a_damaged_file_is_said_and_left_as_it_is(graph, tmp_path):

@@ -151,7 +151,8 @@ def test_a_mask_is_shown_by_the_outlines_of_what_it_shuts_and_of_holes_in_it():
 
 def test_they_are_kept_in_the_file_and_numbers_are_not_given_twice(tmp_path):
     file = zones.file_beside(tmp_path / "flat.yaml")
-    assert file.name == "flat.zones.yaml"
+    for name, beside in (("flat.pgm", "flat"), ("flat", "flat"), ("flat.v2", "flat.v2"), ("flat.yaml", "flat")):
+        assert zones.file_beside(tmp_path / name) == tmp_path / f"{beside}.zones.yaml"
     kept = DrawnZones(file)
     for name in ("Küche", "stairs", ""):
         kept.add(checked(name, SQUARE))

@@ -93,6 +93,7 @@ def test_what_is_asked_for_and_is_not_there_is_refused_before_the_start(mode, ar
         ("slam", ["map:=blind.yaml"], "picture {here}/blind.pgm: No such file"),
         ("slam", ["map:=good.yaml", "slam_mode:=mapping"], "is a picture of a map, mapping needs its graph"),
         ("planner", ["params_file:=robot.yaml"], "node planner: cannot read map {here}/nowhere.yaml"),
+        ("planner", ["map:=good.yaml"], "node planner: the keep-out zones {here}/good.zones.yaml are damaged: it"),
         ("playback", ["bag:=notes.txt"], "node playback: {here}/notes.txt is no recording"),
     ],
 )
@@ -102,6 +103,7 @@ def test_a_file_that_its_node_could_not_use_is_refused_before_the_start(tmp_path
     Path("folder").mkdir()
     Path("blind.yaml").write_text("image: blind.pgm\nresolution: 0.05\norigin: [0, 0, 0]\n")
     drawn_map(Path("good.yaml"))
+    Path("good.zones.yaml").write_text("zones: 3")
     Path("robot.yaml").write_text(f"planner: {{ros__parameters: {{keep_out_mask: {tmp_path}/nowhere.yaml}}}}\n")
     Path("notes.txt").write_text("no bag")
     mode = "replay" if node == "playback" else "robot"

@@ -1,6 +1,7 @@
-"""Asks one service of the running robot: ``python -m nanorover_nodes.ask SERVICE FIELDS_AS_JSON [NAMESPACE]``.
+"""Asks a service of the robot: ``python -m nanorover_nodes.ask SERVICE FIELDS_AS_JSON NAMESPACE [SECONDS]``.
 
-Prints the sentence of the answer; one that is not of success goes to stderr and ends with exit code 2.
+Prints the sentence of the answer; one that is not of success goes to stderr and ends with exit code 2. With
+SECONDS the service may be absent: where nobody serves it within so long, nothing is asked.
 """
 
 import json
@@ -12,19 +13,21 @@ from rclpy.node import Node
 from nanorover.errors import InputError
 from nanorover.tables import SERVICES
 from nanorover_nodes.convert import message_class
-from nanorover_nodes.lifecycle import call
+from nanorover_nodes.lifecycle import call, wait_until
 
 TIMEOUT_S = 15.0
 
 
 def main() -> None:
     """Ask, and say what was answered."""
-    name, fields, namespace = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
+    name, fields, namespace, *patience = sys.argv[1:]
     kind = message_class(SERVICES[name].type)
     rclpy.init()
     node = Node("ask", namespace=namespace or None)
     try:
-        answer = call(node, kind, name, kind.Request(**fields), TIMEOUT_S)
+        if patience and not wait_until(node, lambda: _is_served(node, name), float(patience[0])):
+            return
+        answer = call(node, kind, name, kind.Request(**json.loads(fields)), TIMEOUT_S)
     except InputError as error:
         sys.exit(_refused(str(error)))
     finally:
@@ -33,6 +36,11 @@ def main() -> None:
     if not answer.success:
         sys.exit(_refused(answer.message))
     print(answer.message)
+
+
+def _is_served(node: Node, name: str) -> bool:
+    served = node.get_service_names_and_types()
+    return node.resolve_service_name(name) in dict(served)
 
 
 def _refused(sentence: str) -> int:

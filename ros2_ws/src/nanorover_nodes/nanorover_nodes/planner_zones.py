@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanorover.bringup.notes import Note
 from nanorover.errors import InputError
+from nanorover.files import replacing
 from nanorover.planning.zones import (
     DrawnZones,
     Zone,
@@ -14,8 +14,9 @@ from nanorover.planning.zones import (
     distance_inside_m,
     file_beside,
     outlines_of,
+    write,
 )
-from nanorover_interfaces.srv import AddZone, RemoveZone
+from nanorover_interfaces.srv import AddZone, FilePath, RemoveZone
 from nanorover_nodes.zones import markers_msg
 
 if TYPE_CHECKING:
@@ -30,34 +31,43 @@ class PlannerZones:
     def __init__(self, node: "PlannerNode") -> None:
         """Raises InputError where those beside the map are damaged: the robot might drive into one."""
         self.node = node
-        self.map_file = Path(node.settings.map) if node.settings.map else None
-        self.of_file = DrawnZones(file_beside(self.map_file) if self.map_file else None)
+        self.map_file: Path | None = None
+        if node.settings.map:
+            self._take(Path(node.settings.map))
         self.drawn = DrawnZones(None)
+        self.kept = False  # beside a map's file
         self.markers = node.offer("keep_out_zones")
         node.serve("keep_out_zones/add", self.add)
         node.serve("keep_out_zones/remove", self.remove)
+        node.serve("keep_out_zones/save", self.save)
+        node.serve("keep_out_zones/open", self.open)
+
+    def _take(self, map_file: Path) -> None:
+        DrawnZones(file_beside(map_file))
+        self.map_file = map_file
 
     def begin(self, began_ns: int) -> None:
         """The map's frame began then: its zones are in force. Raises InputError where they cannot be read."""
-        self.drawn = self.of_file if self._is_of_file(began_ns) else DrawnZones(self._file_of_run(began_ns))
+        folder = self.node.params["run"].run_folder
+        # What outlives this node in this start of the robot: where the zones of the frame lie, or they themselves.
+        noted, of_run = (
+            Path(folder) / f"{began_ns}.{name}" if folder else None for name in ("zones", "zones.yaml")
+        )
+        beside = self._file_beside(began_ns)
+        if beside is None and noted is not None and noted.exists():
+            beside = Path(noted.read_text())
+        elif beside is not None and noted is not None:
+            with replacing(noted) as temporary:
+                temporary.write_text(str(beside))
+        self.drawn, self.kept = DrawnZones(beside or of_run), beside is not None
         self._enforce()
 
-    def _is_of_file(self, began_ns: int) -> bool:
-        """Whether a map is the file's: it began when that was written (0: nobody says when). It remains so in this
-        start of the robot, also when the file is written anew."""
+    def _file_beside(self, began_ns: int) -> Path | None:
+        """Where the zones of a map lie that is the known file's: it began as that was written (0: nobody says)."""
         if self.map_file is None:
-            return False
-        note = Note(self.node.params["run"], f"map_of_file-{began_ns}")
+            return None
         written_ns = self.map_file.stat().st_mtime_ns if self.map_file.exists() else 0
-        if began_ns in (0, written_ns):
-            note.set(True)
-            return True
-        return note.holds()
-
-    def _file_of_run(self, began_ns: int) -> Path | None:
-        """Where the zones of a map that is no file's outlive this node."""
-        folder = self.node.params["run"].run_folder
-        return Path(folder) / f"map-{began_ns}.zones.yaml" if folder else None
+        return file_beside(self.map_file) if began_ns in (0, written_ns) else None
 
     def _enforce(self) -> None:
         navigator = self.node.navigator
@@ -77,7 +87,7 @@ class PlannerZones:
         self.drawn.add(zone)
         self._enforce()
         kept = "until the map is begun anew"
-        if self.drawn is self.of_file and self.drawn.file is not None:
+        if self.kept and self.drawn.file is not None:
             kept = f"kept in {self.drawn.file.name} beside the map"
         return f"{_called(zone)} is shut, {kept}{self._robot_within(zone)}"
 
@@ -92,6 +102,20 @@ class PlannerZones:
         zone = self.drawn.remove(request.id)
         self._enforce()
         return f"{_called(zone)} is deleted"
+
+    def save(self, request: FilePath.Request) -> str:
+        """Write the zones beside a file of the present map, in place of those of a map that it held before."""
+        file = file_beside(Path(request.path))
+        if not (self.drawn.zones or file.exists()):
+            return ""
+        write(list(self.drawn.zones.values()), file)
+        return f"keep-out zones written: {file}"
+
+    def open(self, request: FilePath.Request) -> str:
+        """SLAM is about to go on with a map's file: the zones beside that count from then on."""
+        self._take(Path(request.path))
+        file = file_beside(Path(request.path))
+        return f"keep-out zones: {file}" if file.exists() else ""
 
 
 def _called(zone: Zone) -> str:

@@ -22,6 +22,7 @@ LEAST_AREA_M2, LEAST_EDGE_M = 0.01, 0.01
 FARTHEST_M = 1e4  # from the map's origin: farther away is no place
 BEYOND_MAP_M = 20.0  # a map may still grow by so much
 SUBCELL_BITS = 4  # of a corner's place in its cell
+MAP_SUFFIXES = (".yaml", ".pgm")  # which a map's name may be given with
 MOST_OUTLINES = 200  # of a mask are shown: the largest
 
 
@@ -133,8 +134,9 @@ class DrawnZones:
 
 
 def file_beside(map_file: Path) -> Path:
-    """Where the zones of a map lie: ``flat.zones.yaml`` beside ``flat.yaml``."""
-    return map_file.with_suffix(".zones.yaml")
+    """Where the zones of a map or graph lie: ``flat.zones.yaml`` beside ``flat.yaml``, or ``flat``."""
+    stem = map_file.stem if map_file.suffix in MAP_SUFFIXES else map_file.name
+    return map_file.with_name(f"{stem}.zones.yaml")
 
 
 def read(file: Path) -> list[Zone]:
