@@ -570,9 +570,23 @@ def test_an_explanation_that_does_not_fit_on_the_disk_is_said(trained: Path, tmp
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # no file may become larger, in bytes
     try:
         with pytest.raises(InputError, match=r"cannot write the picture .*a\.png"):
-            explain(trained, [tmp_path / "a.png"], tmp_path / "out", Limits(0.3, 0.5, 100, 10), SILENT.say)
+            list(explain(trained, [tmp_path / "a.png"], tmp_path / "out", Limits(0.3, 0.5, 100, 10), SILENT.say))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_cannot_be_explained_is_said_and_the_rest_is(trained: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), load_data_picture())
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    said: list[str] = []
+    done = explain(trained, [tmp_path], tmp_path / "out", Limits(0.3, 0.5, 100, 10), said.append)
+    assert next(done) == tmp_path / "out" / "a.png"
+    with pytest.raises(InputError, match="1 picture could not be read"):
+        next(done)
+    assert "b.png cannot be decoded" in said[0]
+    with pytest.raises(InputError, match="no class 'unicorn'"):
+        next(explain(trained, [tmp_path], tmp_path / "out", Limits(0.3, 0.5, 100, 10, ("unicorn",)), said.append))
+    assert len(said) == 1, "once for all pictures"
 
 
 def test_average_precision_of_detections_that_are_known(blocks: Path) -> None:

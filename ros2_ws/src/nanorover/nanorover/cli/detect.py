@@ -61,8 +61,8 @@ def detect(
         from nanorover.cli.model import torch_models
 
         folder = out or Path("out/explain")
-        written = torch_models("explain").explain(explain, sources, folder, limits_of(settings), say)
-        print("\n".join(map(str, written)))
+        for written in torch_models("explain").explain(explain, sources, folder, limits_of(settings), say):
+            print(written, flush=True)
         return
     if out is not None:
         make_folder(out)
