@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -125,6 +126,14 @@ def test_an_unwritable_folder_is_refused_before_the_build(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"engine cache .* cannot be written"):
         EngineCache(tmp_path / "file").build("m", NANO, lambda: pytest.fail("built"), 1, lambda _: None)
+
+
+def test_engines_may_be_built_at_the_same_time(tmp_path: Path) -> None:
+    def build(_: int) -> bytes:
+        return EngineCache(tmp_path).build("m", NANO, lambda: b"plan", 1, lambda _: None)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(build, range(400))) == {b"plan"}
 
 
 def test_a_full_disk_is_refused_before_the_build(small_disk: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -87,11 +88,10 @@ class EngineCache:
 
 def require_writable(folder: Path) -> None:
     """InputError unless a file can be made in ``folder``, which is made if need be."""
-    probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=str(folder)):
+            pass
     except OSError as error:
         raise InputError(
             "the engine cache %s cannot be written: %s" % (folder, error.strerror),
