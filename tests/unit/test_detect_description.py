@@ -99,6 +99,8 @@ def test_every_shipped_description_can_be_read() -> None:
         ({"head": {"kind": "rcnn"}}, "'kind' is 'rcnn'"),
         ({"head": {"kind": "yolox", "strides": [8], "reg_max": 7}}, "unknown key 'reg_max'"),
         ({"labels": []}, "'labels' is missing"),
+        ({"labels": ["cat", None]}, "label 1 is None"),
+        ({"labels": [False, "cat"]}, "label 0 is False"),  # as YAML reads a plain no
         ({"files": {}}, "names no file"),
         ({"files": {"fp8": "x.onnx"}}, "unknown key 'fp8'"),
         ({"nonsense": 1}, "unknown key 'nonsense'"),

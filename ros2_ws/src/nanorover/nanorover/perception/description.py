@@ -249,4 +249,9 @@ def _labels_of(given: Any, path: Path) -> Tuple[str, ...]:
             raise InputError("%s: the label file %s is empty" % (path, label_file), "write one name per line")
     if not isinstance(given, list) or not given:
         raise InputError("%s: 'labels' is missing" % path, "give a list of names or a text file beside the YAML")
+    for number, label in enumerate(given):
+        if not isinstance(label, (str, int)) or isinstance(label, bool):
+            raise InputError(
+                "%s: label %d is %r" % (path, number, label), "write it in quotes; YAML reads more into it"
+            )
     return tuple(str(label) for label in given)
