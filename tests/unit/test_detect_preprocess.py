@@ -1,5 +1,6 @@
 """Pictures become exactly the numbers that the description asks for."""
 
+import cv2
 import numpy as np
 import pytest
 from detect_helpers import described
@@ -29,6 +30,18 @@ def test_letterbox_keeps_the_aspect_and_pads(mode: str, top: int) -> None:
     assert (rows[top : top + 24] == 200).all()
     assert (np.delete(rows, np.arange(top, top + 24)) == 7).all()
     assert (placement.scale_x, placement.offset_y) == (0.48, top)
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox_centre"])
+def test_every_picture_is_resized_as_opencv_does(mode: str) -> None:
+    preprocess = Preprocessor(described({}, resize=mode, pad=7.0).input)
+    for number, (width, height) in enumerate(((640, 480), (96, 64), (33, 517), (641, 333), (640, 480))):
+        image = np.random.default_rng(number).integers(0, 255, (height, width, 3), dtype=np.uint8)
+        tensor, placement = preprocess(image)
+        size = (int(width * placement.scale_x + 1e-6), int(height * placement.scale_y + 1e-6))
+        left, top = int(placement.offset_x), int(placement.offset_y)
+        part = tensor[0, :, top : top + size[1], left : left + size[0]]
+        assert (part.transpose(1, 2, 0) == cv2.resize(image, size)).all()
 
 
 def test_boxes_come_back_to_the_picture_and_end_at_its_edges() -> None:

@@ -21,13 +21,14 @@ class Placement(NamedTuple):
 
 
 class Preprocessor:
-    """Resizes and normalises into one buffer that is reused, so that a frame allocates next to nothing."""
+    """Resizes and normalises into buffers that are reused: new memory for each picture took half of the time."""
 
     def __init__(self, spec: InputSpec) -> None:
         self.spec = spec
         self.tensor = np.zeros((1, 3, spec.height, spec.width), np.float32)
         self._canvas = np.full((spec.height, spec.width, 3), spec.pad, np.uint8)
         self._canvas_used = (0, 0)
+        self._planes = [np.empty((spec.height, spec.width), np.uint8) for _ in range(3)]
         # One multiplication and one addition per pixel: (v - mean) / std = v * gain + shift.
         self._gain = [np.float32(1.0 / s) for s in spec.std]
         self._shift = [np.float32(-m / s) for m, s in zip(spec.mean, spec.std)]
@@ -44,10 +45,9 @@ class Preprocessor:
             )
         height, width = image_bgr.shape[:2]
         placement = place(self.spec, width, height)
-        fitted = self._fit(image_bgr, placement)
-        planes = cv2.split(fitted)
-        if self.spec.colour == "rgb":
-            planes = planes[::-1]
+        self._fit(image_bgr, placement)
+        cv2.split(self._canvas, self._planes)
+        planes = self._planes[::-1] if self.spec.colour == "rgb" else self._planes
         for channel in range(3):
             target = self.tensor[0, channel]
             np.multiply(planes[channel], self._gain[channel], out=target)
@@ -55,18 +55,15 @@ class Preprocessor:
                 target += self._shift[channel]
         return self.tensor, placement
 
-    def _fit(self, image_bgr: np.ndarray, placement: Placement) -> np.ndarray:
-        spec = self.spec
-        if spec.resize == "stretch":
-            return cv2.resize(image_bgr, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
+    def _fit(self, image_bgr: np.ndarray, placement: Placement) -> None:
+        """Put the picture in its place on the canvas."""
         width, height = _fitted_size(placement)
         x, y = int(placement.offset_x), int(placement.offset_y)
         if self._canvas_used != (width, height):
-            self._canvas[:] = spec.pad
+            self._canvas[:] = self.spec.pad
             self._canvas_used = (width, height)
         target = self._canvas[y : y + height, x : x + width]
-        target[:] = cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_LINEAR)
-        return self._canvas
+        cv2.resize(image_bgr, (width, height), target, interpolation=cv2.INTER_LINEAR)
 
 
 def place(spec: InputSpec, width: int, height: int) -> Placement:
