@@ -14,7 +14,7 @@ from nanorover_models import model as models
 from nanorover_models.blocks import Network
 from nanorover_models.card import Evidence, write_card
 from nanorover_models.data import DataSet, load_data
-from nanorover_models.distil import DenseTeacher, taught
+from nanorover_models.distil import DenseTeacher, say_what_is_not_taught, taught
 from nanorover_models.evaluate import LIMITS, Figures, evaluate, torch_detector
 from nanorover_models.export import TOLERANCE, export, parity, write_description
 from nanorover_models.kept import batches_of
@@ -167,6 +167,7 @@ def distil(
         description = load_model(teacher)
         with OnnxRuntimeEngine(_fp32_file(description), "fp32") as engine:
             detector = Detector(description, engine, LIMITS)
+            say_what_is_not_taught(detector, training, report)
             training = taught(detector, training, report)
             if not any(len(sample.labels) for sample in validation.samples):
                 report.say(

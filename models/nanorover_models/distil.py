@@ -80,11 +80,15 @@ def _ssd_loss(outputs: tuple[Tensor, Tensor], logits: Tensor, deltas: Tensor) ->
     return ((divergence * weight).sum() + (box * confidence).sum()) / total
 
 
-def taught(detector: Detector, data: DataSet, report: Reporter) -> DataSet:
-    """The data with what a public model finds in its pictures added, for the classes that both know."""
+def say_what_is_not_taught(detector: Detector, data: DataSet, report: Reporter) -> None:
+    """Say which classes of the data a public model cannot find."""
     unknown = unknown_classes(detector.description, data)
     if unknown:
         report.say(f"{detector.description.source} does not teach {', '.join(unknown)}: it does not know them")
+
+
+def taught(detector: Detector, data: DataSet, report: Reporter) -> DataSet:
+    """The data with what a public model finds in its pictures added, for the classes that both know."""
     columns = np.array(label_map(detector.description, data))
     samples = []
     for sample in report.each("labelling", data.samples):

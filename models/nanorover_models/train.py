@@ -226,6 +226,8 @@ class Trainer:
 
     def resume(self, training: DataSet, validation: DataSet, report: Reporter) -> None:
         """Go on where ``last.pt`` ended; what differs is said, or an InputError where that is another run."""
+        if not (self.folder / LAST).exists():
+            raise InputError(f"{self.folder} holds no training to go on with", "without --resume a new one begins")
         content = models.load_checkpoint(self.folder / LAST)
         made_with = self._made_with(training, validation)
         others = differences(self.folder, content, self.spec, self.settings, made_with)

@@ -178,6 +178,9 @@ def test_a_taught_a_pruned_and_an_old_run_do_not_go_on(begun: Path, blocks: Path
     torch.save({name: part for name, part in content.items() if name != "run"}, tmp_path / "last.pt")
     with pytest.raises(InputError, match="is of an older version"):
         resume(tmp_path, data)
+    (tmp_path / "last.pt").unlink()
+    with pytest.raises(InputError, match="holds no training to go on with\n.*without --resume a new one begins"):
+        resume(tmp_path, data)
 
 
 def test_a_finished_run_is_said_and_left_alone_until_more_is_asked_for(
