@@ -385,9 +385,11 @@ def test_the_memory_of_free_space_stays_in_its_place_when_it_rolls():
     for k, x in enumerate((0.0, 0.0, 1.5)):
         pose = np.array([x, 0.0, 0.0])
         scan = scan_in_round_room(10 * NS + k * NS, [(3.0, 1.0, 0.12)] if k < 2 else [], pose)
-        assert k == 0 or (not free_space.new(post).any() and free_space.new(free).all())
+        assert k == 0 or (
+            not free_space.new(post, scan.stamp_ns).any() and free_space.new(free, scan.stamp_ns).all()
+        )
         free_space.take(beams_of(scan), pose)
-    assert not free_space.new(post).any() and free_space.new(free).all()
+    assert not free_space.new(post, scan.stamp_ns).any() and free_space.new(free, scan.stamp_ns).all()
 
 
 def test_signs_of_moving_make_a_mover_only_of_what_gets_somewhere():

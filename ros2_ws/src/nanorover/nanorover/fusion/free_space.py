@@ -34,6 +34,9 @@ GONE_FREE_S = 0.08  # and passed in two scans at least
 PASSED, FREE_SINCE, HIT, CAME = range(4)
 NOTHING = np.array([-np.inf, np.inf, -np.inf, -np.inf], np.float32)
 
+# What is asked of a place.
+HAS_ENTERED, HAS_COME, IS_NEW, HAS_GONE = range(4)
+
 
 @njit(cache=True)
 def _take(
@@ -67,80 +70,30 @@ def _take(
 
 
 @njit(cache=True)
-def _inner_cell(point: NDArray[np.float64], size: int) -> tuple[int, int]:
-    """Row and column of a point (in cells) with neighbours on all sides; −1 and −1 at the edge and beyond."""
-    column, row = math.floor(point[0]), math.floor(point[1])
-    if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
-        return -1, -1
-    return row, column
-
-
-@njit(cache=True)
-def _entered(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
-    """Whether each point (in cells) lies amid what was free for sure until just now."""
+def _answers(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
+    """The answer ``(4, N)`` to each question about each point (in cells), by its cell and the eight around it; no
+    for what lies at the edge and beyond."""
     size = layers.shape[1]
-    result = np.zeros(len(points), np.bool_)
+    result = np.zeros((4, len(points)), np.bool_)
     for i in range(len(points)):
-        row, column = _inner_cell(points[i], size)
-        if row < 0:
+        column, row = math.floor(points[i, 0]), math.floor(points[i, 1])
+        if row < 1 or column < 1 or row >= size - 1 or column >= size - 1:
             continue
-        entered = True
+        entered, new, left = True, True, now_s - layers[FREE_SINCE, row, column] >= GONE_FREE_S
+        hits, came = 0, 0
         for r in range(row - 1, row + 2):
             for c in range(column - 1, column + 2):
                 seen = now_s - layers[PASSED, r, c] < FREE_FOR_S
                 free = now_s - layers[FREE_SINCE, r, c] >= SURE_S
-                came = now_s - layers[CAME, r, c] <= NEW_FOR_S
-                entered = entered and seen and (free or came)
-        result[i] = entered
-    return result
-
-
-@njit(cache=True)
-def _came(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
-    """Whether all that is hit at each point (in cells) and right beside came to where it was free for sure."""
-    size = layers.shape[1]
-    result = np.zeros(len(points), np.bool_)
-    for i in range(len(points)):
-        row, column = _inner_cell(points[i], size)
-        if row < 0:
-            continue
-        hits, came = 0, 0
-        for r in range(row - 1, row + 2):
-            for c in range(column - 1, column + 2):
+                just_came = now_s - layers[CAME, r, c] <= NEW_FOR_S
+                entered = entered and seen and (free or just_came)
                 if now_s - layers[HIT, r, c] <= AGAIN_S:
                     hits += 1
                     came += layers[CAME, r, c] > -math.inf
-        result[i] = 0 < hits == came
-    return result
-
-
-@njit(cache=True)
-def _new(layers: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether nothing was ever hit at each point (in cells), nor right beside."""
-    size = layers.shape[1]
-    result = np.zeros(len(points), np.bool_)
-    for i in range(len(points)):
-        row, column = _inner_cell(points[i], size)
-        if row < 0:
-            continue
-        result[i] = np.all(layers[HIT, row - 1 : row + 2, column - 1 : column + 2] == -math.inf)
-    return result
-
-
-@njit(cache=True)
-def _gone(layers: NDArray[np.float32], points: NDArray[np.float64], now_s: float) -> NDArray[np.bool_]:
-    """Whether what was hit at each point (in cells) is not there any longer, nor right beside."""
-    size = layers.shape[1]
-    result = np.zeros(len(points), np.bool_)
-    for i in range(len(points)):
-        row, column = _inner_cell(points[i], size)
-        if row < 0:
-            continue
-        gone = now_s - layers[FREE_SINCE, row, column] >= GONE_FREE_S
-        for r in range(row - 1, row + 2):
-            for c in range(column - 1, column + 2):
-                gone = gone and now_s - layers[HIT, r, c] > GONE_S
-        result[i] = gone
+                new = new and layers[HIT, r, c] == -math.inf
+                left = left and now_s - layers[HIT, r, c] > GONE_S
+        result[HAS_ENTERED, i], result[HAS_COME, i] = entered, 0 < hits == came
+        result[IS_NEW, i], result[HAS_GONE, i] = new, left
     return result
 
 
@@ -154,20 +107,28 @@ class FreeSpace:
         self.start_ns: int | None = None
 
     def entered(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
-        """Whether something new has come to each point ``(N, 2)``; ask before the scan is taken."""
-        return _entered(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
+        """Whether each point ``(N, 2)`` lies amid what was free for sure until just now; ask before the scan is
+        taken."""
+        return self._ask(HAS_ENTERED, points_m, stamp_ns)
 
     def came(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
-        """Whether what stands at each point ``(N, 2)`` came there; ask after the scan was taken."""
-        return _came(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
+        """Whether all that is hit at each point ``(N, 2)`` and right beside came to where it was free for sure;
+        ask after the scan was taken."""
+        return self._ask(HAS_COME, points_m, stamp_ns)
 
-    def new(self, points_m: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether nothing was ever hit at each point ``(N, 2)``; ask before the scan is taken."""
-        return _new(self.layers, (points_m - self.corner_m) / CELL_M)
+    def new(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
+        """Whether nothing was ever hit at each point ``(N, 2)``, nor right beside; ask before the scan is
+        taken."""
+        return self._ask(IS_NEW, points_m, stamp_ns)
 
     def gone(self, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
-        """Whether what was hit at each point ``(N, 2)`` shortly before has gone; ask after the scan was taken."""
-        return _gone(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
+        """Whether what was hit at each point ``(N, 2)`` shortly before is not there any longer, nor right beside;
+        ask after the scan was taken."""
+        return self._ask(HAS_GONE, points_m, stamp_ns)
+
+    def _ask(self, question: int, points_m: NDArray[np.float64], stamp_ns: int) -> NDArray[np.bool_]:
+        answers = _answers(self.layers, (points_m - self.corner_m) / CELL_M, self._seconds(stamp_ns))
+        return answers[question]
 
     def take(self, beams: Beams, T_map_base: Pose) -> None:
         """Remember where the beams of a scan have passed, and what they hit."""

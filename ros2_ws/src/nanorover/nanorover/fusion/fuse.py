@@ -77,7 +77,7 @@ class Fusion:
         variance = np.eye(2) * p.walker_deviation_m**2
         returns = [c.points_m for c in may_walk]
         entered = _shares(returns, lambda points_m: self.free_space.entered(points_m, scan.stamp_ns))
-        new = _shares(returns, self.free_space.new)
+        new = _shares(returns, lambda points_m: self.free_space.new(points_m, scan.stamp_ns))
         self.free_space.take(beams, T_map_base)
         stayed = _shares(returns, lambda points_m: self.free_space.came(points_m, scan.stamp_ns))
         measured = [
