@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nanorover.errors import InputError
+from nanorover.files import expanded
 from nanorover.params import refuse_unknown
 from nanorover.tables import GROUPS, MODES, NODES
 
@@ -51,7 +52,7 @@ class Argument:
                 raise InputError(f"argument {self.name} is '{text}'", "allowed is true or false")
             return text.lower() in TRUE
         if self.kind is Path and text:
-            path = Path(text).expanduser()
+            path = expanded(text)
             if not path.exists():
                 raise InputError(f"argument {self.name}: there is no file '{text}'", self.meaning)
             return path.resolve()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nanorover.errors import InputError
+from nanorover.files import expanded
 from nanorover.params import part_of
 
 Values = Mapping[str, Any]
@@ -27,7 +28,7 @@ def _camera(values: Values, given: Values) -> None:
     if "source" in given and not is_pipeline(values["source"]):
         existing(values["source"])
     if values["calibration"]:
-        read_calibration(Path(values["calibration"]).expanduser())
+        read_calibration(expanded(values["calibration"]))
 
 
 def _map(values: Values, _: Values) -> None:

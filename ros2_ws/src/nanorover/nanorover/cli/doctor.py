@@ -91,6 +91,7 @@ def _machine(params_file: Path | None, namespace: str, *, asked: bool) -> "Machi
     from nanorover import params
     from nanorover.base.params import BaseParams
     from nanorover.doctor.machine import Machine
+    from nanorover.files import expanded
     from nanorover.perception.params import DetectorParams
 
     kernels = os.environ.get("NUMBA_CACHE_DIR") or Path(nanorover.__file__).parent / "__pycache__"
@@ -98,7 +99,7 @@ def _machine(params_file: Path | None, namespace: str, *, asked: bool) -> "Machi
     ports, robot = _ports(params_file, namespace)
     return Machine(
         ports=ports,
-        caches={"kernels": Path(kernels), "engines": Path(engines).expanduser()},
+        caches={"kernels": Path(kernels), "engines": expanded(engines)},
         base=params.load(BaseParams, "base", params_file),
         robot=robot,
         asked=asked,

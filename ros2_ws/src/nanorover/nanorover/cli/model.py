@@ -12,6 +12,7 @@ import typer
 
 from nanorover.cli import console, results, say
 from nanorover.errors import InputError
+from nanorover.files import expanded
 
 group = typer.Typer(no_args_is_help=True, help="Train, evaluate, compress, export and build detectors.")
 
@@ -94,7 +95,7 @@ def evaluate(
     from nanorover.perception.params import DetectorParams
 
     commands = torch_models("commands")
-    cache = Path(load(DetectorParams, "detector").engine_cache).expanduser()
+    cache = expanded(load(DetectorParams, "detector").engine_cache)
     report = _reporter()
     figures = commands.figures_of(
         model,
